@@ -1,0 +1,207 @@
+//! Version 1, the human-readable line: each function reads one part of the grammar of section 2.1.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
+
+use super::{Addresses, Command, Error, Header, MAX_V1_LEN, Stop, Tlvs, Transport, Version};
+
+/// Parses a line whose first byte is `P`.
+pub(super) fn parse(input: &[u8]) -> Result<Header<'_>, Stop> {
+    let mut cursor = Cursor { input, at: 0 };
+    cursor.literal(b"PROXY", Error::Signature)?;
+    cursor.byte(b' ', Error::V1Space)?;
+    let addresses = match cursor.peek()? {
+        b'U' => cursor.unknown()?,
+        _ => cursor.tcp()?,
+    };
+    Ok(Header {
+        raw: &input[..cursor.at],
+        version: Version::V1,
+        command: Command::Proxy,
+        addresses,
+        tlvs: Tlvs::default(),
+    })
+}
+
+struct Cursor<'a> {
+    input: &'a [u8],
+    at: usize,
+}
+
+impl Cursor<'_> {
+    fn peek(&self) -> Result<u8, Stop> {
+        self.input.get(self.at).copied().ok_or(Stop::Partial)
+    }
+
+    fn byte(&mut self, expected: u8, error: Error) -> Result<(), Stop> {
+        if self.peek()? != expected {
+            return Err(error.into());
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    fn literal(&mut self, expected: &[u8], error: Error) -> Result<(), Stop> {
+        expected.iter().try_for_each(|&byte| self.byte(byte, error))
+    }
+
+    fn crlf(&mut self) -> Result<(), Stop> {
+        self.literal(b"\r\n", Error::V1LineEnd)
+    }
+
+    /// `UNKNOWN`, then CRLF, or a space and anything at all up to the first CRLF.
+    fn unknown<'a>(&mut self) -> Result<Addresses<'a>, Stop> {
+        self.literal(b"UNKNOWN", Error::V1Protocol)?;
+        match self.peek()? {
+            b' ' => {}
+            b'\r' => return self.crlf().map(|()| Addresses::Unspecified),
+            _ => return Err(Error::V1Protocol.into()),
+        }
+        let line = &self.input[..self.input.len().min(MAX_V1_LEN)];
+        match memchr::memmem::find(&line[self.at..], b"\r\n") {
+            Some(length) => self.at += length + 2,
+            None if line.len() == MAX_V1_LEN => return Err(Error::V1TooLong.into()),
+            // The last place for CR is one before the end.
+            None if line.get(MAX_V1_LEN - 2).is_some_and(|&byte| byte != b'\r') => {
+                return Err(Error::V1TooLong.into());
+            }
+            None => return Err(Stop::Partial),
+        }
+        Ok(Addresses::Unspecified)
+    }
+
+    /// `TCP4` or `TCP6`, two addresses of that family, two ports, CRLF.
+    fn tcp<'a>(&mut self) -> Result<Addresses<'a>, Stop> {
+        self.literal(b"TCP", Error::V1Protocol)?;
+        let transport = Transport::Stream;
+        match self.peek()? {
+            b'4' => {
+                self.at += 1;
+                let (source, destination) = self.pair(Self::ipv4)?;
+                let (source_port, destination_port) = self.ports()?;
+                Ok(Addresses::Inet {
+                    transport,
+                    source: SocketAddrV4::new(source, source_port),
+                    destination: SocketAddrV4::new(destination, destination_port),
+                })
+            }
+            b'6' => {
+                self.at += 1;
+                let (source, destination) = self.pair(Self::ipv6)?;
+                let (source_port, destination_port) = self.ports()?;
+                Ok(Addresses::Inet6 {
+                    transport,
+                    source: SocketAddrV6::new(source, source_port, 0, 0),
+                    destination: SocketAddrV6::new(destination, destination_port, 0, 0),
+                })
+            }
+            _ => Err(Error::V1Protocol.into()),
+        }
+    }
+
+    fn pair<T>(&mut self, field: fn(&mut Self) -> Result<T, Stop>) -> Result<(T, T), Stop> {
+        self.byte(b' ', Error::V1Space)?;
+        let first = field(self)?;
+        self.byte(b' ', Error::V1Space)?;
+        Ok((first, field(self)?))
+    }
+
+    fn ports(&mut self) -> Result<(u16, u16), Stop> {
+        let ports = self.pair(|cursor| cursor.decimal(u16::MAX, Error::V1Port))?;
+        self.crlf()?;
+        Ok(ports)
+    }
+
+    /// A decimal number up to `max`. A leading zero ends it, so that a digit behind it is what is wrong.
+    fn decimal(&mut self, max: u16, error: Error) -> Result<u16, Stop> {
+        let mut value = 0;
+        let start = self.at;
+        loop {
+            let digit = self.peek()?.wrapping_sub(b'0');
+            if digit > 9 {
+                break;
+            }
+            value = value * 10 + u32::from(digit);
+            if value > u32::from(max) || (value < 10 && self.at > start) {
+                return Err(error.into());
+            }
+            self.at += 1;
+        }
+        if self.at == start {
+            return Err(error.into());
+        }
+        Ok(value as u16)
+    }
+
+    fn ipv4(&mut self) -> Result<Ipv4Addr, Stop> {
+        let mut octets = [0; 4];
+        for (index, octet) in octets.iter_mut().enumerate() {
+            if index > 0 {
+                self.byte(b'.', Error::V1Ipv4)?;
+            }
+            *octet = self.decimal(255, Error::V1Ipv4)? as u8;
+        }
+        Ok(octets.into())
+    }
+
+    /// Groups of one to four hexadecimal digits, eight of them, or fewer with one `::` in the place of one or more zero groups.
+    ///
+    /// The dotted forms `::ffff:a.b.c.d` and `::a.b.c.d` are taken too: they are what `inet_ntop` writes, and so what
+    /// senders that convert an IPv4 client for an IPv6 target send.
+    fn ipv6(&mut self) -> Result<Ipv6Addr, Stop> {
+        let mut groups = [0; 8];
+        let mut count = 0;
+        let mut gap = None;
+        if self.peek()? == b':' {
+            self.literal(b"::", Error::V1Ipv6)?;
+            gap = Some(0);
+        }
+        // Here a group is due, or the end if the gap was the last thing.
+        while gap != Some(count) || self.peek()? != b' ' {
+            if count + usize::from(gap.is_some()) == 8 {
+                return Err(Error::V1Ipv6.into());
+            }
+            let start = self.at;
+            groups[count] = self.hex_group()?;
+            let may_be_dotted = gap == Some(0) && matches!(groups[..count], [] | [0xffff]);
+            if may_be_dotted && self.peek()? == b'.' {
+                self.at = start;
+                let [a, b, c, d] = self.ipv4()?.octets();
+                groups[count] = u16::from_be_bytes([a, b]);
+                groups[count + 1] = u16::from_be_bytes([c, d]);
+                count += 2;
+                break;
+            }
+            count += 1;
+            match self.peek()? {
+                b':' if count + usize::from(gap.is_some()) < 8 => self.at += 1,
+                b' ' => break,
+                _ => return Err(Error::V1Ipv6.into()),
+            }
+            if gap.is_none() && self.peek()? == b':' {
+                self.at += 1;
+                gap = Some(count);
+            }
+        }
+        match gap {
+            None if count < 8 => return Err(Error::V1Ipv6.into()),
+            None => {}
+            Some(gap) => groups[gap..].rotate_right(8 - count),
+        }
+        Ok(groups.into())
+    }
+
+    fn hex_group(&mut self) -> Result<u16, Stop> {
+        let mut value = 0;
+        let start = self.at;
+        while let Some(digit) = char::from(self.peek()?).to_digit(16)
+            && self.at < start + 4
+        {
+            value = value << 4 | digit as u16;
+            self.at += 1;
+        }
+        if self.at == start {
+            return Err(Error::V1Ipv6.into());
+        }
+        Ok(value)
+    }
+}
