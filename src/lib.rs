@@ -1,2 +1,33 @@
-//! stub
+//! proxy-echo: an echo server behind load balancers that speak the PROXY protocol, and the parser it is made with.
+//!
+//! Other programs can use two things of it: [`proxy`], which parses and encodes headers of both versions, and
+//! [`server::Server`], the whole server.
+//!
+//! # Layout
+//!
+//! A connection's bytes go down this list and back; each module knows only those below it.
+//!
+//! - [`cli`], [`config`]: arguments and environment, then settings that are known to be valid.
+//! - [`server`]: the reactor. One thread, one poll, one slab of connections.
+//! - `journal`, `log`, `events`, `json`, `escape`: what is said about connections, when, where to and in which words.
+//! - `listener`, `queue`: sockets that accept, and connections that wait for a turn.
+//! - [`policy`]: who may send a header.
+//! - [`connection`]: one connection's state machine, over any stream that does not block.
+//! - [`held`], `lines`: memory that outlives a turn, under one budget, and where lines end.
+//! - [`proxy`]: the protocol. Pure: bytes in, a header or an error out.
+
+pub mod cli;
+pub mod config;
+pub mod connection;
+mod escape;
+mod events;
+pub mod held;
+mod journal;
+mod json;
+mod lines;
+mod listener;
+mod log;
+pub mod policy;
 pub mod proxy;
+mod queue;
+pub mod server;

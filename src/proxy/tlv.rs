@@ -137,11 +137,12 @@ impl<'a> Tlv<'a> {
 }
 
 impl<'a> Ssl<'a> {
-    /// `None` unless the five fixed bytes are there and whole vectors follow.
+    /// `None` unless the five fixed bytes are there and whole vectors follow. An SSL vector is not one of them, so that
+    /// nesting has an end.
     fn parse(value: &'a [u8]) -> Option<Self> {
         let (&[client, a, b, c, d], bytes) = value.split_first_chunk()?;
         let tlvs = Tlvs::new(bytes);
-        let whole: usize = tlvs.iter().map(|tlv| 3 + tlv.value.len()).sum();
+        let whole: usize = tlvs.iter().take_while(|tlv| tlv.kind != SSL).map(|tlv| 3 + tlv.value.len()).sum();
         (whole == bytes.len()).then_some(Ssl { client, verify: u32::from_be_bytes([a, b, c, d]), tlvs })
     }
 }

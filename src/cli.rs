@@ -1,0 +1,156 @@
+//! The command line, and nothing else: help, man page and completions all come from here.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use clap::builder::BoolishValueParser;
+use clap::{ArgAction, Parser, ValueEnum};
+use ipnet::IpNet;
+
+use crate::policy::ProxyProtocol;
+
+/// A TCP echo server that sits behind load balancers speaking the PROXY protocol, versions 1 and 2, shows what they tell
+/// it about the client, and sends back what the client says.
+#[derive(Debug, Parser)]
+#[command(name = "proxy-echo", version, max_term_width = 100, arg_required_else_help = false)]
+pub struct Cli {
+    /// Port to listen on, on all addresses of both families; 0 lets the system choose
+    #[arg(value_name = "PORT", env = "PROXY_ECHO_PORT", default_value_t = 8888, conflicts_with = "listen")]
+    pub port: u16,
+
+    /// Address and port to listen on instead; may be given more than once
+    #[arg(long, value_name = "ADDR:PORT", env = "PROXY_ECHO_LISTEN", value_delimiter = ',')]
+    #[arg(help_heading = LISTENING)]
+    pub listen: Vec<SocketAddr>,
+
+    /// How many connections the kernel may keep that are not accepted yet
+    #[arg(long, value_name = "COUNT", env = "PROXY_ECHO_BACKLOG", default_value_t = 4096)]
+    #[arg(value_parser = clap::value_parser!(i32).range(1..), help_heading = LISTENING)]
+    pub backlog: i32,
+
+    /// Let several processes listen on the same port (SO_REUSEPORT)
+    #[arg(long, env = "PROXY_ECHO_REUSE_PORT", action = ArgAction::SetTrue)]
+    #[arg(value_parser = BoolishValueParser::new(), help_heading = LISTENING)]
+    pub reuse_port: bool,
+
+    /// Accept a connection only with its first bytes, or after the header timeout (Linux)
+    #[arg(long, env = "PROXY_ECHO_DEFER_ACCEPT", action = ArgAction::SetTrue)]
+    #[arg(value_parser = BoolishValueParser::new(), help_heading = LISTENING)]
+    pub defer_accept: bool,
+
+    /// Receive buffer of a socket, such as 256KiB [default: the kernel's]
+    #[arg(long, value_name = "SIZE", env = "PROXY_ECHO_RECV_BUFFER", help_heading = LISTENING)]
+    pub recv_buffer: Option<ByteSize>,
+
+    /// Send buffer of a socket, such as 256KiB [default: the kernel's]
+    #[arg(long, value_name = "SIZE", env = "PROXY_ECHO_SEND_BUFFER", help_heading = LISTENING)]
+    pub send_buffer: Option<ByteSize>,
+
+    /// Whether a connection begins with a header
+    ///
+    /// "optional" is for migrations: the specification forbids guessing (section 2), because any client can then claim any
+    /// address. Name the balancers with --trust.
+    #[arg(long, value_name = "MODE", env = "PROXY_ECHO_PROXY_PROTOCOL", default_value = "required")]
+    #[arg(help_heading = PROTOCOL)]
+    pub proxy_protocol: ProxyProtocol,
+
+    /// Only peers in this network may send a header; may be given more than once
+    ///
+    /// Others are closed ("required") or taken without a header ("optional"). [default: all peers]
+    #[arg(long, value_name = "CIDR", env = "PROXY_ECHO_TRUST", value_delimiter = ',', value_parser = network)]
+    #[arg(help_heading = PROTOCOL)]
+    pub trust: Vec<IpNet>,
+
+    /// Send the header back to the client first, as a version 1 line
+    #[arg(long, value_name = "BOOL", env = "PROXY_ECHO_REFLECT_HEADER", default_value_t = true)]
+    #[arg(action = ArgAction::Set, value_parser = BoolishValueParser::new(), help_heading = PROTOCOL)]
+    pub reflect_header: bool,
+
+    /// What is sent back: bytes as they come, or whole lines
+    #[arg(long, value_name = "UNIT", env = "PROXY_ECHO_ECHO", default_value = "stream", help_heading = PROTOCOL)]
+    pub echo: EchoUnit,
+
+    /// Longest line with --echo lines; a connection that sends a longer one is closed
+    #[arg(long, value_name = "SIZE", env = "PROXY_ECHO_MAX_LINE", default_value = "64KiB", help_heading = PROTOCOL)]
+    pub max_line: ByteSize,
+
+    /// Most connections at a time; further ones wait in the backlog [default: what the limit on open files allows]
+    #[arg(long, value_name = "COUNT", env = "PROXY_ECHO_MAX_CONNECTIONS", help_heading = LIMITS)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_connections: Option<u32>,
+
+    /// Most memory for what is unsent or unfinished, all connections together
+    #[arg(long, value_name = "SIZE", env = "PROXY_ECHO_MAX_HELD", default_value = "256MiB", help_heading = LIMITS)]
+    pub max_held: ByteSize,
+
+    /// Longest time from a header's first byte to its last
+    #[arg(long, value_name = "TIME", env = "PROXY_ECHO_HEADER_TIMEOUT", default_value = "10s")]
+    #[arg(value_parser = humantime::parse_duration, help_heading = LIMITS)]
+    pub header_timeout: Duration,
+
+    /// Longest time in which nothing is said, from the connection's start on; 0 is for ever
+    #[arg(long, value_name = "TIME", env = "PROXY_ECHO_IDLE_TIMEOUT", default_value = "1h")]
+    #[arg(value_parser = humantime::parse_duration, help_heading = LIMITS)]
+    pub idle_timeout: Duration,
+
+    /// Longest time in which a client takes nothing of what it is owed
+    #[arg(long, value_name = "TIME", env = "PROXY_ECHO_STALL_TIMEOUT", default_value = "60s")]
+    #[arg(value_parser = humantime::parse_duration, help_heading = LIMITS)]
+    pub stall_timeout: Duration,
+
+    /// How long connections may go on after SIGINT or SIGTERM; a second signal ends them at once
+    #[arg(long, value_name = "TIME", env = "PROXY_ECHO_DRAIN_TIMEOUT", default_value = "30s")]
+    #[arg(value_parser = humantime::parse_duration, help_heading = LIMITS)]
+    pub drain_timeout: Duration,
+
+    /// What to log on standard output
+    #[arg(long, value_name = "LEVEL", env = "PROXY_ECHO_LOG", default_value = "connections", help_heading = LOG)]
+    pub log: LogLevel,
+
+    /// How to write it: words, or a JSON object a line
+    #[arg(long, value_name = "FORMAT", env = "PROXY_ECHO_LOG_FORMAT", default_value = "text", help_heading = LOG)]
+    pub log_format: LogFormat,
+}
+
+const LISTENING: &str = "Listening";
+const PROTOCOL: &str = "Protocol";
+const LIMITS: &str = "Limits";
+const LOG: &str = "Log";
+
+/// What is sent back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EchoUnit {
+    /// What comes, as it comes.
+    Stream,
+    /// Whole lines, and at the end an unfinished one.
+    Lines,
+}
+
+/// What is logged; each level includes the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum LogLevel {
+    /// The server's start and stop alone.
+    Quiet,
+    /// Connections, but for health checks.
+    Clients,
+    /// All connections.
+    Connections,
+    /// What they say, too.
+    Lines,
+}
+
+/// How an event is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// A line of words.
+    Text,
+    /// An object on a line.
+    Json,
+}
+
+/// A network, or an address alone.
+fn network(text: &str) -> Result<IpNet, String> {
+    let network = text.parse().or_else(|_| text.parse().map(|address: IpAddr| IpNet::from(address)));
+    network.map_err(|_| "expected a network such as 10.0.0.0/8, or an address".to_owned())
+}

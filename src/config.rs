@@ -1,0 +1,195 @@
+//! What the server runs with: past this point no setting is invalid.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+
+use crate::cli::{Cli, EchoUnit, LogFormat, LogLevel};
+use crate::connection::{Echo, TimeLimits};
+use crate::policy::{Policy, ProxyProtocol};
+use crate::proxy::MAX_V2_LEN;
+
+/// Descriptors that are not connections: standard streams, epoll, listeners, signals, and some for what links in.
+const RESERVED_FILES: u64 = 64;
+
+/// Time is kept in 32-bit milliseconds, which wrap after 49 days; half of that can be told apart.
+const MAX_TIME: Duration = Duration::from_secs(24 * 24 * 60 * 60);
+
+/// How long a connection that is closed for a line too long may take to read what it was sent before.
+const LINGER_MS: u32 = 2_000;
+
+/// `SO_RCVBUF` and `SO_SNDBUF` are an `int`.
+const SOCKET_BUFFER: RangeInclusive<usize> = 1..=i32::MAX as usize;
+
+/// Settings, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen; empty is all addresses of both families on `port`.
+    pub listen: Vec<SocketAddr>,
+    /// See `listen`.
+    pub port: u16,
+    /// Connections that the kernel queues.
+    pub backlog: i32,
+    /// `SO_REUSEPORT`.
+    pub reuse_port: bool,
+    /// `TCP_DEFER_ACCEPT`.
+    pub defer_accept: bool,
+    /// `SO_RCVBUF` in bytes.
+    pub recv_buffer: Option<usize>,
+    /// `SO_SNDBUF` in bytes.
+    pub send_buffer: Option<usize>,
+    /// Who may send a header.
+    pub policy: Policy,
+    /// Whether the client is sent its header.
+    pub reflect_header: bool,
+    /// What is sent back.
+    pub echo: Echo,
+    /// Most connections at a time.
+    pub max_connections: usize,
+    /// Most bytes held for all connections.
+    pub max_held: usize,
+    /// From a header's first byte to its last.
+    pub header_timeout: Duration,
+    /// The time limits of a connection.
+    pub time_limits: TimeLimits,
+    /// How long connections may go on after a signal.
+    pub drain_timeout: Duration,
+    /// What is logged.
+    pub log: LogLevel,
+    /// How.
+    pub log_format: LogFormat,
+}
+
+impl Config {
+    /// Checks what was asked for. Raises the soft limit on open files to the hard one, which bounds the connections.
+    ///
+    /// # Errors
+    ///
+    /// What does not go together, or not on this system.
+    pub fn new(cli: Cli) -> Result<Self, ConfigError> {
+        if cli.proxy_protocol == ProxyProtocol::Off && !cli.trust.is_empty() {
+            return Err(ConfigError::TrustWithoutProtocol);
+        }
+        if cli.defer_accept && cfg!(not(target_os = "linux")) {
+            return Err(ConfigError::LinuxOnly("--defer-accept"));
+        }
+        let max_held = bytes("--max-held", cli.max_held, 2 * MAX_V2_LEN..=isize::MAX as usize)?;
+        let max_line = bytes("--max-line", cli.max_line, 1..=isize::MAX as usize)?;
+        if max_line > max_held / 2 {
+            return Err(ConfigError::LineOverHeld);
+        }
+        let header_ms = milliseconds("--header-timeout", cli.header_timeout)?;
+        let idle_ms = match cli.idle_timeout {
+            Duration::ZERO => None,
+            time => Some(milliseconds("--idle-timeout", time)?),
+        };
+        let stall_ms = milliseconds("--stall-timeout", cli.stall_timeout)?;
+        if cli.drain_timeout > MAX_TIME {
+            return Err(ConfigError::TimeOutOfRange("--drain-timeout"));
+        }
+        Ok(Config {
+            listen: cli.listen,
+            port: cli.port,
+            backlog: cli.backlog,
+            reuse_port: cli.reuse_port,
+            defer_accept: cli.defer_accept,
+            recv_buffer: cli.recv_buffer.map(|size| bytes("--recv-buffer", size, SOCKET_BUFFER)).transpose()?,
+            send_buffer: cli.send_buffer.map(|size| bytes("--send-buffer", size, SOCKET_BUFFER)).transpose()?,
+            policy: Policy { proxy_protocol: cli.proxy_protocol, trusted: cli.trust },
+            reflect_header: cli.reflect_header,
+            echo: match cli.echo {
+                EchoUnit::Stream => Echo::Stream,
+                EchoUnit::Lines => Echo::Lines { max: max_line },
+            },
+            max_connections: max_connections(cli.max_connections)?,
+            max_held,
+            header_timeout: cli.header_timeout,
+            time_limits: TimeLimits { header_ms, idle_ms, stall_ms, linger_ms: LINGER_MS },
+            drain_timeout: cli.drain_timeout,
+            log: cli.log,
+            log_format: cli.log_format,
+        })
+    }
+}
+
+fn bytes(option: &'static str, size: ByteSize, range: RangeInclusive<usize>) -> Result<usize, ConfigError> {
+    match usize::try_from(size.as_u64()) {
+        Ok(bytes) if range.contains(&bytes) => Ok(bytes),
+        _ => Err(ConfigError::SizeOutOfRange { option, range }),
+    }
+}
+
+fn milliseconds(option: &'static str, time: Duration) -> Result<u32, ConfigError> {
+    if time < Duration::from_millis(1) || time > MAX_TIME {
+        return Err(ConfigError::TimeOutOfRange(option));
+    }
+    Ok(time.as_millis() as u32)
+}
+
+fn max_connections(asked: Option<u32>) -> Result<usize, ConfigError> {
+    let files = rlimit::increase_nofile_limit(u64::MAX).map_err(|error| ConfigError::Files(error.to_string()))?;
+    // Where the limit is "unlimited" or in the billions, a table of that size would be no limit.
+    let allowed = files.saturating_sub(RESERVED_FILES).min(1 << 20);
+    match asked {
+        Some(asked) if u64::from(asked) > allowed => Err(ConfigError::TooManyConnections { asked, files }),
+        Some(asked) => Ok(asked as usize),
+        None if allowed == 0 => Err(ConfigError::TooManyConnections { asked: 1, files }),
+        None => Ok(allowed as usize),
+    }
+}
+
+/// What is wrong with the settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigError {
+    /// `--trust` with `--proxy-protocol off`.
+    TrustWithoutProtocol,
+    /// An option that this system does not have.
+    LinuxOnly(&'static str),
+    /// Too small, or too large for this system.
+    SizeOutOfRange {
+        /// Its name.
+        option: &'static str,
+        /// What it can be, in bytes.
+        range: RangeInclusive<usize>,
+    },
+    /// A line that could take more than half of what may be held.
+    LineOverHeld,
+    /// Under a millisecond, or over 24 days.
+    TimeOutOfRange(&'static str),
+    /// More connections than descriptors.
+    TooManyConnections {
+        /// Connections.
+        asked: u32,
+        /// The limit on open files.
+        files: u64,
+    },
+    /// The limit on open files cannot be read.
+    Files(String),
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConfigError::TrustWithoutProtocol => f.write_str(
+                "--trust says who may send a header, and --proxy-protocol off that nobody does: give one of them",
+            ),
+            ConfigError::LinuxOnly(option) => write!(f, "{option} is for Linux only"),
+            ConfigError::SizeOutOfRange { option, range } => {
+                write!(f, "{option} must be from {} to {} bytes", range.start(), range.end())
+            }
+            ConfigError::LineOverHeld => f.write_str("--max-line must be at most half of --max-held"),
+            ConfigError::TimeOutOfRange(option) => write!(f, "{option} must be from 1ms to 24days"),
+            ConfigError::TooManyConnections { asked, files } => write!(
+                f,
+                "{asked} connections and {RESERVED_FILES} other files need more than the limit of {files} open files: raise it \
+                 (ulimit -Hn, LimitNOFILE=), or lower --max-connections"
+            ),
+            ConfigError::Files(error) => write!(f, "the limit on open files cannot be read: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}

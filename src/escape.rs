@@ -1,0 +1,67 @@
+//! What a peer sent, made fit to be read: no byte of it reaches a terminal or ends a line.
+
+use std::fmt::{self, Write};
+
+/// Prints bytes as ASCII. CR and LF are `<CR>` and `<LF>`, as in the article that this server follows; every other byte
+/// that is not printable is in hexadecimal, as `<1B>`, and so are `<` and `"`: every `<` begins an escape, and `"` ends
+/// what it began. What is over the limit is counted: `<+12 bytes>`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Escaped<'a>(pub(crate) &'a [u8]);
+
+impl Escaped<'_> {
+    /// Bytes shown, so that a line of the log has a limit.
+    const LIMIT: usize = 1024;
+}
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for &byte in self.0.iter().take(Self::LIMIT) {
+            match byte {
+                b'\r' => f.write_str("<CR>")?,
+                b'\n' => f.write_str("<LF>")?,
+                b' '..=b'~' if byte != b'<' && byte != b'"' => f.write_char(byte.into())?,
+                _ => write!(f, "<{byte:02X}>")?,
+            }
+        }
+        more(f, self.0.len(), Self::LIMIT)
+    }
+}
+
+/// Prints bytes in hexadecimal.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hex<'a>(pub(crate) &'a [u8]);
+
+impl Hex<'_> {
+    const LIMIT: usize = 128;
+}
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().take(Self::LIMIT).try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        more(f, self.0.len(), Self::LIMIT)
+    }
+}
+
+fn more(f: &mut fmt::Formatter<'_>, length: usize, limit: usize) -> fmt::Result {
+    if length > limit { write!(f, "<+{} bytes>", length - limit) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Escaped, Hex};
+
+    #[test]
+    fn only_printable_ascii_comes_through() {
+        assert_eq!(Escaped(b"Hello\r\n").to_string(), "Hello<CR><LF>");
+        assert_eq!(Escaped(b"\x1b[2J \x07\0\x7f\t").to_string(), "<1B>[2J <07><00><7F><09>");
+        assert_eq!(Escaped("<LF>\"é\u{202e}".as_bytes()).to_string(), "<3C>LF><22><C3><A9><E2><80><AE>");
+        let all: Vec<u8> = (0..=255).collect();
+        assert!(Escaped(&all).to_string().bytes().all(|byte| (b' '..=b'~').contains(&byte)));
+    }
+
+    #[test]
+    fn what_is_cut_is_counted() {
+        assert_eq!(Escaped(&[b'a'; 1036]).to_string(), "a".repeat(1024) + "<+12 bytes>");
+        assert_eq!(Hex(&[0xab; 130]).to_string(), "ab".repeat(128) + "<+2 bytes>");
+    }
+}

@@ -1,0 +1,156 @@
+//! The events of the log as JSON objects; README lists their fields.
+
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+
+use crate::connection::Reason;
+use crate::escape::{Escaped, Hex};
+use crate::events::{Entry, Event, Farewell, family, offset, path, shown};
+use crate::proxy::tlv::Value;
+use crate::proxy::{Addresses, Header, Tlv, Version};
+
+impl Serialize for Entry<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("time", &Text(humantime::format_rfc3339_millis(self.time)))?;
+        map.serialize_entry("event", name(&self.event))?;
+        if let Some(number) = self.connection {
+            map.serialize_entry("connection", &number)?;
+        }
+        fields(&self.event, &mut map)?;
+        map.end()
+    }
+}
+
+fn name(event: &Event<'_>) -> &'static str {
+    match event {
+        Event::Listening(_) => "listening",
+        Event::Guessing { .. } => "guessing",
+        Event::Accepted { .. } => "accepted",
+        Event::Header(_) => "header",
+        Event::Refused { .. } => "refused",
+        Event::Input(_) => "input",
+        Event::Gone(_) => "gone",
+        Event::AcceptFailed(_) => "accept_failed",
+        Event::Full(_) => "full",
+        Event::Stopping { .. } => "stopping",
+        Event::LinesDropped(_) => "lines_dropped",
+        Event::Terminated => "terminated",
+    }
+}
+
+fn fields<M: SerializeMap>(event: &Event<'_>, map: &mut M) -> Result<(), M::Error> {
+    match event {
+        Event::Listening(address) => map.serialize_entry("address", address),
+        Event::Guessing { trusted } => map.serialize_entry("trusted", trusted),
+        Event::Accepted { peer } => map.serialize_entry("peer", peer),
+        Event::Header(header) => header_fields(header, map),
+        Event::Refused { refusal, received } => {
+            map.serialize_entry("reason", &Text(refusal))?;
+            map.serialize_entry("offset", &offset(received))?;
+            map.serialize_entry("received", &Text(Escaped(shown(received))))
+        }
+        Event::Input(bytes) => map.serialize_entry("text", &Text(Escaped(bytes))),
+        Event::Gone(Farewell { reason, received, sent, unsent, lasted }) => {
+            map.serialize_entry("reason", reason_name(*reason))?;
+            if let Reason::Failed(kind) = reason {
+                map.serialize_entry("error", &Text(kind))?;
+            }
+            map.serialize_entry("bytes_in", received)?;
+            map.serialize_entry("bytes_out", sent)?;
+            map.serialize_entry("bytes_unsent", unsent)?;
+            map.serialize_entry("seconds", &lasted.as_secs_f64())
+        }
+        Event::AcceptFailed(error) => map.serialize_entry("error", &Text(error)),
+        Event::Full(limit) => map.serialize_entry("connections", limit),
+        Event::Stopping { open, timeout } => {
+            map.serialize_entry("connections", open)?;
+            map.serialize_entry("seconds", &timeout.as_secs_f64())
+        }
+        Event::LinesDropped(count) => map.serialize_entry("lines", count),
+        Event::Terminated => Ok(()),
+    }
+}
+
+fn reason_name(reason: Reason) -> &'static str {
+    match reason {
+        Reason::ByPeer => "closed_by_peer",
+        Reason::Reset => "reset_by_peer",
+        Reason::HeaderRefused => "header_refused",
+        Reason::HeaderTimeout => "header_timeout",
+        Reason::HeaderCut => "header_cut",
+        Reason::NotTrusted => "not_trusted",
+        Reason::LineTooLong => "line_too_long",
+        Reason::IdleTimeout => "idle_timeout",
+        Reason::StallTimeout => "stall_timeout",
+        Reason::Stopped => "server_stopped",
+        Reason::Failed(_) => "failed",
+    }
+}
+
+fn header_fields<M: SerializeMap>(header: &Header<'_>, map: &mut M) -> Result<(), M::Error> {
+    map.serialize_entry("version", &if header.version == Version::V1 { 1 } else { 2 })?;
+    map.serialize_entry("family", family(header))?;
+    match header.addresses {
+        Addresses::Unspecified => {}
+        Addresses::Inet { source, destination, .. } => {
+            map.serialize_entry("source", &source)?;
+            map.serialize_entry("destination", &destination)?;
+        }
+        Addresses::Inet6 { source, destination, .. } => {
+            map.serialize_entry("source", &source)?;
+            map.serialize_entry("destination", &destination)?;
+        }
+        Addresses::Unix { source, destination, .. } => {
+            map.serialize_entry("source", &Text(Escaped(path(source))))?;
+            map.serialize_entry("destination", &Text(Escaped(path(destination))))?;
+        }
+    }
+    if header.version == Version::V2 {
+        map.serialize_entry("tlvs", &List(|| header.tlvs.iter().map(Vector)))?;
+    }
+    Ok(())
+}
+
+/// What is displayed, as a string.
+struct Text<T>(T);
+
+impl<T: std::fmt::Display> Serialize for Text<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// What an iterator brings, as an array.
+struct List<F>(F);
+
+impl<F: Fn() -> I, I: Iterator<Item: Serialize>> Serialize for List<F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq((self.0)())
+    }
+}
+
+struct Vector<'a>(Tlv<'a>);
+
+impl Serialize for Vector<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("type", &self.0.kind)?;
+        if let Some(name) = self.0.name() {
+            map.serialize_entry("name", name)?;
+        }
+        match self.0.decode() {
+            Value::Text(text) => map.serialize_entry("text", &Text(Escaped(text)))?,
+            Value::Checksum(checksum) => map.serialize_entry("checksum", &checksum)?,
+            Value::Padding(length) => map.serialize_entry("padding", &length)?,
+            Value::Id(id) => map.serialize_entry("id", &id)?,
+            Value::Bytes(bytes) => map.serialize_entry("hex", &Text(Hex(bytes)))?,
+            Value::Ssl(ssl) => {
+                map.serialize_entry("client", &ssl.client)?;
+                map.serialize_entry("verify", &ssl.verify)?;
+                map.serialize_entry("tlvs", &List(|| ssl.tlvs.iter().map(Vector)))?;
+            }
+        }
+        map.end()
+    }
+}

@@ -1,0 +1,134 @@
+//! Listening sockets. Options that an accepted socket inherits from its listener (NODELAY, KEEPALIVE, OOBINLINE, buffer
+//! sizes) are set here, once, so that accepting costs no further system call.
+
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use mio::net::TcpListener;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::config::Config;
+
+/// What to do after an error of `accept(2)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AfterError {
+    /// The queue is empty: an edge will come.
+    Wait,
+    /// The connection is lost, the listener is not: accept the next.
+    Next,
+    /// There is no descriptor or memory for the connection, and no edge will tell when there is.
+    Pause,
+}
+
+/// `accept(2)`: Linux passes errors of the network that are pending on the new socket through accept; they are that
+/// connection's own.
+pub(crate) fn after_error(error: &io::Error) -> AfterError {
+    match error.raw_os_error() {
+        _ if error.kind() == ErrorKind::WouldBlock => AfterError::Wait,
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => AfterError::Pause,
+        Some(
+            libc::EINTR
+            | libc::ECONNABORTED
+            | libc::EPROTO
+            | libc::EPERM
+            | libc::ENETDOWN
+            | libc::ENOPROTOOPT
+            | libc::EHOSTDOWN
+            | libc::EHOSTUNREACH
+            | libc::EOPNOTSUPP
+            | libc::ENETUNREACH
+            | libc::ETIMEDOUT,
+        ) => AfterError::Next,
+        #[cfg(target_os = "linux")]
+        Some(libc::ENONET) => AfterError::Next,
+        // Nothing that is known: do not spin on it.
+        _ => AfterError::Pause,
+    }
+}
+
+/// Binds what `config` asks for: the given addresses, or all of both families on one port.
+pub(crate) fn bind_all(config: &Config) -> Result<Vec<TcpListener>, BindError> {
+    if config.listen.is_empty() {
+        return bind_both(config);
+    }
+    let takes_ipv4 = |port| config.listen.iter().any(|address| address.is_ipv4() && address.port() == port);
+    // [::] takes IPv4 too, as the system has it, unless IPv4 has a socket of its own.
+    config.listen.iter().map(|&address| bind(address, takes_ipv4(address.port()), config)).collect()
+}
+
+/// All addresses of both families, IPv4 alone where there is no IPv6.
+fn bind_both(config: &Config) -> Result<Vec<TcpListener>, BindError> {
+    /// With port 0 the kernel chooses one for IPv4, which may be taken in IPv6.
+    const TRIES: usize = 16;
+    let mut last = None;
+    for _ in 0..TRIES {
+        let v4 = bind(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), config.port), true, config)?;
+        let port = v4.local_addr().map_or(config.port, |address| address.port());
+        match bind(SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port), true, config) {
+            Ok(v6) => return Ok(vec![v4, v6]),
+            Err(BindError { error, .. }) if is_without_ipv6(&error) => return Ok(vec![v4]),
+            Err(error) if config.port != 0 => return Err(error),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.expect("every try left an error"))
+}
+
+fn is_without_ipv6(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
+}
+
+fn bind(address: SocketAddr, only_v6: bool, config: &Config) -> Result<TcpListener, BindError> {
+    listen(address, only_v6, config).map_err(|error| BindError { address, error })
+}
+
+fn listen(address: SocketAddr, only_v6: bool, config: &Config) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() && only_v6 {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    if config.reuse_port {
+        socket.set_reuse_port(true)?;
+    }
+    socket.set_tcp_nodelay(true)?;
+    socket.set_keepalive(true)?;
+    // An urgent byte stays in its place in the stream, so that none is lost (RFC 6093, section 6).
+    socket.set_out_of_band_inline(true)?;
+    if let Some(bytes) = config.recv_buffer {
+        socket.set_recv_buffer_size(bytes)?;
+    }
+    if let Some(bytes) = config.send_buffer {
+        socket.set_send_buffer_size(bytes)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(config.backlog)?;
+    socket.set_nonblocking(true)?;
+    if config.defer_accept {
+        defer_accept(&socket, config.header_timeout)?;
+    }
+    Ok(TcpListener::from_std(socket.into()))
+}
+
+/// `TCP_DEFER_ACCEPT`: a connection is accepted with its first data, or when `at_most` is over.
+#[cfg(target_os = "linux")]
+fn defer_accept(socket: &Socket, at_most: Duration) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+    let seconds = i32::try_from(at_most.as_secs().max(1)).unwrap_or(i32::MAX);
+    Ok(uapi::setsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, &seconds)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn defer_accept(_: &Socket, _: Duration) -> io::Result<()> {
+    Err(ErrorKind::Unsupported.into())
+}
+
+/// Why an address cannot be listened on.
+#[derive(Debug)]
+pub struct BindError {
+    /// The address.
+    pub address: SocketAddr,
+    /// What the system said.
+    pub error: io::Error,
+}

@@ -1,0 +1,133 @@
+//! Standard output behind a bounded queue and a thread, so that a slow reader of the log never holds up the reactor.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+
+use crate::cli::LogFormat;
+use crate::events::{Entry, Event};
+
+/// Entries are gathered into a batch, which is queued at the end of a turn of the reactor, or when it is full.
+pub(crate) struct Log {
+    format: LogFormat,
+    batch: Batch,
+    /// Lines that were dropped, or could not be written, and of those the ones that were not reported yet.
+    dropped: Arc<AtomicU64>,
+    writer: Option<Writer>,
+}
+
+#[derive(Default)]
+struct Batch {
+    text: Vec<u8>,
+    lines: u64,
+}
+
+struct Writer {
+    queue: Sender<Batch>,
+    /// Disconnected when the thread has ended.
+    ended: Receiver<()>,
+}
+
+impl Log {
+    /// A batch is full at this many bytes,
+    const BATCH_SIZE: usize = 16 * 1024;
+    /// and this many wait at most: 16 MiB.
+    const BATCHES: usize = 1024;
+    /// How long the rest of the log may take at the end.
+    const LAST_WORDS: Duration = Duration::from_secs(1);
+
+    /// A log in `format`. Without `background` every entry is written at once, which suits a few.
+    pub(crate) fn new(format: LogFormat, background: bool) -> io::Result<Self> {
+        let dropped = Arc::new(AtomicU64::new(0));
+        let writer = if background { Some(Writer::start(Arc::clone(&dropped))?) } else { None };
+        Ok(Log { format, batch: Batch::default(), dropped, writer })
+    }
+
+    /// Adds an entry.
+    pub(crate) fn write(&mut self, connection: Option<u64>, event: Event<'_>) {
+        render(&mut self.batch.text, self.format, connection, event);
+        self.batch.lines += 1;
+        if self.batch.text.len() >= Self::BATCH_SIZE || self.writer.is_none() {
+            self.flush();
+        }
+    }
+
+    /// Adds `lines` entries that were rendered before.
+    pub(crate) fn write_rendered(&mut self, text: &[u8], lines: u64) {
+        self.batch.text.extend_from_slice(text);
+        self.batch.lines += lines;
+    }
+
+    /// Renders an entry for later.
+    pub(crate) fn render(&self, out: &mut Vec<u8>, connection: Option<u64>, event: Event<'_>) {
+        render(out, self.format, connection, event);
+    }
+
+    /// Hands what was gathered to the writer, and says first what had to be dropped before.
+    #[inline]
+    pub(crate) fn flush(&mut self) {
+        if self.batch.lines > 0 {
+            self.queue_batch();
+        }
+    }
+
+    fn queue_batch(&mut self) {
+        let mut batch = std::mem::take(&mut self.batch);
+        let Some(writer) = &self.writer else {
+            return batch.print(&self.dropped);
+        };
+        let dropped = self.dropped.swap(0, Ordering::Relaxed);
+        if dropped > 0 {
+            render(&mut batch.text, self.format, None, Event::LinesDropped(dropped));
+        }
+        if let Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) = writer.queue.try_send(batch) {
+            self.dropped.fetch_add(dropped + batch.lines, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits for the writer, but not for ever.
+    pub(crate) fn finish(mut self) {
+        self.flush();
+        if let Some(Writer { queue, ended }) = self.writer {
+            drop(queue);
+            let (Ok(()) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected)) =
+                ended.recv_timeout(Self::LAST_WORDS);
+        }
+    }
+}
+
+impl Writer {
+    fn start(dropped: Arc<AtomicU64>) -> io::Result<Self> {
+        let (queue, batches) = bounded::<Batch>(Log::BATCHES);
+        let (end, ended) = bounded(0);
+        thread::Builder::new().name("log".to_owned()).spawn(move || {
+            let _end: Sender<()> = end;
+            batches.iter().for_each(|batch| batch.print(&dropped));
+        })?;
+        Ok(Writer { queue, ended })
+    }
+}
+
+impl Batch {
+    /// Writes to standard output. A full disk or a closed pipe costs the lines, which are counted, and nothing else.
+    fn print(&self, dropped: &AtomicU64) {
+        let mut stdout = io::stdout().lock();
+        if stdout.write_all(&self.text).and_then(|()| stdout.flush()).is_err() {
+            dropped.fetch_add(self.lines, Ordering::Relaxed);
+        }
+    }
+}
+
+fn render(out: &mut Vec<u8>, format: LogFormat, connection: Option<u64>, event: Event<'_>) {
+    let entry = Entry { time: SystemTime::now(), connection, event };
+    // A Vec takes every write, and no map of an entry has keys that are not strings.
+    let _ = match format {
+        LogFormat::Text => write!(out, "{entry}"),
+        LogFormat::Json => serde_json::to_writer(&mut *out, &entry).map_err(io::Error::from),
+    };
+    out.push(b'\n');
+}

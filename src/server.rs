@@ -1,0 +1,435 @@
+//! The reactor: one thread, one poll, one slab of connections.
+//!
+//! `Server::tick` reads top to bottom what the server does. Two rules keep it right under edge-triggered readiness:
+//!
+//! - What is not finished in a tick is in a queue, or an edge will come for it; a connection's turn says which.
+//! - Connections are closed while a batch of events is handled, and accepted only after it: so a key never gets a new
+//!   owner while the batch still has events for the old one. The kernel reports none of a closed socket after that.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use mio::event::Event as Readiness;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook_mio::v1_0::Signals;
+use slab::Slab;
+
+use crate::cli::LogLevel;
+use crate::config::Config;
+use crate::connection::{Connection, Expect, Next, Ready, Reason, Shared, Stream, TimeLimits};
+use crate::events::Event;
+use crate::held::Budget;
+use crate::journal::Journal;
+use crate::listener::{self, AfterError, BindError};
+use crate::log::Log;
+use crate::policy::{Policy, ProxyProtocol};
+use crate::queue::Queue;
+
+/// Events taken from the kernel at a time.
+const EVENTS: usize = 1024;
+/// The most bytes of one read. It is one buffer for all, so it costs an idle connection nothing, and a large message fewer
+/// system calls.
+const READ_SIZE: usize = 256 * 1024;
+/// Connections accepted from one listener in a tick, before those that are open have their turn again.
+const ACCEPTS: usize = 128;
+/// Pause after the kernel had no descriptor or memory left, in ms: a descriptor that is freed gives no event.
+const PAUSE_MS: u64 = 100;
+/// For a turn that no event asked for.
+const READABLE: Ready = Ready { readable: true, read_closed: false, priority: false };
+/// Never.
+const NEVER: u64 = u64::MAX;
+
+/// Tokens from here down are not slab keys.
+const SIGNALS: Token = Token(usize::MAX);
+const LAST_LISTENER: usize = usize::MAX - 1;
+
+/// A server that is bound, and serves while it is ticked or run.
+pub struct Server {
+    poll: Poll,
+    signals: Signals,
+    listeners: Vec<Listener>,
+    connections: Slab<Connection<TcpStream>>,
+    /// Connections whose turn was cut short.
+    running: Queue,
+    /// Connections that wait for the budget.
+    starved: Queue,
+    /// Connections that wait for the kernel's memory, until `pause_ends_ms`.
+    paused: Queue,
+    shared: Shared,
+    journal: Journal,
+    policy: Policy,
+    time_limits: TimeLimits,
+    max_connections: usize,
+    drain_timeout: Duration,
+    started: Instant,
+    now_ms: u64,
+    /// No time limit of a connection ends before.
+    sweep_ms: u64,
+    accept_pause_ends_ms: u64,
+    pause_ends_ms: u64,
+    /// Keys that a sweep found; kept so as not to be allocated again.
+    expired: Vec<usize>,
+    /// After a signal: when connections that are still open are closed.
+    stop_ms: Option<u64>,
+}
+
+struct Listener {
+    socket: TcpListener,
+    /// Whether the kernel reported connections, and did not say yet that there are no more.
+    has_more: bool,
+}
+
+impl Stream for TcpStream {
+    fn shutdown_write(&self) -> io::Result<()> {
+        self.shutdown(std::net::Shutdown::Write)
+    }
+}
+
+impl Server {
+    /// Binds what `config` asks for. Signals are taken from here on.
+    ///
+    /// # Errors
+    ///
+    /// An address that cannot be listened on, or a system without what a reactor needs.
+    pub fn bind(config: &Config) -> Result<Self, Error> {
+        let poll = Poll::new()?;
+        let mut signals = Signals::new([SIGINT, SIGTERM])?;
+        poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
+        let mut listeners = Vec::new();
+        for (index, mut socket) in listener::bind_all(config)?.into_iter().enumerate() {
+            poll.registry().register(&mut socket, Token(LAST_LISTENER - index), Interest::READABLE)?;
+            listeners.push(Listener { socket, has_more: true });
+        }
+        let capacity = config.max_connections;
+        let budget = Budget::new(config.max_held);
+        let log = Log::new(config.log_format, config.log > LogLevel::Quiet)?;
+        let mut journal = Journal::new(log, config.log, capacity);
+        for listener in &listeners {
+            journal.server(Event::Listening(listener.socket.local_addr()?));
+        }
+        if config.policy.proxy_protocol == ProxyProtocol::Optional {
+            journal.server(Event::Guessing { trusted: !config.policy.trusted.is_empty() });
+        }
+        journal.flush();
+        Ok(Server {
+            poll,
+            signals,
+            listeners,
+            // Pages that are not touched cost nothing, and a slab that never grows never moves.
+            connections: Slab::with_capacity(capacity),
+            running: Queue::new(capacity),
+            starved: Queue::new(capacity),
+            paused: Queue::new(capacity),
+            shared: Shared::new(config.echo, config.reflect_header, READ_SIZE, budget),
+            journal,
+            policy: config.policy.clone(),
+            time_limits: config.time_limits,
+            max_connections: capacity,
+            drain_timeout: config.drain_timeout,
+            started: Instant::now(),
+            now_ms: 0,
+            sweep_ms: NEVER,
+            accept_pause_ends_ms: 0,
+            pause_ends_ms: NEVER,
+            expired: Vec::new(),
+            stop_ms: None,
+        })
+    }
+
+    /// The addresses that are listened on.
+    ///
+    /// # Errors
+    ///
+    /// Those of `getsockname(2)`.
+    pub fn local_addrs(&self) -> io::Result<Vec<SocketAddr>> {
+        self.listeners.iter().map(|listener| listener.socket.local_addr()).collect()
+    }
+
+    /// Serves until a signal ends it, and says so in the log.
+    ///
+    /// # Errors
+    ///
+    /// The poll failed: there is nothing left to wait on.
+    pub fn run(mut self) -> Result<(), Error> {
+        let mut events = Events::with_capacity(EVENTS);
+        while !self.is_stopped() {
+            self.tick(&mut events)?;
+        }
+        while let Some((key, _)) = self.connections.iter().next() {
+            self.close(key, Reason::Stopped);
+        }
+        self.journal.server(Event::Terminated);
+        self.journal.finish();
+        Ok(())
+    }
+
+    fn tick(&mut self, events: &mut Events) -> Result<(), Error> {
+        self.wait(events)?;
+        self.now_ms = self.started.elapsed().as_millis() as u64;
+        self.shared.now_ms = self.now_ms as u32;
+        self.handle(events);
+        self.run_queued();
+        self.accept();
+        self.sweep();
+        self.journal.flush();
+        Ok(())
+    }
+
+    fn wait(&mut self, events: &mut Events) -> Result<(), Error> {
+        let timeout = if self.has_work() {
+            Some(Duration::ZERO)
+        } else {
+            let until = self.wakes_ms();
+            (until != NEVER).then(|| Duration::from_millis(until.saturating_sub(self.now_ms)))
+        };
+        match self.poll.poll(events, timeout) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn has_work(&self) -> bool {
+        !self.running.is_empty()
+            || (!self.starved.is_empty() && self.shared.budget.room() > 0)
+            || (self.may_accept() && self.listeners.iter().any(|listener| listener.has_more))
+    }
+
+    fn wakes_ms(&self) -> u64 {
+        let accept = if self.accept_pause_ends_ms > self.now_ms { self.accept_pause_ends_ms } else { NEVER };
+        self.sweep_ms.min(accept).min(self.pause_ends_ms).min(self.stop_ms.unwrap_or(NEVER))
+    }
+
+    fn handle(&mut self, events: &Events) {
+        for event in events {
+            match event.token() {
+                SIGNALS => self.take_signals(),
+                Token(token) if token > LAST_LISTENER - self.listeners.len() => {
+                    self.listeners[LAST_LISTENER - token].has_more = true;
+                }
+                Token(key) => self.turn(key, ready(event)),
+            }
+        }
+    }
+
+    /// Gives a turn to those that are queued now; what queues up meanwhile waits for the next tick.
+    fn run_queued(&mut self) {
+        for _ in 0..self.running.len() {
+            if let Some(key) = self.running.pop() {
+                self.turn(key, READABLE);
+            }
+        }
+        for _ in 0..self.starved.len() {
+            if self.shared.budget.room() > 0
+                && let Some(key) = self.starved.pop()
+            {
+                self.turn(key, READABLE);
+            }
+        }
+        if self.pause_ends_ms <= self.now_ms {
+            self.pause_ends_ms = NEVER;
+            while let Some(key) = self.paused.pop() {
+                self.running.push(key);
+            }
+        }
+    }
+
+    #[inline]
+    fn turn(&mut self, key: usize, ready: Ready) {
+        // A connection that was closed in this batch may have further events in it.
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        let next = connection.turn(ready, &mut self.shared, &mut self.journal.of(key));
+        if next == Next::Wait && !connection.is_busy() {
+            return;
+        }
+        self.settle(key, next);
+    }
+
+    /// Does what a turn asked for.
+    fn settle(&mut self, key: usize, next: Next) {
+        match next {
+            Next::Wait => {}
+            Next::Again => self.running.push(key),
+            Next::Starved => self.starved.push(key),
+            Next::Pause => {
+                self.paused.push(key);
+                self.pause_ends_ms = self.pause_ends_ms.min(self.now_ms + PAUSE_MS);
+            }
+            Next::Closed(reason) => return self.close(key, reason),
+        }
+        self.watch_time(key);
+    }
+
+    /// Makes sure that the next sweep is not too late for a connection.
+    fn watch_time(&mut self, key: usize) {
+        let left = self.connections[key].time_left(&self.time_limits, self.shared.now_ms);
+        if let Some(left) = left {
+            self.sweep_ms = self.sweep_ms.min(self.now_ms + u64::from(left));
+        }
+    }
+
+    fn close(&mut self, key: usize, reason: Reason) {
+        let connection = self.connections.remove(key);
+        self.journal.gone(key, reason, connection.unsent(), self.now_ms);
+        connection.close(&mut self.shared.budget);
+        // There is a descriptor now, if there was none.
+        self.accept_pause_ends_ms = 0;
+    }
+
+    fn may_accept(&self) -> bool {
+        self.connections.len() < self.max_connections && self.accept_pause_ends_ms <= self.now_ms
+    }
+
+    fn accept(&mut self) {
+        for index in 0..self.listeners.len() {
+            let mut budget = ACCEPTS;
+            while self.listeners[index].has_more && budget > 0 && self.may_accept() {
+                budget -= 1;
+                match self.listeners[index].socket.accept() {
+                    Ok((stream, peer)) => self.admit(stream, peer),
+                    Err(error) => match listener::after_error(&error) {
+                        AfterError::Wait => self.listeners[index].has_more = false,
+                        AfterError::Next => {}
+                        AfterError::Pause => {
+                            self.accept_pause_ends_ms = self.now_ms + PAUSE_MS;
+                            self.journal.trouble(Event::AcceptFailed(&error), self.now_ms);
+                        }
+                    },
+                }
+            }
+            if self.listeners[index].has_more && self.connections.len() == self.max_connections {
+                self.journal.trouble(Event::Full(self.max_connections), self.now_ms);
+            }
+        }
+    }
+
+    /// Takes in a connection. It has its first turn before it is registered: registering reports what is ready by then, so
+    /// nothing is missed, and what came and went already never touches the poll.
+    fn admit(&mut self, stream: TcpStream, peer: SocketAddr) {
+        let expect = self.policy.admit(peer.ip());
+        let now_ms = self.shared.now_ms;
+        let key = self.connections.insert(Connection::new(stream, expect.unwrap_or(Expect::Header), now_ms));
+        self.journal.accepted(key, peer, self.now_ms);
+        if expect.is_none() {
+            return self.close(key, Reason::NotTrusted);
+        }
+        let connection = &mut self.connections[key];
+        let next = connection.turn(READABLE, &mut self.shared, &mut self.journal.of(key));
+        if let Next::Closed(reason) = next {
+            return self.close(key, reason);
+        }
+        match self.poll.registry().register(connection.stream(), Token(key), interest()) {
+            Ok(()) => self.settle(key, next),
+            Err(error) => self.close(key, Reason::Failed(error.kind())),
+        }
+    }
+
+    /// Closes the connections whose time is over, and finds out when the next one's will be.
+    ///
+    /// A time limit is not kept track of while a connection works: it is looked at when the first one could be over, all of
+    /// them in one pass, and passes keep a distance that grows with their length.
+    fn sweep(&mut self) {
+        if self.sweep_ms > self.now_ms {
+            return;
+        }
+        self.sweep_ms = NEVER;
+        for (key, connection) in &self.connections {
+            match connection.time_left(&self.time_limits, self.shared.now_ms) {
+                Some(0) => self.expired.push(key),
+                Some(left) => self.sweep_ms = self.sweep_ms.min(self.now_ms + u64::from(left)),
+                None => {}
+            }
+        }
+        let distance_ms = 10 + self.connections.len() as u64 / 500;
+        self.sweep_ms = self.sweep_ms.max(self.now_ms + distance_ms);
+        if self.connections.len() == self.expired.len() {
+            self.sweep_ms = NEVER;
+        }
+        while let Some(key) = self.expired.pop() {
+            let reason = self.connections[key].expire(&self.time_limits, &mut self.journal.of(key));
+            self.close(key, reason);
+        }
+    }
+
+    fn take_signals(&mut self) {
+        for _ in 0..self.signals.pending().count() {
+            match self.stop_ms {
+                None => self.stop_accepting(),
+                Some(_) => self.stop_ms = Some(self.now_ms),
+            }
+        }
+    }
+
+    /// Takes in what the kernel has queued, closes the listeners, and gives what is open its time.
+    fn stop_accepting(&mut self) {
+        const MOST_TURNS: usize = 64;
+        for _ in 0..MOST_TURNS {
+            self.listeners.iter_mut().for_each(|listener| listener.has_more = true);
+            self.accept();
+            if !self.listeners.iter().any(|listener| listener.has_more) {
+                break;
+            }
+        }
+        self.listeners.clear();
+        self.stop_ms = Some(self.now_ms + self.drain_timeout.as_millis() as u64);
+        if !self.connections.is_empty() {
+            let open = self.connections.len();
+            self.journal.server(Event::Stopping { open, timeout: self.drain_timeout });
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop_ms.is_some_and(|stop_ms| self.connections.is_empty() || stop_ms <= self.now_ms)
+    }
+}
+
+/// For the whole life of a connection: edges cost nothing while there is nothing to report.
+fn interest() -> Interest {
+    let interest = Interest::READABLE | Interest::WRITABLE;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let interest = interest | Interest::PRIORITY;
+    interest
+}
+
+#[inline]
+fn ready(event: &Readiness) -> Ready {
+    let read_closed = event.is_read_closed() || event.is_error();
+    Ready { readable: event.is_readable() || read_closed, read_closed, priority: event.is_priority() }
+}
+
+/// Why the server cannot start or go on.
+#[derive(Debug)]
+pub enum Error {
+    /// An address cannot be listened on.
+    Bind(BindError),
+    /// The system lacks what a reactor needs.
+    System(io::Error),
+}
+
+impl From<BindError> for Error {
+    fn from(error: BindError) -> Self {
+        Error::Bind(error)
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Error::System(error)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Bind(BindError { address, error }) => write!(f, "cannot listen on {address}: {error}"),
+            Error::System(error) => write!(f, "the system refuses what the server needs: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
