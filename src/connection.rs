@@ -91,15 +91,29 @@ pub struct TimeLimits {
     pub linger_ms: u32,
 }
 
-/// What the socket was reported to be ready for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ready {
+/// What the socket was reported to be ready for: a set of bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ready(u8);
+
+impl Ready {
+    /// It can take more. This alone matters only to a connection that owes something.
+    pub const WRITABLE: Ready = Ready(0);
     /// There is something to read, if only an error or the end.
-    pub readable: bool,
+    pub const READABLE: Ready = Ready(1);
     /// The peer's FIN or an error is there.
-    pub read_closed: bool,
+    pub const READ_CLOSED: Ready = Ready(2);
     /// Urgent data is there.
-    pub priority: bool,
+    pub const PRIORITY: Ready = Ready(4);
+
+    /// Both.
+    #[must_use]
+    pub const fn and(self, other: Ready) -> Ready {
+        Ready(self.0 | other.0)
+    }
+
+    const fn has(self, other: Ready) -> bool {
+        self.0 & other.0 != 0
+    }
 }
 
 /// When to call [`Connection::turn`] again.
@@ -158,6 +172,15 @@ pub trait Observer {
     fn sent(&mut self, count: usize);
 }
 
+/// Watches nothing.
+impl Observer for () {
+    fn header(&mut self, _: &Header<'_>) {}
+    fn refused(&mut self, _: Refusal, _: &[u8]) {}
+    fn received(&mut self, _: usize) {}
+    fn payload(&mut self, _: &[u8]) {}
+    fn sent(&mut self, _: usize) {}
+}
+
 /// Why what a peer sent is not a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -171,9 +194,9 @@ pub enum Refusal {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    AwaitingHeader {
-        optional: bool,
-    },
+    AwaitingHeader,
+    /// A header may come, or payload.
+    AwaitingEither,
     Echoing,
     /// The peer's FIN was read; it is still owed something.
     Finishing,
@@ -191,8 +214,8 @@ pub struct Connection<S> {
     /// When the time limit of the present state began to run, in ms.
     since_ms: u32,
     state: State,
-    read_closed: bool,
-    priority: bool,
+    /// READ_CLOSED and PRIORITY, which are reported once and hold on.
+    latched: Ready,
     held: Option<Box<Held>>,
 }
 
@@ -202,11 +225,11 @@ impl<S: Stream> Connection<S> {
     /// A connection that was accepted at `now_ms`.
     pub fn new(stream: S, expect: Expect, now_ms: u32) -> Self {
         let state = match expect {
-            Expect::Header => State::AwaitingHeader { optional: false },
-            Expect::Either => State::AwaitingHeader { optional: true },
+            Expect::Header => State::AwaitingHeader,
+            Expect::Either => State::AwaitingEither,
             Expect::Payload => State::Echoing,
         };
-        Connection { stream, since_ms: now_ms, state, read_closed: false, priority: false, held: None }
+        Connection { stream, since_ms: now_ms, state, latched: Ready(0), held: None }
     }
 
     /// Sends what is owed, then reads, parses and echoes, a bounded number of times.
@@ -214,17 +237,20 @@ impl<S: Stream> Connection<S> {
     pub fn turn(&mut self, ready: Ready, shared: &mut Shared, observer: &mut impl Observer) -> Next {
         /// Reads before others have their turn.
         const READS: usize = 4;
-        self.read_closed |= ready.read_closed;
-        self.priority |= ready.priority;
-        if !ready.readable && self.held.is_none() {
+        if !ready.has(Ready::READABLE) && self.held.is_none() {
             return Next::Wait;
         }
-        for _ in 0..READS {
+        self.latched = self.latched.and(ready);
+        let mut reads = 0;
+        loop {
             if let Break(next) = self.step(shared, observer) {
                 return next;
             }
+            reads += 1;
+            if reads == READS {
+                return Next::Again;
+            }
         }
-        Next::Again
     }
 
     /// The stream, to be registered.
@@ -271,72 +297,66 @@ impl<S: Stream> Connection<S> {
     fn time_limit(&self, limits: &TimeLimits) -> (Option<u32>, Reason) {
         match (self.state, &self.held) {
             (State::Draining, _) => (Some(limits.linger_ms), Reason::LineTooLong),
-            (State::AwaitingHeader { .. }, Some(_)) => (Some(limits.header_ms), Reason::HeaderTimeout),
+            (State::AwaitingHeader | State::AwaitingEither, Some(_)) => (Some(limits.header_ms), Reason::HeaderTimeout),
             (_, Some(held)) if !held.owed().is_empty() => (Some(limits.stall_ms), Reason::StallTimeout),
             _ => (limits.idle_ms, Reason::IdleTimeout),
         }
     }
 
     /// Sends what is owed, if anything is, then reads once and does what follows from it.
-    #[inline]
+    #[inline(always)]
     fn step(&mut self, shared: &mut Shared, observer: &mut impl Observer) -> Flow {
-        if self.held.is_some() {
-            self.send_held(shared, observer)?;
-        }
-        match self.state {
-            State::Finishing => return Break(Next::Closed(Reason::ByPeer)),
-            State::Condemned => self.send_fin(shared)?,
-            _ => {}
-        }
+        let new = if self.held.is_some() { self.resume(shared, observer)? } else { Shared::HEADROOM };
         let room = shared.budget.room();
         if room == 0 {
             return Break(Next::Starved);
-        }
-        // An unfinished header or line is put in front of what is read, so that both are parsed in one piece.
-        let mut new = Shared::HEADROOM;
-        if let Some(held) = &self.held {
-            let unfinished = held.unfinished();
-            shared.buffer[new..new + unfinished.len()].copy_from_slice(unfinished);
-            new += unfinished.len();
         }
         let limit = shared.buffer.len().min(new.saturating_add(room));
         match uninterrupted(|| self.stream.read(&mut shared.buffer[new..limit])) {
             Ok(0) => Break(self.end(shared, observer)),
             Ok(count) => {
-                self.digest(new, new + count, shared, observer)?;
-                let drained = new + count < limit && !self.read_closed && !self.priority;
+                let end = new + count;
+                self.digest(new, end, shared, observer)?;
+                let drained = end < limit && !self.latched.has(Ready::READ_CLOSED.and(Ready::PRIORITY));
                 if drained { Break(Next::Wait) } else { Continue(()) }
             }
-            Err(error) => {
-                self.priority &= error.kind() != ErrorKind::WouldBlock;
-                Break(next_after(&error))
-            }
+            Err(error) => Break(self.read_failed(&error)),
         }
     }
 
+    /// Sends what is owed, and puts an unfinished header or line in front of what will be read, so that both are parsed in
+    /// one piece: returns where the new bytes belong.
+    #[inline(never)]
+    fn resume(&mut self, shared: &mut Shared, observer: &mut impl Observer) -> ControlFlow<Next, usize> {
+        self.send_held(shared, observer)?;
+        match self.state {
+            State::Finishing => return Break(Next::Closed(Reason::ByPeer)),
+            State::Condemned => self.send_fin(shared)?,
+            _ => {}
+        }
+        let unfinished = self.held.as_ref().map_or(&[][..], |held| held.unfinished());
+        let new = Shared::HEADROOM + unfinished.len();
+        shared.buffer[Shared::HEADROOM..new].copy_from_slice(unfinished);
+        Continue(new)
+    }
+
     /// `buffer[new..end]` has come; what was unfinished stands before it.
-    #[inline]
+    #[inline(always)]
     fn digest(&mut self, new: usize, end: usize, shared: &mut Shared, observer: &mut impl Observer) -> Flow {
         let start = Shared::HEADROOM;
         match self.state {
             State::Echoing => {
                 self.since_ms = shared.now_ms;
                 observer.received(end - new);
-                self.echo(&Chunk { start, payload: start, new, end }, shared, observer)
+                self.echo(Chunk { start, payload: start, new, end }, shared, observer)
             }
-            State::AwaitingHeader { optional } => self.parse_header(optional, new, end, shared, observer),
+            State::AwaitingHeader | State::AwaitingEither => self.parse_header(new, end, shared, observer),
             State::Finishing | State::Condemned | State::Draining => Continue(()),
         }
     }
 
-    fn parse_header(
-        &mut self,
-        optional: bool,
-        new: usize,
-        end: usize,
-        shared: &mut Shared,
-        observer: &mut impl Observer,
-    ) -> Flow {
+    #[inline(never)]
+    fn parse_header(&mut self, new: usize, end: usize, shared: &mut Shared, observer: &mut impl Observer) -> Flow {
         let start = Shared::HEADROOM;
         let header = match proxy::parse(&shared.buffer[start..end]) {
             Ok(Status::Complete(header)) => header,
@@ -347,10 +367,10 @@ impl<S: Stream> Connection<S> {
                 self.keep(new, end, shared);
                 return Continue(());
             }
-            Err(proxy::Error::Signature) if optional => {
+            Err(proxy::Error::Signature) if self.state == State::AwaitingEither => {
                 self.begin_echo(shared);
                 observer.received(end - start);
-                return self.echo(&Chunk { start, payload: start, new: start, end }, shared, observer);
+                return self.echo(Chunk { start, payload: start, new: start, end }, shared, observer);
             }
             Err(error) => {
                 observer.refused(Refusal::Invalid(error), &shared.buffer[start..end]);
@@ -371,7 +391,7 @@ impl<S: Stream> Connection<S> {
         };
         self.begin_echo(shared);
         observer.received(end - payload);
-        self.echo(&Chunk { start: reflected, payload, new: payload, end }, shared, observer)
+        self.echo(Chunk { start: reflected, payload, new: payload, end }, shared, observer)
     }
 
     fn begin_echo(&mut self, shared: &mut Shared) {
@@ -381,83 +401,118 @@ impl<S: Stream> Connection<S> {
     }
 
     /// Sends of the chunk what the rule of the echo allows, and holds the rest.
-    #[inline]
-    fn echo(&mut self, chunk: &Chunk, shared: &mut Shared, observer: &mut impl Observer) -> Flow {
-        let (end, too_long) = match shared.echo {
-            Echo::Stream => (chunk.end, false),
-            Echo::Lines { max } => {
-                let (length, too_long) =
-                    lines::whole(&shared.buffer[chunk.payload..chunk.end], chunk.new - chunk.payload, max);
-                (chunk.payload + length, too_long)
+    #[inline(always)]
+    fn echo(&mut self, chunk: Chunk, shared: &mut Shared, observer: &mut impl Observer) -> Flow {
+        match shared.echo {
+            Echo::Stream => {
+                observer.payload(&shared.buffer[chunk.payload..chunk.end]);
+                self.deliver(chunk.start, chunk.end, chunk.end, shared, observer)
             }
-        };
-        observer.payload(&shared.buffer[chunk.payload..end]);
-        if chunk.start == end && !too_long {
-            self.keep(chunk.new, chunk.end, shared);
+            Echo::Lines { max } => self.echo_lines(chunk, max, shared, observer),
+        }
+    }
+
+    #[inline(never)]
+    fn echo_lines(&mut self, chunk: Chunk, max: usize, shared: &mut Shared, observer: &mut impl Observer) -> Flow {
+        let Chunk { start, payload, new, end } = chunk;
+        let (length, too_long) = lines::whole(&shared.buffer[payload..end], new - payload, max);
+        let whole = payload + length;
+        observer.payload(&shared.buffer[payload..whole]);
+        if too_long {
+            self.state = State::Condemned;
+            self.release(shared);
+            self.deliver(start, whole, whole, shared, observer)?;
+            return self.send_fin(shared);
+        }
+        if start == whole {
+            self.keep(new, end, shared);
             return Continue(());
         }
         self.release(shared);
-        let (sent, blocked) = self.send(&shared.buffer[chunk.start..end], observer)?;
-        let rest = chunk.start + sent;
-        let rest_end = if too_long { end } else { chunk.end };
-        if rest < rest_end {
-            self.held = Some(Held::new(&shared.buffer[rest..rest_end], end - rest, &mut shared.budget));
-        }
-        if too_long {
-            self.state = State::Condemned;
-            blocked?;
-            return self.send_fin(shared);
-        }
-        blocked
+        self.deliver(start, whole, end, shared, observer)
     }
 
-    /// Sends `bytes`; says how many the socket took, and how to go on if it did not take all.
-    #[inline]
-    fn send(&mut self, bytes: &[u8], observer: &mut impl Observer) -> ControlFlow<Next, (usize, Flow)> {
-        if bytes.is_empty() {
-            return Continue((0, Continue(())));
+    /// Sends `buffer[start..owed]`, and holds what the socket did not take and what stands behind it, up to `end`.
+    #[inline(always)]
+    fn deliver(
+        &mut self,
+        start: usize,
+        owed: usize,
+        end: usize,
+        shared: &mut Shared,
+        observer: &mut impl Observer,
+    ) -> Flow {
+        if start == end {
+            return Continue(());
         }
-        match uninterrupted(|| self.stream.write(bytes)) {
-            Ok(count) => {
-                observer.sent(count);
-                // A short write means that the socket is full, and that it will report when it no longer is.
-                Continue((count, if count < bytes.len() { Break(Next::Wait) } else { Continue(()) }))
-            }
-            Err(error) => match next_after(&error) {
-                closed @ Next::Closed(_) => Break(closed),
-                later => Continue((0, Break(later))),
-            },
+        let sent = match uninterrupted(|| self.stream.write(&shared.buffer[start..owed])) {
+            Ok(count) => count,
+            Err(error) => return self.deliver_later(&error, start, owed, end, shared),
+        };
+        observer.sent(sent);
+        if start + sent == end { Continue(()) } else { self.hold(start + sent, owed, end, shared) }
+    }
+
+    /// Keeps `buffer[start..owed]` for the peer, and `buffer[owed..end]` to be finished.
+    #[inline(never)]
+    fn hold(&mut self, start: usize, owed: usize, end: usize, shared: &mut Shared) -> Flow {
+        self.held = Some(Held::new(&shared.buffer[start..end], owed - start, &mut shared.budget));
+        // A short write means that the socket is full, and that it will report when it no longer is.
+        if start < owed { Break(Next::Wait) } else { Continue(()) }
+    }
+
+    /// The socket took nothing.
+    #[cold]
+    fn deliver_later(&mut self, error: &io::Error, start: usize, owed: usize, end: usize, shared: &mut Shared) -> Flow {
+        let next = next_after(error);
+        if !matches!(next, Next::Closed(_)) {
+            self.hold(start, owed, end, shared)?;
         }
+        Break(next)
+    }
+
+    #[cold]
+    fn read_failed(&mut self, error: &io::Error) -> Next {
+        if error.kind() == ErrorKind::WouldBlock {
+            // What was in front of the urgent byte and behind it is read.
+            self.latched = Ready(self.latched.0 & !Ready::PRIORITY.0);
+        }
+        next_after(error)
     }
 
     /// Sends what is owed.
     fn send_held(&mut self, shared: &mut Shared, observer: &mut impl Observer) -> Flow {
-        let Some(mut held) = self.held.take_if(|held| !held.owed().is_empty()) else {
+        let Some(held) = self.held.as_mut().filter(|held| !held.owed().is_empty()) else {
             return Continue(());
         };
-        let sending = self.send(held.owed(), observer);
-        if let Continue((count, _)) = sending {
-            held.took(count);
-            if count > 0 {
+        match uninterrupted(|| self.stream.write(held.owed())) {
+            Ok(count) => {
+                held.took(count);
+                observer.sent(count);
                 self.since_ms = shared.now_ms;
             }
+            Err(error) => return Break(next_after(&error)),
         }
-        self.held = if held.owed().is_empty() { held.settle(&mut shared.budget) } else { Some(held) };
-        sending?.1
+        if !held.owed().is_empty() {
+            return Break(Next::Wait);
+        }
+        self.held = self.held.take().and_then(|held| held.settle(&mut shared.budget));
+        Continue(())
     }
 
     /// The peer sent FIN.
+    #[inline(never)]
     fn end(&mut self, shared: &mut Shared, observer: &mut impl Observer) -> Next {
         let Some(held) = &mut self.held else {
             return Next::Closed(if self.state == State::Draining { Reason::LineTooLong } else { Reason::ByPeer });
         };
         match self.state {
-            State::AwaitingHeader { optional: false } => {
+            State::AwaitingHeader => {
                 observer.refused(Refusal::Cut, held.unfinished());
                 return Next::Closed(Reason::HeaderCut);
             }
             // The beginning of a header that never came is payload, where none is required.
-            State::AwaitingHeader { optional: true } => observer.received(held.unfinished().len()),
+            State::AwaitingEither => observer.received(held.unfinished().len()),
             _ => {}
         }
         observer.payload(held.unfinished());
@@ -509,7 +564,7 @@ struct Chunk {
 }
 
 /// Runs a system call again for as long as a signal interrupts it.
-#[inline]
+#[inline(always)]
 fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {

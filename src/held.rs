@@ -1,11 +1,11 @@
 //! What connections keep in memory between two turns, under one budget: input that is no whole header or line yet, and
 //! output that the peer has not taken.
 
-/// The most bytes that all connections may hold together, and how many they do.
+/// The most bytes that all connections may hold together, and how many they may still.
 #[derive(Debug)]
 pub struct Budget {
-    limit: usize,
-    held: usize,
+    left: isize,
+    room: usize,
 }
 
 impl Budget {
@@ -16,20 +16,30 @@ impl Budget {
     /// A budget of `limit` bytes.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Budget { limit, held: 0 }
+        let mut budget = Budget { left: 0, room: 0 };
+        budget.add(limit.cast_signed());
+        budget
     }
 
     /// How many bytes may be read now, since all of them may have to be held. 0 if it is too few to bother.
     #[must_use]
+    #[inline]
     pub fn room(&self) -> usize {
-        let room = self.limit.saturating_sub(self.held);
-        if room < Self::LEAST_READ { 0 } else { room }
+        self.room
     }
 
-    /// How many bytes are held.
-    #[must_use]
-    pub fn held(&self) -> usize {
-        self.held
+    fn add(&mut self, bytes: isize) {
+        self.left += bytes;
+        let left = usize::try_from(self.left).unwrap_or(0);
+        self.room = if left < Self::LEAST_READ { 0 } else { left };
+    }
+
+    fn hold(&mut self, memory: &Vec<u8>) {
+        self.add(-memory.capacity().cast_signed());
+    }
+
+    fn release(&mut self, memory: &Vec<u8>) {
+        self.add(memory.capacity().cast_signed());
     }
 }
 
@@ -47,16 +57,16 @@ impl Held {
     /// Keeps a copy of `bytes`, of which the first `owed` are for the peer.
     pub(crate) fn new(bytes: &[u8], owed: usize, budget: &mut Budget) -> Box<Self> {
         let bytes = bytes.to_vec();
-        budget.held += bytes.capacity();
+        budget.hold(&bytes);
         Box::new(Held { bytes, sent: 0, owed })
     }
 
     /// Adds unfinished input.
     pub(crate) fn append(&mut self, bytes: &[u8], budget: &mut Budget) {
-        budget.held -= self.bytes.capacity();
+        budget.release(&self.bytes);
         self.bytes.reserve_exact(bytes.len());
         self.bytes.extend_from_slice(bytes);
-        budget.held += self.bytes.capacity();
+        budget.hold(&self.bytes);
     }
 
     /// What the peer is still to be sent.
@@ -89,6 +99,6 @@ impl Held {
 
     /// Gives the memory back.
     pub(crate) fn release(self: Box<Self>, budget: &mut Budget) {
-        budget.held -= self.bytes.capacity();
+        budget.release(&self.bytes);
     }
 }

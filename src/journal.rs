@@ -59,7 +59,7 @@ impl Journal {
     }
 
     pub(crate) fn accepted(&mut self, key: usize, peer: SocketAddr, now_ms: u64) {
-        if self.level == LogLevel::Quiet {
+        if self.is_quiet() {
             return;
         }
         self.accepted += 1;
@@ -75,6 +75,12 @@ impl Journal {
             self.withheld.insert(key, Withheld { peer: peer.ip(), text: Vec::new(), lines: 0 });
         }
         self.say(key, number, Event::Accepted { peer });
+    }
+
+    /// Whether nothing is said about connections.
+    #[inline]
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.level == LogLevel::Quiet
     }
 
     /// The observer of a connection's turn.
@@ -118,6 +124,7 @@ impl Journal {
     }
 
     /// The connection is a client's: says what was withheld.
+    #[cold]
     fn reveal(&mut self, key: usize) {
         if let Some(Withheld { text, lines, .. }) = self.withheld.remove(&key) {
             self.log.write_rendered(&text, lines);
@@ -135,6 +142,13 @@ impl Voice<'_> {
     #[inline]
     fn record(&mut self) -> Option<&mut Record> {
         self.journal.records.get_mut(self.key)
+    }
+
+    #[cold]
+    fn say_lines(&mut self, bytes: &[u8]) {
+        for line in lines(bytes) {
+            self.say(Event::Input(line));
+        }
     }
 
     fn say(&mut self, event: Event<'_>) {
@@ -175,9 +189,7 @@ impl Observer for Voice<'_> {
     #[inline]
     fn payload(&mut self, bytes: &[u8]) {
         if self.journal.level == LogLevel::Lines {
-            for line in lines(bytes) {
-                self.say(Event::Input(line));
-            }
+            self.say_lines(bytes);
         }
     }
 

@@ -10,13 +10,14 @@
 //! - [`cli`], [`config`]: arguments and environment, then settings that are known to be valid.
 //! - [`server`]: the reactor. One thread, one poll, one slab of connections.
 //! - `journal`, `log`, `events`, `json`, `escape`: what is said about connections, when, where to and in which words.
-//! - `listener`, `queue`: sockets that accept, and connections that wait for a turn.
+//! - `listener`, `queue`, `clock`: sockets that accept, connections that wait for a turn, and time.
 //! - [`policy`]: who may send a header.
 //! - [`connection`]: one connection's state machine, over any stream that does not block.
 //! - [`held`], `lines`: memory that outlives a turn, under one budget, and where lines end.
 //! - [`proxy`]: the protocol. Pure: bytes in, a header or an error out.
 
 pub mod cli;
+mod clock;
 pub mod config;
 pub mod connection;
 mod escape;

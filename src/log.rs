@@ -68,13 +68,14 @@ impl Log {
     }
 
     /// Hands what was gathered to the writer, and says first what had to be dropped before.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn flush(&mut self) {
         if self.batch.lines > 0 {
             self.queue_batch();
         }
     }
 
+    #[cold]
     fn queue_batch(&mut self) {
         let mut batch = std::mem::take(&mut self.batch);
         let Some(writer) = &self.writer else {

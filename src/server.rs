@@ -9,7 +9,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mio::event::Event as Readiness;
 use mio::net::{TcpListener, TcpStream};
@@ -19,6 +19,7 @@ use signal_hook_mio::v1_0::Signals;
 use slab::Slab;
 
 use crate::cli::LogLevel;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::connection::{Connection, Expect, Next, Ready, Reason, Shared, Stream, TimeLimits};
 use crate::events::Event;
@@ -38,8 +39,6 @@ const READ_SIZE: usize = 256 * 1024;
 const ACCEPTS: usize = 128;
 /// Pause after the kernel had no descriptor or memory left, in ms: a descriptor that is freed gives no event.
 const PAUSE_MS: u64 = 100;
-/// For a turn that no event asked for.
-const READABLE: Ready = Ready { readable: true, read_closed: false, priority: false };
 /// Never.
 const NEVER: u64 = u64::MAX;
 
@@ -65,8 +64,13 @@ pub struct Server {
     time_limits: TimeLimits,
     max_connections: usize,
     drain_timeout: Duration,
-    started: Instant,
+    clock: Clock,
+    /// Time since the start, as of this tick.
     now_ms: u64,
+    /// Whether something was queued, accepted, closed or held since the chores were done last.
+    has_chores: bool,
+    /// No chore has its time before.
+    alarm_ms: u64,
     /// No time limit of a connection ends before.
     sweep_ms: u64,
     accept_pause_ends_ms: u64,
@@ -75,6 +79,7 @@ pub struct Server {
     expired: Vec<usize>,
     /// After a signal: when connections that are still open are closed.
     stop_ms: Option<u64>,
+    is_stopped: bool,
 }
 
 struct Listener {
@@ -130,13 +135,16 @@ impl Server {
             time_limits: config.time_limits,
             max_connections: capacity,
             drain_timeout: config.drain_timeout,
-            started: Instant::now(),
+            clock: Clock::start(),
             now_ms: 0,
+            has_chores: true,
+            alarm_ms: NEVER,
             sweep_ms: NEVER,
             accept_pause_ends_ms: 0,
             pause_ends_ms: NEVER,
             expired: Vec::new(),
             stop_ms: None,
+            is_stopped: false,
         })
     }
 
@@ -156,7 +164,7 @@ impl Server {
     /// The poll failed: there is nothing left to wait on.
     pub fn run(mut self) -> Result<(), Error> {
         let mut events = Events::with_capacity(EVENTS);
-        while !self.is_stopped() {
+        while !self.is_stopped {
             self.tick(&mut events)?;
         }
         while let Some((key, _)) = self.connections.iter().next() {
@@ -169,22 +177,20 @@ impl Server {
 
     fn tick(&mut self, events: &mut Events) -> Result<(), Error> {
         self.wait(events)?;
-        self.now_ms = self.started.elapsed().as_millis() as u64;
-        self.shared.now_ms = self.now_ms as u32;
+        self.read_clock();
         self.handle(events);
-        self.run_queued();
-        self.accept();
-        self.sweep();
+        if self.has_chores || self.alarm_ms <= self.now_ms {
+            self.do_chores();
+        }
         self.journal.flush();
         Ok(())
     }
 
     fn wait(&mut self, events: &mut Events) -> Result<(), Error> {
-        let timeout = if self.has_work() {
-            Some(Duration::ZERO)
-        } else {
-            let until = self.wakes_ms();
-            (until != NEVER).then(|| Duration::from_millis(until.saturating_sub(self.now_ms)))
+        let timeout = match self.alarm_ms {
+            _ if self.has_chores => Some(Duration::ZERO),
+            NEVER => None,
+            alarm_ms => Some(Duration::from_millis(alarm_ms.saturating_sub(self.now_ms))),
         };
         match self.poll.poll(events, timeout) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error.into()),
@@ -192,15 +198,22 @@ impl Server {
         }
     }
 
-    fn has_work(&self) -> bool {
-        !self.running.is_empty()
-            || (!self.starved.is_empty() && self.shared.budget.room() > 0)
-            || (self.may_accept() && self.listeners.iter().any(|listener| listener.has_more))
+    fn read_clock(&mut self) {
+        self.now_ms = self.clock.elapsed_ms();
+        self.shared.now_ms = self.now_ms as u32;
     }
 
-    fn wakes_ms(&self) -> u64 {
-        let accept = if self.accept_pause_ends_ms > self.now_ms { self.accept_pause_ends_ms } else { NEVER };
-        self.sweep_ms.min(accept).min(self.pause_ends_ms).min(self.stop_ms.unwrap_or(NEVER))
+    /// What there is to do besides events: further turns, new connections, time limits.
+    fn do_chores(&mut self) {
+        self.run_queued();
+        self.accept();
+        self.sweep();
+        self.has_chores = !self.running.is_empty()
+            || (!self.starved.is_empty() && self.shared.budget.room() > 0)
+            || (self.may_accept() && self.listeners.iter().any(|listener| listener.has_more));
+        self.is_stopped = self.stop_ms.is_some_and(|stop_ms| self.connections.is_empty() || stop_ms <= self.now_ms);
+        let accept_ms = if self.accept_pause_ends_ms > self.now_ms { self.accept_pause_ends_ms } else { NEVER };
+        self.alarm_ms = self.sweep_ms.min(accept_ms).min(self.pause_ends_ms).min(self.stop_ms.unwrap_or(NEVER));
     }
 
     fn handle(&mut self, events: &Events) {
@@ -209,6 +222,7 @@ impl Server {
                 SIGNALS => self.take_signals(),
                 Token(token) if token > LAST_LISTENER - self.listeners.len() => {
                     self.listeners[LAST_LISTENER - token].has_more = true;
+                    self.has_chores = true;
                 }
                 Token(key) => self.turn(key, ready(event)),
             }
@@ -219,14 +233,14 @@ impl Server {
     fn run_queued(&mut self) {
         for _ in 0..self.running.len() {
             if let Some(key) = self.running.pop() {
-                self.turn(key, READABLE);
+                self.turn(key, Ready::READABLE);
             }
         }
         for _ in 0..self.starved.len() {
             if self.shared.budget.room() > 0
                 && let Some(key) = self.starved.pop()
             {
-                self.turn(key, READABLE);
+                self.turn(key, Ready::READABLE);
             }
         }
         if self.pause_ends_ms <= self.now_ms {
@@ -243,8 +257,8 @@ impl Server {
         let Some(connection) = self.connections.get_mut(key) else {
             return;
         };
-        let next = connection.turn(ready, &mut self.shared, &mut self.journal.of(key));
-        if next == Next::Wait && !connection.is_busy() {
+        let next = give_turn(connection, ready, &mut self.shared, &mut self.journal, key);
+        if next == Next::Wait && !connection.is_busy() && self.starved.is_empty() {
             return;
         }
         self.settle(key, next);
@@ -252,6 +266,7 @@ impl Server {
 
     /// Does what a turn asked for.
     fn settle(&mut self, key: usize, next: Next) {
+        self.has_chores = true;
         match next {
             Next::Wait => {}
             Next::Again => self.running.push(key),
@@ -319,7 +334,7 @@ impl Server {
             return self.close(key, Reason::NotTrusted);
         }
         let connection = &mut self.connections[key];
-        let next = connection.turn(READABLE, &mut self.shared, &mut self.journal.of(key));
+        let next = give_turn(connection, Ready::READABLE, &mut self.shared, &mut self.journal, key);
         if let Next::Closed(reason) = next {
             return self.close(key, reason);
         }
@@ -357,6 +372,7 @@ impl Server {
     }
 
     fn take_signals(&mut self) {
+        self.has_chores = true;
         for _ in 0..self.signals.pending().count() {
             match self.stop_ms {
                 None => self.stop_accepting(),
@@ -382,9 +398,21 @@ impl Server {
             self.journal.server(Event::Stopping { open, timeout: self.drain_timeout });
         }
     }
+}
 
-    fn is_stopped(&self) -> bool {
-        self.stop_ms.is_some_and(|stop_ms| self.connections.is_empty() || stop_ms <= self.now_ms)
+/// A connection's turn, compiled once with a listener and once without, so that nobody pays for what is not logged.
+#[inline]
+fn give_turn(
+    connection: &mut Connection<TcpStream>,
+    ready: Ready,
+    shared: &mut Shared,
+    journal: &mut Journal,
+    key: usize,
+) -> Next {
+    if journal.is_quiet() {
+        connection.turn(ready, shared, &mut ())
+    } else {
+        connection.turn(ready, shared, &mut journal.of(key))
     }
 }
 
@@ -398,8 +426,17 @@ fn interest() -> Interest {
 
 #[inline]
 fn ready(event: &Readiness) -> Ready {
-    let read_closed = event.is_read_closed() || event.is_error();
-    Ready { readable: event.is_readable() || read_closed, read_closed, priority: event.is_priority() }
+    let mut ready = Ready::WRITABLE;
+    if event.is_readable() {
+        ready = ready.and(Ready::READABLE);
+    }
+    if event.is_read_closed() || event.is_error() {
+        ready = ready.and(Ready::READABLE).and(Ready::READ_CLOSED);
+    }
+    if event.is_priority() {
+        ready = ready.and(Ready::PRIORITY);
+    }
+    ready
 }
 
 /// Why the server cannot start or go on.

@@ -72,8 +72,8 @@ fn fields(header: &Header) -> Fields {
     }
 }
 
-/// A header made of `input` is parsed to what was encoded: a byte of choices, the size of the vectors, the addresses as far as
-/// there are bytes, and the rest cut into vectors.
+/// A header made of `input` is parsed to what was encoded: a byte of choices, the size of the vectors, the addresses as
+/// far as there are bytes, and the rest cut into vectors.
 pub(crate) fn round_trip(input: &[u8]) {
     let (&[choices, size], rest) = input.split_first_chunk().unwrap_or((&[0; 2], &[]));
     let family = choices & 3;

@@ -29,8 +29,14 @@ pub(crate) struct Ends {
 pub(crate) const SIGNATURE: &[u8] = b"\x0D\x0A\x0D\x0A\x00\x0D\x0A\x51\x55\x49\x54\x0A";
 
 pub(crate) fn read(input: &[u8]) -> Answer {
-    let binary = input.iter().zip(SIGNATURE).all(|(byte, expected)| byte == expected);
-    if binary { read_binary(input) } else { read_line(&input[..input.len().min(108)]) }
+    let begins_like = |start: &[u8]| input.iter().zip(start).all(|(byte, expected)| byte == expected);
+    if begins_like(SIGNATURE) {
+        read_binary(input)
+    } else if begins_like(b"PROXY") {
+        read_line(&input[..input.len().min(108)])
+    } else {
+        Answer::Invalid
+    }
 }
 
 /// Lines such that what can still become a line becomes one with the tail of one of them.
@@ -173,8 +179,8 @@ pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
     let mut crc = u32::MAX;
     for byte in bytes {
         for bit in 0..8 {
-            let out = crc >> 31 ^ u32::from(byte >> bit & 1);
-            crc = crc << 1 ^ out * 0x1EDC_6F41;
+            let out = (crc >> 31) ^ u32::from(byte >> bit & 1);
+            crc = (crc << 1) ^ (out * 0x1EDC_6F41);
         }
     }
     (!crc).reverse_bits()

@@ -65,7 +65,7 @@ fn what_can_still_become_a_header_is_partial() {
 fn what_follows_a_header_is_payload() {
     let headers = [b"PROXY UNKNOWN\r\n".as_slice(), b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"];
     for header in headers {
-        for payload in [b"GET / HTTP/1.1\r\n\r\n", b"\r\n", b"\0", headers[0], headers[1]] {
+        for payload in [b"GET / HTTP/1.1\r\n\r\n".as_slice(), b"\r\n", b"\0", headers[0], headers[1]] {
             let input = [header, payload].concat();
             assert_eq!(proxy::parse(&input), proxy::parse(header));
             assert_eq!(accepted("before payload", header).len(), header.len());

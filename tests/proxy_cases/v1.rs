@@ -5,7 +5,7 @@ use proxy_echo::proxy::{Addresses, Error};
 use crate::{accepted, described, refused};
 
 #[test]
-fn v1_lines_accepted() {
+fn lines_accepted() {
     for (name, line, addresses) in [
         ("the example", "TCP4 192.168.0.1 192.168.0.11 56324 443", "Stream 192.168.0.1:56324 192.168.0.11:443"),
         (
@@ -33,7 +33,7 @@ fn v1_lines_accepted() {
 }
 
 #[test]
-fn v1_longest_lines_accepted() {
+fn longest_lines_accepted() {
     let ones = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
     for (name, line, length, addresses) in [
         (
@@ -58,7 +58,7 @@ fn v1_longest_lines_accepted() {
 }
 
 #[test]
-fn v1_lines_refused() {
+fn lines_refused() {
     let up_to_105 = format!("PROXY UNKNOWN {:x<91}", "");
     let up_to_cr = up_to_105.clone() + "\r";
     for (name, good, rest, error) in [
@@ -115,7 +115,7 @@ const AROUND_IPV6: [[&str; 2]; 2] = [["PROXY TCP6 ", " 2001:db8:: 1 2\r\n"], ["P
 const AROUND_PORT: [[&str; 2]; 2] = [["PROXY TCP6 ::1 ::2 ", " 2\r\n"], ["PROXY TCP6 ::1 ::2 1 ", "\r\n"]];
 
 #[test]
-fn v1_fields_accepted() {
+fn fields_accepted() {
     let ipv4 = ["0.0.0.0", "9.10.99.100", "199.200.249.250", "255.255.255.255"].map(|text| (text, text));
     // Heading zeroes in a group are padding to the four digits that section 2.1 speaks of.
     let ipv6 = [
@@ -162,7 +162,7 @@ fn v1_fields_accepted() {
 }
 
 #[test]
-fn v1_fields_refused() {
+fn fields_refused() {
     let ipv4 = [
         ("octet 256 first", "25", "6.1.2.3", Error::V1Ipv4),
         ("octet 256 last", "1.2.3.25", "6", Error::V1Ipv4),

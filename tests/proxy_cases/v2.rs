@@ -1,12 +1,9 @@
 //! Section 2.2, version 2.
 
 use proxy_echo::proxy::tlv::{AUTHORITY, AWS, CRC32C, NETNS, NOOP, SSL, UNIQUE_ID};
-use proxy_echo::proxy::{self, Addresses, Error, Status};
+use proxy_echo::proxy::{self, Error, Status};
 
-use crate::fuzz_bodies::{
-    self,
-    oracle::{SIGNATURE, crc32c},
-};
+use crate::fuzz_bodies::oracle::{SIGNATURE, crc32c};
 use crate::{accepted, described, refused};
 
 const LOCAL: u8 = 0x20;
@@ -44,7 +41,7 @@ fn unix() -> Vec<u8> {
 
 /// Every version, command, family and transport: 216 zeros are addresses of each family and vectors of three bytes.
 #[test]
-fn v2_every_thirteenth_and_fourteenth_byte() {
+fn every_thirteenth_and_fourteenth_byte() {
     for (first, second) in (0..=255).flat_map(|first| (0..=255).map(move |second| (first, second))) {
         let header = v2(first, second, &[&[0; 216]]);
         let (version, command, family, transport) = (first >> 4, first & 15, second >> 4, second & 15);
@@ -71,7 +68,7 @@ fn v2_every_thirteenth_and_fourteenth_byte() {
 }
 
 #[test]
-fn v2_a_wrong_byte_of_the_signature_is_refused_at_once() {
+fn a_wrong_byte_of_the_signature_is_refused_at_once() {
     for at in 0..12 {
         for wrong in [SIGNATURE[at] ^ 1, SIGNATURE[at] ^ 0x80] {
             refused("signature", &SIGNATURE[..at], &[&[wrong], &SIGNATURE[at + 1..]].concat(), Error::Signature);
@@ -81,8 +78,9 @@ fn v2_a_wrong_byte_of_the_signature_is_refused_at_once() {
 
 /// Of every family, the lengths around the one that its addresses need.
 #[test]
-fn v2_lengths() {
-    for (kind, need) in [(0x00, 0), (0x01, 0), (0x10, 12), (0x11, 12), (0x12, 12), (0x21, 36), (0x22, 36), (0x31, 216)] {
+fn lengths() {
+    for (kind, need) in [(0x00, 0), (0x01, 0), (0x10, 12), (0x11, 12), (0x12, 12), (0x21, 36), (0x22, 36), (0x31, 216)]
+    {
         for length in 0..=need + 4 {
             let header = v2(PROXY, kind, &[&vec![0; length]]);
             let (good, rest) = header.split_at(15);
@@ -93,7 +91,9 @@ fn v2_lengths() {
                     assert_eq!(accepted(&format!("{vectors} bytes"), &header).tlvs.iter().count(), 0);
                 }
                 Some(1 | 2) => refused("no room for a vector", good, rest, Error::TlvTrailing),
-                Some(4) => refused("a byte behind", &header[..16 + need + 2], &header[16 + need + 2..], Error::TlvTrailing),
+                Some(4) => {
+                    refused("a byte behind", &header[..16 + need + 2], &header[16 + need + 2..], Error::TlvTrailing);
+                }
                 Some(vectors) => assert_eq!(accepted("right", &header).tlvs.iter().count(), vectors / 3),
             }
         }
@@ -101,8 +101,8 @@ fn v2_lengths() {
 }
 
 #[test]
-fn v2_headers_accepted() {
-    // From the wire: the health check of an AWS NLB. It names TCP over IPv4, yet its vectors begin where addresses would.
+fn headers_accepted() {
+    // From the wire: the health check of an AWS NLB. It names TCP over IPv4, yet vectors stand where addresses would.
     let nlb = v2(LOCAL, TCP4, &[b"\x03\0\x04\xBC\xE5\x95\x1F", &tlv(NOOP, &[0; 74])]);
     let certificate = tlv(0x28, &[0x30; 1500]);
     let ssl = tlv(SSL, &[b"\x07\0\0\0\0", tlv(0x21, b"TLSv1.3").as_slice(), &certificate].concat());
@@ -110,8 +110,7 @@ fn v2_headers_accepted() {
     let (unknown, host, id) = (tlv(0xFF, b"?"), tlv(AUTHORITY, b"example.com"), tlv(UNIQUE_ID, &[7; 128]));
     let (empty, most, all) = (tlv(NOOP, b""), tlv(NOOP, &vec![0; 65_535 - 12 - 3]), tlv(NOOP, &vec![0; 65_535 - 3]));
     let tcp4 = "Proxy Stream 192.0.2.1:56260 198.51.100.2:443";
-    let unix_path = format!("Datagram /run/source {}", "d".repeat(108));
-    let unix_path = format!("Proxy {unix_path}");
+    let unix_path = format!("Proxy Datagram /run/source {}", "d".repeat(108));
     for (name, header, fields, kinds) in [
         ("LOCAL", v2(LOCAL, 0, &[]), "Local Unspecified", &[][..]),
         ("LOCAL with addresses", v2(LOCAL, TCP4, &[IPV4]), "Local Unspecified", &[]),
@@ -120,7 +119,7 @@ fn v2_headers_accepted() {
         ("LOCAL with a block that is no vectors", v2(LOCAL, TCP4, &[b"\x03\xff"]), "Local Unspecified", &[]),
         ("LOCAL with a wrong checksum", v2(LOCAL, 0, &[&tlv(CRC32C, &[0; 4])]), "Local Unspecified", &[]),
         ("LOCAL of an AWS NLB", nlb, "Local Unspecified", &[]),
-        ("LOCAL with the longest block", v2(LOCAL, 0, &[&[1; 65_535]]), "Local Unspecified", &[]),
+        ("LOCAL with the longest block", v2(LOCAL, 0, &[&vec![1; 65_535]]), "Local Unspecified", &[]),
         ("UNSPEC", v2(PROXY, 0, &[]), "Proxy Unspecified", &[]),
         ("UNSPEC with vectors", v2(PROXY, 0, &[&host, &empty]), "Proxy Unspecified", &[AUTHORITY, NOOP]),
         ("UNSPEC with a checksum", sealed(0, &[&host], &[]), "Proxy Unspecified", &[AUTHORITY, CRC32C]),
@@ -149,14 +148,60 @@ fn v2_headers_accepted() {
     }
 }
 
-/// The offset counts from the first vector behind the addresses of IPv4: there stands the byte that is wrong.
 #[test]
-fn v2_vectors_refused() {
-    let checksum = tlv(CRC32C, &[0; 4]);
+fn vectors_refused() {
     let noop = tlv(NOOP, b"12345");
-    for (name, vectors, offset, error) in [
-        ("a byte", vec![4], -13, Error::TlvTrailing),
+    let checksum = tlv(CRC32C, &[0; 4]);
+    let id = [&[129], [b'i'; 129].as_slice()].concat();
+    let long_id = [&[0], [b'i'; 256].as_slice()].concat();
+    for (name, good, rest, error) in [
+        ("a value one byte too long", [&[NOOP, 0][..]].concat(), b"\x0612345".as_slice(), Error::TlvOverrun),
+        ("the second value too long", [&noop, &[0xFF, 0][..]].concat(), b"\x01", Error::TlvOverrun),
+        ("the longest value", vec![NOOP, 0xFF], b"\xFF12345", Error::TlvOverrun),
+        ("one byte behind", vec![NOOP, 0], b"\x05123456", Error::TlvTrailing),
+        ("two bytes behind", vec![NETNS, 0], b"\x051234567", Error::TlvTrailing),
+        ("one byte behind the second", [&noop, &[NOOP, 0][..]].concat(), b"\x00\x04", Error::TlvTrailing),
+        ("a checksum of no bytes", vec![CRC32C, 0], b"\0", Error::Crc32cLength),
+        ("a checksum of 3 bytes", vec![CRC32C, 0], b"\x03123", Error::Crc32cLength),
+        ("a checksum of 5 bytes", vec![CRC32C, 0], b"\x0512345", Error::Crc32cLength),
+        ("a checksum too long for the header", vec![CRC32C, 0], b"\x04123", Error::TlvOverrun),
+        ("a second checksum", [&checksum, &noop, &[CRC32C, 0][..]].concat(), b"\x04\0\0\0\0", Error::Crc32cDuplicate),
+        ("a second checksum of 3 bytes", [&checksum, &[CRC32C, 0][..]].concat(), b"\x03123", Error::Crc32cDuplicate),
+        ("a unique id of 129 bytes", [&noop, &[UNIQUE_ID, 0][..]].concat(), &id, Error::UniqueIdLength),
+        ("a unique id of 256 bytes", vec![UNIQUE_ID, 1], &long_id, Error::UniqueIdLength),
+        ("a checksum of zeros", checksum[..6].to_vec(), &[0], Error::Crc32cMismatch),
     ] {
-        let header = v2(PROXY, TCP4, &[IPV4, &vectors]);
+        for (kind, addresses) in [(TCP4, IPV4), (0x10, IPV4), (0x22, IPV6), (0x31, &unix())] {
+            let header = v2(PROXY, kind, &[addresses, &good, rest]);
+            let (good, rest) = header.split_at(16 + addresses.len() + good.len());
+            refused(name, good, rest, error);
+        }
     }
+}
+
+/// The checksum is judged when the last byte of the header has come, wherever the fault is.
+#[test]
+fn wrong_checksums_refused() {
+    for (kind, addresses) in [(0, b"".as_slice()), (0x10, IPV4), (TCP4, IPV4), (0x22, IPV6), (0x31, &unix())] {
+        let header = sealed(kind, &[addresses, &tlv(AUTHORITY, b"example.com")], &tlv(NOOP, b"behind"));
+        let before = 16 + addresses.len();
+        let checksum = before + 14 + 3;
+        let (value_before, value_behind) = (before + 5, checksum + 4 + 5);
+        for at in [before.saturating_sub(1).max(16), value_before, checksum, checksum + 3, value_behind] {
+            let mut broken = header.clone();
+            broken[at] ^= 0x10;
+            let (last, good) = broken.split_last().expect("a header");
+            refused(&format!("byte {at} of kind {kind:#x}"), good, &[*last], Error::Crc32cMismatch);
+        }
+        let mut reversed = header.clone();
+        reversed[checksum..checksum + 4].reverse();
+        assert_eq!(proxy::parse(&reversed), Err(Error::Crc32cMismatch), "in the other byte order");
+    }
+}
+
+/// What a sender of its own computed: the checksum in the health check of an AWS NLB.
+#[test]
+fn the_checksum_is_that_of_other_senders() {
+    let header = v2(LOCAL, TCP4, &[&tlv(CRC32C, &[0; 4]), &tlv(NOOP, &[0; 74])]);
+    assert_eq!(crc32c(&header), 0xBCE5_951F);
 }

@@ -1,0 +1,8 @@
+//! A header made of any bytes is parsed to what was encoded.
+
+#![no_main]
+
+#[path = "../../tests/common/fuzz_bodies.rs"]
+mod fuzz_bodies;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| fuzz_bodies::round_trip(input));

@@ -1,0 +1,148 @@
+//! The program under test, as a user runs it, and what its log says.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// What should happen must happen in this time, however slow the machine.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A server on a port of its own, on loopback. It ends with its test.
+pub struct Server {
+    child: Child,
+    lines: Receiver<String>,
+    /// The log so far.
+    pub log: Vec<String>,
+    pub address: SocketAddr,
+}
+
+impl Server {
+    /// Starts `proxy-echo --listen 127.0.0.1:0` with further arguments.
+    pub fn start(args: &[&str]) -> Server {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_proxy-echo"));
+        command.args(["--listen", "127.0.0.1:0"]).args(args);
+        Server::spawn(command)
+    }
+
+    /// Runs `command`, which must start a server that logs text and listens on loopback.
+    pub fn spawn(mut command: Command) -> Server {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the server starts");
+        let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        let (sender, lines) = channel();
+        thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut server = Server { child, lines, log: Vec::new(), address };
+        let line = server.wait_for("127.0.0.1:");
+        let start = line.find("127.0.0.1:").expect("it was waited for");
+        let address = line[start..].split(|c: char| c != '.' && c != ':' && !c.is_ascii_digit()).next();
+        server.address = address.and_then(|address| address.parse().ok()).expect("an address");
+        server
+    }
+
+    /// A connection whose reads and writes fail after the deadline.
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).expect("the server accepts");
+        stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+        stream.set_write_timeout(Some(DEADLINE)).expect("a timeout");
+        stream.set_nodelay(true).expect("nodelay");
+        stream
+    }
+
+    /// Sends `bytes` and FIN, and returns all that comes back until the server's FIN.
+    pub fn exchange(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut stream = self.connect();
+        stream.write_all(bytes).expect("the server reads");
+        stream.shutdown(Shutdown::Write).expect("half-close");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("the server answers and closes");
+        answer
+    }
+
+    /// The first line of the log, from its beginning on, that contains `text`. Waits for it until the deadline.
+    pub fn wait_for(&mut self, text: &str) -> String {
+        let end = Instant::now() + DEADLINE;
+        let mut looked_at = 0;
+        loop {
+            if let Some(line) = self.log[looked_at..].iter().find(|line| line.contains(text)) {
+                return line.clone();
+            }
+            looked_at = self.log.len();
+            match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(line) => self.log.push(line),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    panic!("no line with {text:?} in the log:\n{}", self.log.join("\n"))
+                }
+            }
+        }
+    }
+
+    /// What is behind the time and the number in all lines of connection `number`, when it is gone.
+    pub fn story(&mut self, number: u64) -> Vec<String> {
+        let mark = format!(" #{number} ");
+        self.wait_for(&format!("{mark}is gone"));
+        self.log.iter().filter_map(|line| line.split_once(&mark)).map(|(_, event)| event.to_owned()).collect()
+    }
+
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).expect("the server runs");
+    }
+
+    /// Waits for the server to end by itself.
+    pub fn ended(&mut self) -> ExitStatus {
+        let end = Instant::now() + DEADLINE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it is our child") {
+                return status;
+            }
+            assert!(Instant::now() < end, "the server does not end");
+            thread::yield_now();
+        }
+    }
+
+    /// Stops the server by SIGTERM and returns the whole log.
+    pub fn stop(mut self) -> Vec<String> {
+        self.signal(Signal::TERM);
+        assert!(self.ended().success());
+        self.log.extend(self.lines.iter());
+        std::mem::take(&mut self.log)
+    }
+
+    /// A number from a line of /proc/PID/status, such as VmRSS in KiB.
+    #[cfg(target_os = "linux")]
+    pub fn status(&self, name: &str) -> usize {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).expect("the server runs");
+        let line = status.lines().find(|line| line.starts_with(name)).expect("a line of the status");
+        line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
+    }
+
+    /// How many descriptors it has open.
+    #[cfg(target_os = "linux")]
+    pub fn files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("the server runs").count()
+    }
+
+    /// The CPU time that it has used.
+    #[cfg(target_os = "linux")]
+    pub fn cpu(&self) -> Duration {
+        let path = format!("/proc/{}/schedstat", self.child.id());
+        let stat = std::fs::read_to_string(path).expect("the server runs");
+        Duration::from_nanos(stat.split_whitespace().next().and_then(|ns| ns.parse().ok()).expect("nanoseconds"))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
