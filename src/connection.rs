@@ -13,6 +13,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::ops::ControlFlow::{self, Break, Continue};
 
+use crate::clock::Clock;
 use crate::held::{Budget, Held};
 use crate::lines;
 use crate::proxy::{self, Header, MAX_V1_LEN, Status, Version, encode_v1};
@@ -57,8 +58,8 @@ pub struct Shared {
     pub echo: Echo,
     /// Whether the header goes back too, as a version 1 line.
     pub reflect_header: bool,
-    /// The time of this turn in ms; it wraps.
-    pub now_ms: u32,
+    /// Time, as of its last reading.
+    pub clock: Clock,
     /// The memory that connections hold.
     pub budget: Budget,
     buffer: Box<[u8]>,
@@ -74,7 +75,7 @@ impl Shared {
     pub fn new(echo: Echo, reflect_header: bool, read_size: usize, budget: Budget) -> Self {
         assert!(read_size >= proxy::MAX_V2_LEN, "a header must fit into one read");
         let buffer = vec![0; Self::HEADROOM + read_size].into_boxed_slice();
-        Shared { echo, reflect_header, now_ms: 0, budget, buffer }
+        Shared { echo, reflect_header, clock: Clock::start(), budget, buffer }
     }
 }
 
@@ -83,12 +84,21 @@ impl Shared {
 pub struct TimeLimits {
     /// From the first byte of a header to its last.
     pub header_ms: u32,
-    /// Nothing to do.
+    /// Nothing said. Traffic is stamped with the last reading of the clock, so it must be read in periods of
+    /// [`TimeLimits::period_ms`], and a connection is idle only when that much more has passed.
     pub idle_ms: Option<u32>,
     /// The peer takes nothing of what it is owed.
     pub stall_ms: u32,
     /// From our FIN to the peer's, when a connection is closed for what the peer did.
     pub linger_ms: u32,
+}
+
+impl TimeLimits {
+    /// How often the clock must be read while there are connections, or `None` if it need not.
+    #[must_use]
+    pub fn period_ms(&self) -> Option<u32> {
+        self.idle_ms.map(|idle_ms| (idle_ms / 8).max(1))
+    }
 }
 
 /// What the socket was reported to be ready for: a set of bits.
@@ -119,7 +129,9 @@ impl Ready {
 /// When to call [`Connection::turn`] again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// When the socket reports something new.
+    /// When the socket reports something new: nothing else has changed since the turn before.
+    Rest,
+    /// When the socket reports something new; what is held, or the time limit that runs, may be another now.
     Wait,
     /// Soon: there is more to do, but others should have their turn.
     Again,
@@ -232,25 +244,17 @@ impl<S: Stream> Connection<S> {
         Connection { stream, since_ms: now_ms, state, latched: Ready(0), held: None }
     }
 
-    /// Sends what is owed, then reads, parses and echoes, a bounded number of times.
+    /// One turn: sends what is owed, reads once, and does what follows from it.
     #[inline]
     pub fn turn(&mut self, ready: Ready, shared: &mut Shared, observer: &mut impl Observer) -> Next {
-        /// Reads before others have their turn.
-        const READS: usize = 4;
-        if !ready.has(Ready::READABLE) && self.held.is_none() {
-            return Next::Wait;
-        }
         self.latched = self.latched.and(ready);
-        let mut reads = 0;
-        loop {
-            if let Break(next) = self.step(shared, observer) {
-                return next;
-            }
-            reads += 1;
-            if reads == READS {
-                return Next::Again;
-            }
+        if self.held.is_some() || self.state != State::Echoing || shared.echo != Echo::Stream {
+            return self.turn_at_large(ready, shared, observer);
         }
+        if !ready.has(Ready::READABLE) {
+            return Next::Rest;
+        }
+        either(self.echo_stream(shared, observer))
     }
 
     /// The stream, to be registered.
@@ -271,11 +275,11 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// Whether a time limit other than that on idling runs.
-    #[must_use]
-    #[inline]
-    pub fn is_busy(&self) -> bool {
-        self.held.is_some() || self.state == State::Draining
+    /// If it idles, it does so from now on.
+    pub fn restart_idling(&mut self, now_ms: u32) {
+        if self.held.is_none() && self.state != State::Draining {
+            self.since_ms = now_ms;
+        }
     }
 
     /// How many ms are left of the time limit that runs, 0 if it is over, or `None` if none runs.
@@ -299,54 +303,90 @@ impl<S: Stream> Connection<S> {
             (State::Draining, _) => (Some(limits.linger_ms), Reason::LineTooLong),
             (State::AwaitingHeader | State::AwaitingEither, Some(_)) => (Some(limits.header_ms), Reason::HeaderTimeout),
             (_, Some(held)) if !held.owed().is_empty() => (Some(limits.stall_ms), Reason::StallTimeout),
-            _ => (limits.idle_ms, Reason::IdleTimeout),
+            _ => (limits.idle_ms.zip(limits.period_ms()).map(|(idle, period)| idle + period), Reason::IdleTimeout),
         }
     }
 
-    /// Sends what is owed, if anything is, then reads once and does what follows from it.
+    /// All that most connections do most of the time: what one read brings goes back in one send.
     #[inline(always)]
-    fn step(&mut self, shared: &mut Shared, observer: &mut impl Observer) -> Flow {
-        let new = if self.held.is_some() { self.resume(shared, observer)? } else { Shared::HEADROOM };
-        let room = shared.budget.room();
-        if room == 0 {
-            return Break(Next::Starved);
+    fn echo_stream(&mut self, shared: &mut Shared, observer: &mut impl Observer) -> ControlFlow<Next, Next> {
+        let start = Shared::HEADROOM;
+        let (end, next) = self.read(start, shared)?;
+        if end == start {
+            return Break(Next::Closed(Reason::ByPeer));
         }
-        let limit = shared.buffer.len().min(new.saturating_add(room));
-        match uninterrupted(|| self.stream.read(&mut shared.buffer[new..limit])) {
-            Ok(0) => Break(self.end(shared, observer)),
-            Ok(count) => {
-                let end = new + count;
-                self.digest(new, end, shared, observer)?;
-                let drained = end < limit && !self.latched.has(Ready::READ_CLOSED.and(Ready::PRIORITY));
-                if drained { Break(Next::Wait) } else { Continue(()) }
-            }
-            Err(error) => Break(self.read_failed(&error)),
+        self.since_ms = shared.clock.now_ms() as u32;
+        observer.received(end - start);
+        observer.payload(&shared.buffer[start..end]);
+        self.deliver(start, end, end, shared, observer)?;
+        Continue(next)
+    }
+
+    /// A turn with a header, with lines, or with something held.
+    #[inline(never)]
+    fn turn_at_large(&mut self, ready: Ready, shared: &mut Shared, observer: &mut impl Observer) -> Next {
+        if self.held.is_none() && !ready.has(Ready::READABLE) {
+            return Next::Rest;
+        }
+        match either(self.work(shared, observer)) {
+            Next::Rest => Next::Wait,
+            next => next,
         }
     }
 
-    /// Sends what is owed, and puts an unfinished header or line in front of what will be read, so that both are parsed in
-    /// one piece: returns where the new bytes belong.
-    #[inline(never)]
-    fn resume(&mut self, shared: &mut Shared, observer: &mut impl Observer) -> ControlFlow<Next, usize> {
+    fn work(&mut self, shared: &mut Shared, observer: &mut impl Observer) -> ControlFlow<Next, Next> {
         self.send_held(shared, observer)?;
         match self.state {
             State::Finishing => return Break(Next::Closed(Reason::ByPeer)),
             State::Condemned => self.send_fin(shared)?,
             _ => {}
         }
+        // What is unfinished is put in front of what is read, so that both are parsed in one piece.
         let unfinished = self.held.as_ref().map_or(&[][..], |held| held.unfinished());
         let new = Shared::HEADROOM + unfinished.len();
         shared.buffer[Shared::HEADROOM..new].copy_from_slice(unfinished);
-        Continue(new)
+        let (end, next) = self.read(new, shared)?;
+        if end == new {
+            return Break(self.end(shared, observer));
+        }
+        self.digest(new, end, shared, observer)?;
+        Continue(next)
+    }
+
+    /// Reads behind `buffer[..new]`, as much as the budget allows. Returns where the new bytes end (at `new` if the peer
+    /// sent FIN), and when to go on if they make no difference.
+    #[inline(always)]
+    fn read(&mut self, new: usize, shared: &mut Shared) -> ControlFlow<Next, (usize, Next)> {
+        let room = shared.budget.room();
+        if room == 0 {
+            return Break(Next::Starved);
+        }
+        let limit = shared.buffer.len().min(new + room);
+        match uninterrupted(|| self.stream.read(&mut shared.buffer[new..limit])) {
+            Ok(count) => {
+                let end = new + count;
+                let drained = end < limit && !self.latched.has(Ready::READ_CLOSED.and(Ready::PRIORITY));
+                Continue((end, if drained { Next::Rest } else { Next::Again }))
+            }
+            Err(error) => Break(self.read_failed(&error)),
+        }
+    }
+
+    #[cold]
+    fn read_failed(&mut self, error: &io::Error) -> Next {
+        if error.kind() == ErrorKind::WouldBlock {
+            // What was in front of the urgent byte and behind it is read.
+            self.latched = Ready(self.latched.0 & !Ready::PRIORITY.0);
+        }
+        next_after(error)
     }
 
     /// `buffer[new..end]` has come; what was unfinished stands before it.
-    #[inline(always)]
     fn digest(&mut self, new: usize, end: usize, shared: &mut Shared, observer: &mut impl Observer) -> Flow {
         let start = Shared::HEADROOM;
         match self.state {
             State::Echoing => {
-                self.since_ms = shared.now_ms;
+                self.since_ms = shared.clock.now_ms() as u32;
                 observer.received(end - new);
                 self.echo(Chunk { start, payload: start, new, end }, shared, observer)
             }
@@ -355,14 +395,13 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    #[inline(never)]
     fn parse_header(&mut self, new: usize, end: usize, shared: &mut Shared, observer: &mut impl Observer) -> Flow {
         let start = Shared::HEADROOM;
         let header = match proxy::parse(&shared.buffer[start..end]) {
             Ok(Status::Complete(header)) => header,
             Ok(Status::Partial) => {
                 if self.held.is_none() {
-                    self.since_ms = shared.now_ms;
+                    self.since_ms = shared.clock.read() as u32;
                 }
                 self.keep(new, end, shared);
                 return Continue(());
@@ -397,11 +436,10 @@ impl<S: Stream> Connection<S> {
     fn begin_echo(&mut self, shared: &mut Shared) {
         self.release(shared);
         self.state = State::Echoing;
-        self.since_ms = shared.now_ms;
+        self.since_ms = shared.clock.now_ms() as u32;
     }
 
     /// Sends of the chunk what the rule of the echo allows, and holds the rest.
-    #[inline(always)]
     fn echo(&mut self, chunk: Chunk, shared: &mut Shared, observer: &mut impl Observer) -> Flow {
         match shared.echo {
             Echo::Stream => {
@@ -412,7 +450,6 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    #[inline(never)]
     fn echo_lines(&mut self, chunk: Chunk, max: usize, shared: &mut Shared, observer: &mut impl Observer) -> Flow {
         let Chunk { start, payload, new, end } = chunk;
         let (length, too_long) = lines::whole(&shared.buffer[payload..end], new - payload, max);
@@ -457,6 +494,7 @@ impl<S: Stream> Connection<S> {
     #[inline(never)]
     fn hold(&mut self, start: usize, owed: usize, end: usize, shared: &mut Shared) -> Flow {
         self.held = Some(Held::new(&shared.buffer[start..end], owed - start, &mut shared.budget));
+        self.since_ms = shared.clock.read() as u32;
         // A short write means that the socket is full, and that it will report when it no longer is.
         if start < owed { Break(Next::Wait) } else { Continue(()) }
     }
@@ -471,15 +509,6 @@ impl<S: Stream> Connection<S> {
         Break(next)
     }
 
-    #[cold]
-    fn read_failed(&mut self, error: &io::Error) -> Next {
-        if error.kind() == ErrorKind::WouldBlock {
-            // What was in front of the urgent byte and behind it is read.
-            self.latched = Ready(self.latched.0 & !Ready::PRIORITY.0);
-        }
-        next_after(error)
-    }
-
     /// Sends what is owed.
     fn send_held(&mut self, shared: &mut Shared, observer: &mut impl Observer) -> Flow {
         let Some(held) = self.held.as_mut().filter(|held| !held.owed().is_empty()) else {
@@ -489,7 +518,7 @@ impl<S: Stream> Connection<S> {
             Ok(count) => {
                 held.took(count);
                 observer.sent(count);
-                self.since_ms = shared.now_ms;
+                self.since_ms = shared.clock.read() as u32;
             }
             Err(error) => return Break(next_after(&error)),
         }
@@ -501,7 +530,6 @@ impl<S: Stream> Connection<S> {
     }
 
     /// The peer sent FIN.
-    #[inline(never)]
     fn end(&mut self, shared: &mut Shared, observer: &mut impl Observer) -> Next {
         let Some(held) = &mut self.held else {
             return Next::Closed(if self.state == State::Draining { Reason::LineTooLong } else { Reason::ByPeer });
@@ -518,7 +546,7 @@ impl<S: Stream> Connection<S> {
         observer.payload(held.unfinished());
         held.owe_all();
         self.state = State::Finishing;
-        self.since_ms = shared.now_ms;
+        self.since_ms = shared.clock.read() as u32;
         match self.send_held(shared, observer) {
             Break(next) => next,
             Continue(()) => Next::Closed(Reason::ByPeer),
@@ -526,9 +554,9 @@ impl<S: Stream> Connection<S> {
     }
 
     /// All is sent that came before the line that is too long.
-    fn send_fin(&mut self, shared: &Shared) -> Flow {
+    fn send_fin(&mut self, shared: &mut Shared) -> Flow {
         self.state = State::Draining;
-        self.since_ms = shared.now_ms;
+        self.since_ms = shared.clock.read() as u32;
         match self.stream.shutdown_write() {
             Ok(()) => Continue(()),
             Err(_) => Break(Next::Closed(Reason::LineTooLong)),
@@ -561,6 +589,13 @@ struct Chunk {
     /// From here on the payload is new; before, there is no end of a line.
     new: usize,
     end: usize,
+}
+
+/// The value, whichever way it came.
+fn either(flow: ControlFlow<Next, Next>) -> Next {
+    match flow {
+        Break(next) | Continue(next) => next,
+    }
 }
 
 /// Runs a system call again for as long as a signal interrupts it.

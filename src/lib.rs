@@ -10,14 +10,15 @@
 //! - [`cli`], [`config`]: arguments and environment, then settings that are known to be valid.
 //! - [`server`]: the reactor. One thread, one poll, one slab of connections.
 //! - `journal`, `log`, `events`, `json`, `escape`: what is said about connections, when, where to and in which words.
-//! - `listener`, `queue`, `clock`: sockets that accept, connections that wait for a turn, and time.
+//! - `listener`, `queue`, `alarm`: sockets that accept, connections that wait for a turn, and being woken in time.
 //! - [`policy`]: who may send a header.
 //! - [`connection`]: one connection's state machine, over any stream that does not block.
-//! - [`held`], `lines`: memory that outlives a turn, under one budget, and where lines end.
+//! - [`clock`], [`held`], `lines`: time, memory that outlives a turn, under one budget, and where lines end.
 //! - [`proxy`]: the protocol. Pure: bytes in, a header or an error out.
 
+mod alarm;
 pub mod cli;
-mod clock;
+pub mod clock;
 pub mod config;
 pub mod connection;
 mod escape;

@@ -18,8 +18,8 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 use slab::Slab;
 
+use crate::alarm::Alarm;
 use crate::cli::LogLevel;
-use crate::clock::Clock;
 use crate::config::Config;
 use crate::connection::{Connection, Expect, Next, Ready, Reason, Shared, Stream, TimeLimits};
 use crate::events::Event;
@@ -39,12 +39,15 @@ const READ_SIZE: usize = 256 * 1024;
 const ACCEPTS: usize = 128;
 /// Pause after the kernel had no descriptor or memory left, in ms: a descriptor that is freed gives no event.
 const PAUSE_MS: u64 = 100;
+/// A connection that says nothing for so long while the server stops is taken to have finished, in ms.
+const SILENCE_MS: u32 = 10_000;
 /// Never.
 const NEVER: u64 = u64::MAX;
 
-/// Tokens from here down are not slab keys.
-const SIGNALS: Token = Token(usize::MAX);
-const LAST_LISTENER: usize = usize::MAX - 1;
+/// Tokens from here down are not slab keys. (mio keeps `usize::MAX` for itself.)
+const SIGNALS: Token = Token(usize::MAX - 1);
+const ALARM: Token = Token(usize::MAX - 2);
+const LAST_LISTENER: usize = usize::MAX - 3;
 
 /// A server that is bound, and serves while it is ticked or run.
 pub struct Server {
@@ -64,13 +67,9 @@ pub struct Server {
     time_limits: TimeLimits,
     max_connections: usize,
     drain_timeout: Duration,
-    clock: Clock,
-    /// Time since the start, as of this tick.
-    now_ms: u64,
+    alarm: Alarm,
     /// Whether something was queued, accepted, closed or held since the chores were done last.
     has_chores: bool,
-    /// No chore has its time before.
-    alarm_ms: u64,
     /// No time limit of a connection ends before.
     sweep_ms: u64,
     accept_pause_ends_ms: u64,
@@ -104,6 +103,7 @@ impl Server {
         let poll = Poll::new()?;
         let mut signals = Signals::new([SIGINT, SIGTERM])?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
+        let alarm = Alarm::new(poll.registry(), ALARM)?;
         let mut listeners = Vec::new();
         for (index, mut socket) in listener::bind_all(config)?.into_iter().enumerate() {
             poll.registry().register(&mut socket, Token(LAST_LISTENER - index), Interest::READABLE)?;
@@ -135,10 +135,8 @@ impl Server {
             time_limits: config.time_limits,
             max_connections: capacity,
             drain_timeout: config.drain_timeout,
-            clock: Clock::start(),
-            now_ms: 0,
+            alarm,
             has_chores: true,
-            alarm_ms: NEVER,
             sweep_ms: NEVER,
             accept_pause_ends_ms: 0,
             pause_ends_ms: NEVER,
@@ -177,49 +175,46 @@ impl Server {
 
     fn tick(&mut self, events: &mut Events) -> Result<(), Error> {
         self.wait(events)?;
-        self.read_clock();
+        self.has_chores |= events.is_empty();
         self.handle(events);
-        if self.has_chores || self.alarm_ms <= self.now_ms {
-            self.do_chores();
+        if self.has_chores {
+            self.do_chores()?;
         }
         self.journal.flush();
         Ok(())
     }
 
     fn wait(&mut self, events: &mut Events) -> Result<(), Error> {
-        let timeout = match self.alarm_ms {
-            _ if self.has_chores => Some(Duration::ZERO),
-            NEVER => None,
-            alarm_ms => Some(Duration::from_millis(alarm_ms.saturating_sub(self.now_ms))),
-        };
+        let timeout = if self.has_chores { Some(Duration::ZERO) } else { self.alarm.timeout() };
         match self.poll.poll(events, timeout) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error.into()),
             _ => Ok(()),
         }
     }
 
-    fn read_clock(&mut self) {
-        self.now_ms = self.clock.elapsed_ms();
-        self.shared.now_ms = self.now_ms as u32;
-    }
-
     /// What there is to do besides events: further turns, new connections, time limits.
-    fn do_chores(&mut self) {
+    fn do_chores(&mut self) -> Result<(), Error> {
+        let now_ms = self.shared.clock.read();
         self.run_queued();
         self.accept();
         self.sweep();
         self.has_chores = !self.running.is_empty()
             || (!self.starved.is_empty() && self.shared.budget.room() > 0)
             || (self.may_accept() && self.listeners.iter().any(|listener| listener.has_more));
-        self.is_stopped = self.stop_ms.is_some_and(|stop_ms| self.connections.is_empty() || stop_ms <= self.now_ms);
-        let accept_ms = if self.accept_pause_ends_ms > self.now_ms { self.accept_pause_ends_ms } else { NEVER };
-        self.alarm_ms = self.sweep_ms.min(accept_ms).min(self.pause_ends_ms).min(self.stop_ms.unwrap_or(NEVER));
+        self.is_stopped = self.stop_ms.is_some_and(|stop_ms| self.connections.is_empty() || stop_ms <= now_ms);
+        let accept_ms = if self.accept_pause_ends_ms > now_ms { self.accept_pause_ends_ms } else { NEVER };
+        let alarm_ms = self.sweep_ms.min(accept_ms).min(self.pause_ends_ms).min(self.stop_ms.unwrap_or(NEVER));
+        if alarm_ms < NEVER {
+            self.alarm.set(alarm_ms, now_ms)?;
+        }
+        Ok(())
     }
 
     fn handle(&mut self, events: &Events) {
         for event in events {
             match event.token() {
                 SIGNALS => self.take_signals(),
+                ALARM => self.has_chores = true,
                 Token(token) if token > LAST_LISTENER - self.listeners.len() => {
                     self.listeners[LAST_LISTENER - token].has_more = true;
                     self.has_chores = true;
@@ -243,7 +238,7 @@ impl Server {
                 self.turn(key, Ready::READABLE);
             }
         }
-        if self.pause_ends_ms <= self.now_ms {
+        if self.pause_ends_ms <= self.now_ms() {
             self.pause_ends_ms = NEVER;
             while let Some(key) = self.paused.pop() {
                 self.running.push(key);
@@ -258,46 +253,51 @@ impl Server {
             return;
         };
         let next = give_turn(connection, ready, &mut self.shared, &mut self.journal, key);
-        if next == Next::Wait && !connection.is_busy() && self.starved.is_empty() {
-            return;
+        if next != Next::Rest {
+            self.settle(key, next);
         }
-        self.settle(key, next);
     }
 
     /// Does what a turn asked for.
     fn settle(&mut self, key: usize, next: Next) {
         self.has_chores = true;
+        self.shared.clock.read();
         match next {
-            Next::Wait => {}
+            Next::Rest | Next::Wait => {}
             Next::Again => self.running.push(key),
             Next::Starved => self.starved.push(key),
             Next::Pause => {
                 self.paused.push(key);
-                self.pause_ends_ms = self.pause_ends_ms.min(self.now_ms + PAUSE_MS);
+                self.pause_ends_ms = self.pause_ends_ms.min(self.now_ms() + PAUSE_MS);
             }
             Next::Closed(reason) => return self.close(key, reason),
         }
         self.watch_time(key);
     }
 
-    /// Makes sure that the next sweep is not too late for a connection.
+    /// Makes sure that the next sweep is not too late for a connection, nor for the clock's period.
     fn watch_time(&mut self, key: usize) {
-        let left = self.connections[key].time_left(&self.time_limits, self.shared.now_ms);
-        if let Some(left) = left {
-            self.sweep_ms = self.sweep_ms.min(self.now_ms + u64::from(left));
+        let now_ms = self.now_ms();
+        if let Some(left_ms) = self.connections[key].time_left(&self.time_limits, now_ms as u32) {
+            let period_ms = self.time_limits.period_ms().unwrap_or(left_ms);
+            self.sweep_ms = self.sweep_ms.min(now_ms + u64::from(left_ms.min(period_ms)));
         }
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.shared.clock.now_ms()
     }
 
     fn close(&mut self, key: usize, reason: Reason) {
         let connection = self.connections.remove(key);
-        self.journal.gone(key, reason, connection.unsent(), self.now_ms);
+        self.journal.gone(key, reason, connection.unsent(), self.now_ms());
         connection.close(&mut self.shared.budget);
         // There is a descriptor now, if there was none.
         self.accept_pause_ends_ms = 0;
     }
 
     fn may_accept(&self) -> bool {
-        self.connections.len() < self.max_connections && self.accept_pause_ends_ms <= self.now_ms
+        self.connections.len() < self.max_connections && self.accept_pause_ends_ms <= self.now_ms()
     }
 
     fn accept(&mut self) {
@@ -311,14 +311,14 @@ impl Server {
                         AfterError::Wait => self.listeners[index].has_more = false,
                         AfterError::Next => {}
                         AfterError::Pause => {
-                            self.accept_pause_ends_ms = self.now_ms + PAUSE_MS;
-                            self.journal.trouble(Event::AcceptFailed(&error), self.now_ms);
+                            self.accept_pause_ends_ms = self.now_ms() + PAUSE_MS;
+                            self.journal.trouble(Event::AcceptFailed(&error), self.now_ms());
                         }
                     },
                 }
             }
             if self.listeners[index].has_more && self.connections.len() == self.max_connections {
-                self.journal.trouble(Event::Full(self.max_connections), self.now_ms);
+                self.journal.trouble(Event::Full(self.max_connections), self.now_ms());
             }
         }
     }
@@ -327,9 +327,9 @@ impl Server {
     /// nothing is missed, and what came and went already never touches the poll.
     fn admit(&mut self, stream: TcpStream, peer: SocketAddr) {
         let expect = self.policy.admit(peer.ip());
-        let now_ms = self.shared.now_ms;
+        let now_ms = self.now_ms() as u32;
         let key = self.connections.insert(Connection::new(stream, expect.unwrap_or(Expect::Header), now_ms));
-        self.journal.accepted(key, peer, self.now_ms);
+        self.journal.accepted(key, peer, self.now_ms());
         if expect.is_none() {
             return self.close(key, Reason::NotTrusted);
         }
@@ -349,34 +349,36 @@ impl Server {
     /// A time limit is not kept track of while a connection works: it is looked at when the first one could be over, all of
     /// them in one pass, and passes keep a distance that grows with their length.
     fn sweep(&mut self) {
-        if self.sweep_ms > self.now_ms {
+        let now_ms = self.now_ms();
+        if self.sweep_ms > now_ms {
             return;
         }
-        self.sweep_ms = NEVER;
+        let mut next_ms = self.time_limits.period_ms();
         for (key, connection) in &self.connections {
-            match connection.time_left(&self.time_limits, self.shared.now_ms) {
+            match connection.time_left(&self.time_limits, now_ms as u32) {
                 Some(0) => self.expired.push(key),
-                Some(left) => self.sweep_ms = self.sweep_ms.min(self.now_ms + u64::from(left)),
+                Some(left_ms) => next_ms = Some(next_ms.map_or(left_ms, |next_ms| next_ms.min(left_ms))),
                 None => {}
             }
-        }
-        let distance_ms = 10 + self.connections.len() as u64 / 500;
-        self.sweep_ms = self.sweep_ms.max(self.now_ms + distance_ms);
-        if self.connections.len() == self.expired.len() {
-            self.sweep_ms = NEVER;
         }
         while let Some(key) = self.expired.pop() {
             let reason = self.connections[key].expire(&self.time_limits, &mut self.journal.of(key));
             self.close(key, reason);
         }
+        let distance_ms = 10 + self.connections.len() as u32 / 500;
+        self.sweep_ms = match next_ms {
+            Some(next_ms) if !self.connections.is_empty() => now_ms + u64::from(next_ms.max(distance_ms)),
+            _ => NEVER,
+        };
     }
 
     fn take_signals(&mut self) {
         self.has_chores = true;
+        self.shared.clock.read();
         for _ in 0..self.signals.pending().count() {
             match self.stop_ms {
                 None => self.stop_accepting(),
-                Some(_) => self.stop_ms = Some(self.now_ms),
+                Some(_) => self.stop_ms = Some(self.now_ms()),
             }
         }
     }
@@ -392,7 +394,12 @@ impl Server {
             }
         }
         self.listeners.clear();
-        self.stop_ms = Some(self.now_ms + self.drain_timeout.as_millis() as u64);
+        self.stop_ms = Some(self.now_ms() + self.drain_timeout.as_millis() as u64);
+        let idle_ms = self.time_limits.idle_ms.map_or(SILENCE_MS, |idle_ms| idle_ms.min(SILENCE_MS));
+        self.time_limits.idle_ms = Some(idle_ms);
+        self.sweep_ms = self.now_ms();
+        let now_ms = self.now_ms() as u32;
+        self.connections.iter_mut().for_each(|(_, connection)| connection.restart_idling(now_ms));
         if !self.connections.is_empty() {
             let open = self.connections.len();
             self.journal.server(Event::Stopping { open, timeout: self.drain_timeout });
