@@ -45,6 +45,7 @@ mod timerfd {
 
         /// How long to wait for events.
         #[inline]
+        #[expect(clippy::unused_self, reason = "other systems have nothing else to wait by")]
         pub(crate) fn timeout(&self) -> Option<Duration> {
             None
         }

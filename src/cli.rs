@@ -29,7 +29,7 @@ pub struct Cli {
     #[arg(value_parser = clap::value_parser!(i32).range(1..), help_heading = LISTENING)]
     pub backlog: i32,
 
-    /// Let several processes listen on the same port (SO_REUSEPORT)
+    /// Let several processes listen on the same port (`SO_REUSEPORT`)
     #[arg(long, env = "PROXY_ECHO_REUSE_PORT", action = ArgAction::SetTrue)]
     #[arg(value_parser = BoolishValueParser::new(), help_heading = LISTENING)]
     pub reuse_port: bool,

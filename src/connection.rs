@@ -26,6 +26,13 @@ pub trait Stream: Read + Write {
     ///
     /// Those of `shutdown(2)`.
     fn shutdown_write(&self) -> io::Result<()>;
+
+    /// Reads, and leaves what it read to be read again.
+    ///
+    /// # Errors
+    ///
+    /// Those of `recv(2)`.
+    fn peek(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
 }
 
 /// Whether a connection begins with a header.
@@ -70,11 +77,10 @@ impl Shared {
     /// one send for both.
     const HEADROOM: usize = MAX_V1_LEN;
 
-    /// `read_size` is the most bytes that one read takes; it must be at least [`proxy::MAX_V2_LEN`].
+    /// `read_size` is the most bytes that one read takes, or as much more as a header may need.
     #[must_use]
     pub fn new(echo: Echo, reflect_header: bool, read_size: usize, budget: Budget) -> Self {
-        assert!(read_size >= proxy::MAX_V2_LEN, "a header must fit into one read");
-        let buffer = vec![0; Self::HEADROOM + read_size].into_boxed_slice();
+        let buffer = vec![0; Self::HEADROOM + read_size.max(proxy::MAX_V2_LEN)].into_boxed_slice();
         Shared { echo, reflect_header, clock: Clock::start(), budget, buffer }
     }
 }
@@ -123,6 +129,10 @@ impl Ready {
 
     const fn has(self, other: Ready) -> bool {
         self.0 & other.0 != 0
+    }
+
+    const fn without(self, other: Ready) -> Ready {
+        Ready(self.0 & !other.0)
     }
 }
 
@@ -226,7 +236,8 @@ pub struct Connection<S> {
     /// When the time limit of the present state began to run, in ms.
     since_ms: u32,
     state: State,
-    /// READ_CLOSED and PRIORITY, which are reported once and hold on.
+    /// What was reported once and holds on: that the peer sent FIN, that an urgent byte is not read yet, and that there is
+    /// input that was looked at and waits for space.
     latched: Ready,
     held: Option<Box<Held>>,
 }
@@ -247,14 +258,18 @@ impl<S: Stream> Connection<S> {
     /// One turn: sends what is owed, reads once, and does what follows from it.
     #[inline]
     pub fn turn(&mut self, ready: Ready, shared: &mut Shared, observer: &mut impl Observer) -> Next {
-        self.latched = self.latched.and(ready);
+        let ready = self.latched.and(ready);
+        self.latched = ready.without(Ready::READABLE);
         if self.held.is_some() || self.state != State::Echoing || shared.echo != Echo::Stream {
             return self.turn_at_large(ready, shared, observer);
         }
         if !ready.has(Ready::READABLE) {
             return Next::Rest;
         }
-        either(self.echo_stream(shared, observer))
+        match shared.budget.room() {
+            0 => self.echo_unheld(shared, observer),
+            room => either(self.echo_stream(room, shared, observer)),
+        }
     }
 
     /// The stream, to be registered.
@@ -309,9 +324,14 @@ impl<S: Stream> Connection<S> {
 
     /// All that most connections do most of the time: what one read brings goes back in one send.
     #[inline(always)]
-    fn echo_stream(&mut self, shared: &mut Shared, observer: &mut impl Observer) -> ControlFlow<Next, Next> {
+    fn echo_stream(
+        &mut self,
+        room: usize,
+        shared: &mut Shared,
+        observer: &mut impl Observer,
+    ) -> ControlFlow<Next, Next> {
         let start = Shared::HEADROOM;
-        let (end, next) = self.read(start, shared)?;
+        let (end, next) = self.read(start, room, shared)?;
         if end == start {
             return Break(Next::Closed(Reason::ByPeer));
         }
@@ -320,6 +340,40 @@ impl<S: Stream> Connection<S> {
         observer.payload(&shared.buffer[start..end]);
         self.deliver(start, end, end, shared, observer)?;
         Continue(next)
+    }
+
+    /// The same where the budget is used up by others: what the socket does not take now stays unread in the kernel, where
+    /// the peer's window bounds it, for the price of a third system call.
+    #[cold]
+    fn echo_unheld(&mut self, shared: &mut Shared, observer: &mut impl Observer) -> Next {
+        let seen = match uninterrupted(|| self.stream.peek(&mut shared.buffer)) {
+            Ok(0) => return Next::Closed(Reason::ByPeer),
+            Ok(count) => count,
+            Err(error) => return self.read_failed(&error),
+        };
+        let sent = match uninterrupted(|| self.stream.write(&shared.buffer[..seen])) {
+            Ok(count) => count,
+            Err(error) => {
+                self.latched = self.latched.and(Ready::READABLE);
+                return next_after(&error);
+            }
+        };
+        self.since_ms = shared.clock.now_ms() as u32;
+        observer.received(sent);
+        observer.payload(&shared.buffer[..sent]);
+        observer.sent(sent);
+        let mut taken = 0;
+        while taken < sent {
+            match uninterrupted(|| self.stream.read(&mut shared.buffer[taken..sent])) {
+                Ok(count) => taken += count,
+                Err(error) => return self.read_failed(&error),
+            }
+        }
+        if sent < seen {
+            self.latched = self.latched.and(Ready::READABLE);
+            return Next::Rest;
+        }
+        self.next_after_read(seen < shared.buffer.len())
     }
 
     /// A turn with a header, with lines, or with something held.
@@ -345,7 +399,14 @@ impl<S: Stream> Connection<S> {
         let unfinished = self.held.as_ref().map_or(&[][..], |held| held.unfinished());
         let new = Shared::HEADROOM + unfinished.len();
         shared.buffer[Shared::HEADROOM..new].copy_from_slice(unfinished);
-        let (end, next) = self.read(new, shared)?;
+        let room = match self.state {
+            State::AwaitingHeader | State::AwaitingEither => shared.budget.room_for_header(),
+            _ => shared.budget.room(),
+        };
+        if room == 0 {
+            return Break(Next::Starved);
+        }
+        let (end, next) = self.read(new, room, shared)?;
         if end == new {
             return Break(self.end(shared, observer));
         }
@@ -353,30 +414,29 @@ impl<S: Stream> Connection<S> {
         Continue(next)
     }
 
-    /// Reads behind `buffer[..new]`, as much as the budget allows. Returns where the new bytes end (at `new` if the peer
-    /// sent FIN), and when to go on if they make no difference.
+    /// Reads at most `room` bytes behind `buffer[..new]`. Returns where the new bytes end (at `new` if the peer sent FIN),
+    /// and when to go on if they make no difference.
     #[inline(always)]
-    fn read(&mut self, new: usize, shared: &mut Shared) -> ControlFlow<Next, (usize, Next)> {
-        let room = shared.budget.room();
-        if room == 0 {
-            return Break(Next::Starved);
-        }
+    fn read(&mut self, new: usize, room: usize, shared: &mut Shared) -> ControlFlow<Next, (usize, Next)> {
         let limit = shared.buffer.len().min(new + room);
         match uninterrupted(|| self.stream.read(&mut shared.buffer[new..limit])) {
-            Ok(count) => {
-                let end = new + count;
-                let drained = end < limit && !self.latched.has(Ready::READ_CLOSED.and(Ready::PRIORITY));
-                Continue((end, if drained { Next::Rest } else { Next::Again }))
-            }
+            Ok(count) => Continue((new + count, self.next_after_read(new + count < limit))),
             Err(error) => Break(self.read_failed(&error)),
         }
+    }
+
+    /// Whether a read that was, or was not, shorter than its buffer has left anything.
+    #[inline(always)]
+    fn next_after_read(&self, short: bool) -> Next {
+        let drained = short && !self.latched.has(Ready::READ_CLOSED.and(Ready::PRIORITY));
+        if drained { Next::Rest } else { Next::Again }
     }
 
     #[cold]
     fn read_failed(&mut self, error: &io::Error) -> Next {
         if error.kind() == ErrorKind::WouldBlock {
             // What was in front of the urgent byte and behind it is read.
-            self.latched = Ready(self.latched.0 & !Ready::PRIORITY.0);
+            self.latched = self.latched.without(Ready::PRIORITY);
         }
         next_after(error)
     }
@@ -487,16 +547,19 @@ impl<S: Stream> Connection<S> {
             Err(error) => return self.deliver_later(&error, start, owed, end, shared),
         };
         observer.sent(sent);
-        if start + sent == end { Continue(()) } else { self.hold(start + sent, owed, end, shared) }
+        if start + sent == end {
+            return Continue(());
+        }
+        self.hold(start + sent, owed, end, shared);
+        // A short write means that the socket is full, and that it will report when it no longer is.
+        if start + sent < owed { Break(Next::Wait) } else { Continue(()) }
     }
 
     /// Keeps `buffer[start..owed]` for the peer, and `buffer[owed..end]` to be finished.
     #[inline(never)]
-    fn hold(&mut self, start: usize, owed: usize, end: usize, shared: &mut Shared) -> Flow {
-        self.held = Some(Held::new(&shared.buffer[start..end], owed - start, &mut shared.budget));
+    fn hold(&mut self, start: usize, owed: usize, end: usize, shared: &mut Shared) {
+        self.held = Some(Box::new(Held::new(&shared.buffer[start..end], owed - start, &mut shared.budget)));
         self.since_ms = shared.clock.read() as u32;
-        // A short write means that the socket is full, and that it will report when it no longer is.
-        if start < owed { Break(Next::Wait) } else { Continue(()) }
     }
 
     /// The socket took nothing.
@@ -504,7 +567,7 @@ impl<S: Stream> Connection<S> {
     fn deliver_later(&mut self, error: &io::Error, start: usize, owed: usize, end: usize, shared: &mut Shared) -> Flow {
         let next = next_after(error);
         if !matches!(next, Next::Closed(_)) {
-            self.hold(start, owed, end, shared)?;
+            self.hold(start, owed, end, shared);
         }
         Break(next)
     }
@@ -525,7 +588,7 @@ impl<S: Stream> Connection<S> {
         if !held.owed().is_empty() {
             return Break(Next::Wait);
         }
-        self.held = self.held.take().and_then(|held| held.settle(&mut shared.budget));
+        self.held = self.held.take().and_then(|held| held.settle(&mut shared.budget)).map(Box::new);
         Continue(())
     }
 
@@ -569,7 +632,7 @@ impl<S: Stream> Connection<S> {
         match &mut self.held {
             _ if bytes.is_empty() => {}
             Some(held) => held.append(bytes, &mut shared.budget),
-            None => self.held = Some(Held::new(bytes, 0, &mut shared.budget)),
+            None => self.held = Some(Box::new(Held::new(bytes, 0, &mut shared.budget))),
         }
     }
 
@@ -581,6 +644,7 @@ impl<S: Stream> Connection<S> {
 }
 
 /// Where in the shared buffer lies what is to be echoed.
+#[derive(Clone, Copy)]
 struct Chunk {
     /// What is sent begins here: a reflected header, or the payload.
     start: usize,

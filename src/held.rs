@@ -4,6 +4,7 @@
 /// The most bytes that all connections may hold together, and how many they may still.
 #[derive(Debug)]
 pub struct Budget {
+    limit: isize,
     left: isize,
     room: usize,
 }
@@ -16,22 +17,32 @@ impl Budget {
     /// A budget of `limit` bytes.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        let mut budget = Budget { left: 0, room: 0 };
-        budget.add(limit.cast_signed());
+        let mut budget = Budget { limit: limit.cast_signed(), left: 0, room: 0 };
+        budget.add(budget.limit);
         budget
     }
 
-    /// How many bytes may be read now, since all of them may have to be held. 0 if it is too few to bother.
+    /// How many bytes of payload may be read now, since all of them may have to be held. 0 if it is too few to bother.
     #[must_use]
     #[inline]
     pub fn room(&self) -> usize {
         self.room
     }
 
+    /// The same for a header. An eighth of the budget is for headers alone, so that clients who do not take their answers
+    /// cannot keep others from coming in.
+    #[must_use]
+    pub fn room_for_header(&self) -> usize {
+        Self::enough(self.left)
+    }
+
     fn add(&mut self, bytes: isize) {
         self.left += bytes;
-        let left = usize::try_from(self.left).unwrap_or(0);
-        self.room = if left < Self::LEAST_READ { 0 } else { left };
+        self.room = Self::enough(self.left - self.limit / 8);
+    }
+
+    fn enough(bytes: isize) -> usize {
+        usize::try_from(bytes).ok().filter(|&bytes| bytes >= Self::LEAST_READ).unwrap_or(0)
     }
 
     fn hold(&mut self, memory: &Vec<u8>) {
@@ -55,10 +66,10 @@ pub(crate) struct Held {
 
 impl Held {
     /// Keeps a copy of `bytes`, of which the first `owed` are for the peer.
-    pub(crate) fn new(bytes: &[u8], owed: usize, budget: &mut Budget) -> Box<Self> {
+    pub(crate) fn new(bytes: &[u8], owed: usize, budget: &mut Budget) -> Self {
         let bytes = bytes.to_vec();
         budget.hold(&bytes);
-        Box::new(Held { bytes, sent: 0, owed })
+        Held { bytes, sent: 0, owed }
     }
 
     /// Adds unfinished input.
@@ -90,7 +101,7 @@ impl Held {
     }
 
     /// The peer took all that it was owed: keeps the unfinished input alone. `None` if there is none.
-    pub(crate) fn settle(self: Box<Self>, budget: &mut Budget) -> Option<Box<Self>> {
+    pub(crate) fn settle(self, budget: &mut Budget) -> Option<Self> {
         let unfinished = self.unfinished();
         let kept = (!unfinished.is_empty()).then(|| Held::new(unfinished, 0, budget));
         self.release(budget);
@@ -98,7 +109,7 @@ impl Held {
     }
 
     /// Gives the memory back.
-    pub(crate) fn release(self: Box<Self>, budget: &mut Budget) {
+    pub(crate) fn release(self, budget: &mut Budget) {
         budget.release(&self.bytes);
     }
 }

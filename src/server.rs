@@ -91,6 +91,10 @@ impl Stream for TcpStream {
     fn shutdown_write(&self) -> io::Result<()> {
         self.shutdown(std::net::Shutdown::Write)
     }
+
+    fn peek(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        TcpStream::peek(self, buffer)
+    }
 }
 
 impl Server {

@@ -1,6 +1,6 @@
 //! The PROXY protocol, versions 1 and 2: parse a header in place, or encode one.
 //!
-//! The normative text is [`doc/proxy-protocol.txt`] of `HAProxy`; section numbers in this module are its own. Nothing here
+//! The normative text is [`doc/proxy-protocol.txt`] of HAProxy; section numbers in this module are its own. Nothing here
 //! allocates while parsing, does I/O or keeps state: the caller holds the bytes and calls [`parse`] again when more came.
 //!
 //! ```
@@ -190,7 +190,7 @@ impl From<Error> for Stop {
 /// What keeps some bytes from being a PROXY protocol header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Error {
-    /// Neither `PROXY ` nor the version 2 signature.
+    /// Neither `PROXY` nor the version 2 signature.
     Signature,
     /// Version 1: the protocol is not `TCP4`, `TCP6` or `UNKNOWN`.
     V1Protocol,
@@ -200,7 +200,7 @@ pub enum Error {
     V1Ipv6,
     /// Version 1: not a decimal number up to 65535 without leading zeros.
     V1Port,
-    /// Version 1: something else than exactly one space between two fields.
+    /// Version 1: a field, or the word `PROXY`, does not end in a space.
     V1Space,
     /// Version 1: the line does not end in CRLF where it must.
     V1LineEnd,
@@ -240,7 +240,7 @@ impl Error {
             Error::V1Ipv4 => "not an IPv4 address in canonical form",
             Error::V1Ipv6 => "not an IPv6 address",
             Error::V1Port => "not a port from 0 to 65535 without leading zeros",
-            Error::V1Space => "not exactly one space between two fields",
+            Error::V1Space => "no space at the end of a field",
             Error::V1LineEnd => "the line does not end in CRLF",
             Error::V1TooLong => "no CRLF within 107 bytes",
             Error::V2Version => "the version is not 2",

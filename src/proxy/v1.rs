@@ -53,7 +53,7 @@ impl Cursor<'_> {
         self.literal(b"UNKNOWN", Error::V1Protocol)?;
         match self.peek()? {
             b' ' => {}
-            b'\r' => return self.crlf().map(|()| Addresses::Unspecified),
+            b'\r' | b'\n' => return self.crlf().map(|()| Addresses::Unspecified),
             _ => return Err(Error::V1Protocol.into()),
         }
         let line = &self.input[..self.input.len().min(MAX_V1_LEN)];
@@ -173,7 +173,7 @@ impl Cursor<'_> {
             }
             count += 1;
             match self.peek()? {
-                b':' if count + usize::from(gap.is_some()) < 8 => self.at += 1,
+                b':' if count < 8 => self.at += 1,
                 b' ' => break,
                 _ => return Err(Error::V1Ipv6.into()),
             }

@@ -1,7 +1,8 @@
 //! The program under test, as a user runs it, and what its log says.
+#![allow(dead_code, reason = "no test needs all of it")]
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -29,18 +30,19 @@ impl Server {
         Server::spawn(command)
     }
 
-    /// Runs `command`, which must start a server that logs text and listens on loopback.
+    /// Runs `command`, which must start a server that listens on loopback, or on all addresses.
     pub fn spawn(mut command: Command) -> Server {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the server starts");
         let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
         let (sender, lines) = channel();
         thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let mut server = Server { child, lines, log: Vec::new(), address };
-        let line = server.wait_for("127.0.0.1:");
-        let start = line.find("127.0.0.1:").expect("it was waited for");
-        let address = line[start..].split(|c: char| c != '.' && c != ':' && !c.is_ascii_digit()).next();
-        server.address = address.and_then(|address| address.parse().ok()).expect("an address");
+        let first_line = server.wait_for("");
+        server.address = first_line.split([' ', '"']).find_map(|word| word.parse().ok()).expect("an address");
+        if server.address.ip().is_unspecified() {
+            server.address.set_ip(Ipv4Addr::LOCALHOST.into());
+        }
         server
     }
 
@@ -116,7 +118,7 @@ impl Server {
         std::mem::take(&mut self.log)
     }
 
-    /// A number from a line of /proc/PID/status, such as VmRSS in KiB.
+    /// A number from a line of /proc/PID/status, such as `VmRSS` in KiB.
     #[cfg(target_os = "linux")]
     pub fn status(&self, name: &str) -> usize {
         let path = format!("/proc/{}/status", self.child.id());

@@ -1,6 +1,6 @@
 //! The rules of sections 2.1 and 2.2, row by row: what is accepted as which header, and what is refused at which byte.
 
-use proxy_echo::proxy::{self, Addresses, Error, Header, Status};
+use proxy_echo::proxy::{self, Addresses, EncodeError, Error, Header, Status};
 
 #[path = "../common/fuzz_bodies.rs"]
 mod fuzz_bodies;
@@ -71,4 +71,12 @@ fn what_follows_a_header_is_payload() {
             assert_eq!(accepted("before payload", header).len(), header.len());
         }
     }
+}
+
+#[test]
+fn errors_and_vectors_are_shown() {
+    assert_eq!(Error::V1TooLong.to_string(), "no CRLF within 107 bytes");
+    assert_eq!(EncodeError::ChecksumGiven.to_string(), "the CRC32C is computed, not given");
+    let Ok(Status::Complete(header)) = proxy::parse(b"\r\n\r\n\0\r\nQUIT\n\x21\0\0\x04\x04\0\x01!") else { panic!() };
+    assert_eq!(format!("{:?}", header.tlvs), "[Tlv { kind: 4, value: [33] }]");
 }

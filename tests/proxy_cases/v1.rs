@@ -100,7 +100,7 @@ fn lines_refused() {
         ("lower case UNKNOWN", "PROXY ", "unknown\r\n", Error::V1Protocol),
         ("a word that begins with UNKNOWN", "PROXY UNKNOWN", "S\r\n", Error::V1Protocol),
         ("a tab behind UNKNOWN", "PROXY UNKNOWN", "\t1.2.3.4\r\n", Error::V1Protocol),
-        ("UNKNOWN and a bare LF", "PROXY UNKNOWN", "\nGET /\r\n", Error::V1Protocol),
+        ("UNKNOWN and a bare LF", "PROXY UNKNOWN", "\nGET /\r\n", Error::V1LineEnd),
         ("UNKNOWN and a bare CR", "PROXY UNKNOWN\r", "GET /\r\n", Error::V1LineEnd),
         ("108 bytes", &up_to_105, "x\r\n", Error::V1TooLong),
         ("CR at 106 and no LF at 107", &up_to_cr, "x\r\n", Error::V1TooLong),

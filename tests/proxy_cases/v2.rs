@@ -146,6 +146,7 @@ fn headers_accepted() {
         assert_eq!(described(&parsed), format!("V2 {fields}"), "{name}");
         assert!(parsed.tlvs.iter().map(|tlv| tlv.kind).eq(kinds.iter().copied()), "{name}: {:?}", parsed.tlvs);
     }
+    assert_eq!(v2(PROXY, 0, &[&all]).len(), proxy::MAX_V2_LEN);
 }
 
 #[test]

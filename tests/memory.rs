@@ -1,0 +1,64 @@
+//! What a connection costs in memory, in bytes.
+#![cfg(target_os = "linux")]
+
+#[path = "common/client.rs"]
+mod client;
+#[path = "common/server.rs"]
+mod server;
+
+use std::io::{Read, Write};
+use std::sync::Mutex;
+
+use client::{HEADER, client, connect_many, round_trip};
+use server::Server;
+
+const COUNT: usize = 15_000;
+
+/// The limit on open files has room for one of the tests at a time.
+static FILES: Mutex<()> = Mutex::new(());
+
+#[test]
+fn fifteen_thousand_unfinished_headers_cost_little_memory() {
+    let _files = FILES.lock();
+    let server = Server::start(&["--log", "quiet", "--header-timeout", "5m"]);
+    round_trip(&mut client(&server));
+    let before = server.status("VmRSS");
+    let mut streams = connect_many(&server, COUNT);
+    for stream in &mut streams {
+        stream.write_all(&HEADER[..20]).expect("the server reads");
+    }
+    round_trip(&mut client(&server));
+    let each = (server.status("VmRSS") - before) * 1024 / COUNT;
+    println!("{each} bytes each for {COUNT} unfinished headers");
+    assert!(each <= 256, "{each} bytes each");
+    for stream in &mut streams {
+        stream.write_all(&HEADER[20..]).expect("the server reads");
+    }
+    let mut line = [0; HEADER.len()];
+    for stream in &mut streams {
+        stream.read_exact(&mut line).expect("the header comes back");
+    }
+}
+
+#[test]
+fn idle_connections_cost_less_than_64_bytes() {
+    let _files = FILES.lock();
+    for level in ["quiet", "connections"] {
+        let mut server = Server::start(&["--log", level]);
+        round_trip(&mut client(&server));
+        let before = server.status("VmRSS");
+        let mut streams = connect_many(&server, COUNT);
+        let mut line = [0; HEADER.len()];
+        for stream in &mut streams {
+            stream.write_all(HEADER).expect("the server reads");
+            stream.read_exact(&mut line).expect("the header comes back");
+        }
+        if level == "connections" {
+            server.wait_for(&format!("#{} PROXY", COUNT + 1));
+        }
+        let each = (server.status("VmRSS") - before) * 1024 / COUNT;
+        println!("{each} bytes for each of {COUNT} idle connections at {level}");
+        // The log's writer has buffers of its own, which come with the first burst.
+        assert!(each <= if level == "quiet" { 64 } else { 160 }, "{each} bytes each at {level}");
+    }
+}

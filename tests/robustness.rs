@@ -1,0 +1,228 @@
+//! What a server meets that stays up: fairness, limits, and peers and kernels that misbehave.
+#![cfg(target_os = "linux")]
+
+#[path = "common/client.rs"]
+mod client;
+#[path = "common/server.rs"]
+mod server;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use client::{HEADER, client, connect_many, round_trip};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, prlimit};
+use server::{DEADLINE, Server};
+use socket2::SockRef;
+
+/// Closes by a reset.
+fn reset(stream: TcpStream) {
+    SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("linger");
+    drop(stream);
+}
+
+/// Watches for half a second that the server uses next to no CPU time.
+fn assert_at_rest(server: &Server) {
+    let window = Duration::from_millis(500);
+    let mut silent = client(server);
+    silent.set_read_timeout(Some(window)).expect("a timeout");
+    let before = server.cpu();
+    let error = silent.read(&mut [0]).expect_err("nobody sends anything");
+    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    let used = server.cpu().saturating_sub(before);
+    assert!(used < window / 20, "{used:?} of CPU time in {window:?} of rest");
+}
+
+#[test]
+fn a_reader_that_takes_one_byte_and_then_all_gets_every_byte() {
+    const SIZE: usize = 64 << 20;
+    let server = Server::start(&["--log", "quiet"]);
+    let mut other = client(&server);
+    let mut stream = client(&server);
+    let byte = |at: usize| (at * 31 + at / 257) as u8;
+    let payload: Vec<u8> = (0..SIZE).map(byte).collect();
+
+    let before = server.status("VmRSS");
+    stream.set_nonblocking(true).expect("non-blocking");
+    let (mut sent, mut refused) = (0, 0);
+    // Full is what stays full while the server has had many turns.
+    while refused < 100 {
+        match (&stream).write(&payload[sent..]) {
+            Ok(count) => (sent, refused) = (sent + count, 0),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => refused += 1,
+            Err(error) => panic!("{error}"),
+        }
+        round_trip(&mut other);
+    }
+    assert!(sent < SIZE, "nothing held the sender back");
+    let held = server.status("VmRSS").saturating_sub(before);
+    assert!(held < 2048, "{held} KiB are held for one connection");
+
+    stream.set_nonblocking(false).expect("blocking");
+    let mut sender = stream.try_clone().expect("a second handle");
+    let mut answer = vec![0; 1];
+    stream.read_exact(&mut answer).expect("the first byte");
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            sender.write_all(&payload[sent..]).expect("the server reads");
+            sender.shutdown(Shutdown::Write).expect("half-close");
+        });
+        stream.read_to_end(&mut answer).expect("all that was sent");
+    });
+    assert!(answer == payload, "other bytes came back");
+}
+
+#[test]
+fn one_connection_at_full_blast_does_not_hold_up_a_thousand() {
+    let server = Server::start(&["--log", "quiet"]);
+    let blast = client(&server);
+    let mut streams = connect_many(&server, 1000);
+    for stream in &mut streams {
+        stream.write_all(HEADER).expect("the server reads");
+        stream.read_exact(&mut [0; HEADER.len()]).expect("the header comes back");
+    }
+    let mut times = thread::scope(|scope| {
+        let (mut reader, mut writer) = (&blast, &blast);
+        let payload = vec![b'x'; 256 << 10];
+        scope.spawn(move || while writer.write(&payload).is_ok() {});
+        scope.spawn(move || {
+            let mut buffer = vec![0; 256 << 10];
+            while reader.read(&mut buffer).is_ok_and(|count| count > 0) {}
+        });
+        let mut times = Vec::new();
+        for stream in &mut streams {
+            let start = Instant::now();
+            round_trip(stream);
+            times.push(start.elapsed());
+        }
+        blast.shutdown(Shutdown::Both).expect("the end of the blast");
+        times
+    });
+    times.sort_unstable();
+    println!("median {:?}, 99th {:?}", times[500], times[990]);
+    assert!(times[500] < Duration::from_millis(50), "{:?}", times[500]);
+}
+
+#[test]
+fn exhausted_descriptors_are_waited_for_at_rest() {
+    let mut server = Server::start(&[]);
+    round_trip(&mut client(&server));
+    let limit = getrlimit(Resource::Nofile);
+    let few = Rlimit { current: Some(server.files() as u64 + 10), maximum: limit.maximum };
+    prlimit(Some(server.pid()), Resource::Nofile, few).expect("the limit of our own child");
+
+    let mut streams: Vec<_> = (0..30).map(|_| server.connect()).collect();
+    server.wait_for("cannot accept: ");
+    // One of those that were accepted serves as the client here.
+    let window = Duration::from_millis(500);
+    streams[0].set_read_timeout(Some(window)).expect("a timeout");
+    let before = server.cpu();
+    assert!(streams[0].read(&mut [0]).is_err(), "nobody sends anything");
+    let used = server.cpu().saturating_sub(before);
+    assert!(used < window / 20, "{used:?} of CPU time in {window:?}: it spins");
+
+    // As those that were accepted go, the others get their turn, one by one.
+    for mut stream in streams {
+        stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+        stream.write_all(HEADER).expect("the server reads");
+        stream.read_exact(&mut [0; HEADER.len()]).expect("the header comes back");
+    }
+}
+
+#[test]
+fn at_the_limit_of_connections_others_wait_for_their_turn() {
+    let mut server = Server::start(&["--max-connections", "3"]);
+    let mut inside: Vec<_> = (0..3).map(|_| client(&server)).collect();
+    let mut waiting = server.connect();
+    waiting.write_all(HEADER).expect("the kernel takes it");
+    server.wait_for("3 connections are open, as many as are allowed");
+    inside.iter_mut().for_each(round_trip);
+    assert!(!server.log.iter().any(|line| line.contains("#4")));
+    drop(inside.pop());
+    waiting.read_exact(&mut [0; HEADER.len()]).expect("its turn has come");
+}
+
+#[test]
+fn connections_that_are_aborted_in_the_backlog_do_no_harm() {
+    let server = Server::start(&[]);
+    server.signal(Signal::STOP);
+    for stream in (0..100).map(|_| server.connect()).collect::<Vec<_>>() {
+        reset(stream);
+    }
+    let mut good = server.connect();
+    server.signal(Signal::CONT);
+    good.write_all(HEADER).expect("the server reads");
+    good.read_exact(&mut [0; HEADER.len()]).expect("the header comes back");
+    assert_at_rest(&server);
+}
+
+#[test]
+fn resets_in_every_state_leave_nothing_behind() {
+    let mut server = Server::start(&[]);
+    round_trip(&mut client(&server));
+    server.wait_for("#1 is gone");
+    let before = server.files();
+    let big = vec![b'x'; 1 << 20];
+    let mut number = 1;
+    for _ in 0..20 {
+        // Before the header, inside it, behind it, with an answer unread, with an answer that does not fit.
+        for bytes in [&b""[..], &HEADER[..20], HEADER, b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\nhello", &big] {
+            let mut stream = server.connect();
+            if bytes.len() == big.len() {
+                stream.write_all(HEADER).expect("the server reads");
+                stream.set_nonblocking(true).expect("non-blocking");
+                while stream.write(bytes).is_ok() {}
+            } else {
+                stream.write_all(bytes).expect("the server reads");
+            }
+            number += 1;
+            server.wait_for(&format!("#{number} is accepted"));
+            reset(stream);
+        }
+    }
+    for number in 2..=number {
+        assert!(server.story(number).last().is_some_and(|gone| gone.contains("reset by peer")), "#{number}");
+    }
+    assert_eq!(server.files(), before);
+    assert_at_rest(&server);
+}
+
+#[test]
+fn an_urgent_byte_comes_back_in_its_place() {
+    let server = Server::start(&[]);
+    let mut stream = client(&server);
+    for _ in 0..100 {
+        stream.write_all(b"before").expect("the server reads");
+        assert_eq!(SockRef::from(&stream).send_out_of_band(b"!").expect("urgent data"), 1);
+        stream.write_all(b"behind").expect("the server reads");
+        let mut answer = [0; 13];
+        stream.read_exact(&mut answer).expect("all of it");
+        assert_eq!(&answer, b"before!behind");
+    }
+    round_trip(&mut stream);
+    assert_at_rest(&server);
+}
+
+#[test]
+fn a_budget_that_is_used_up_is_waited_for_and_comes_back() {
+    let server = Server::start(&["--log", "quiet", "--max-held", "256KiB", "--max-line", "64KiB"]);
+    let payload = vec![b'x'; 8 << 20];
+    let streams: Vec<_> = (0..20).map(|_| client(&server)).collect();
+    // None of them reads until all of them have filled what they can.
+    thread::scope(|scope| {
+        for mut stream in &streams {
+            let payload = &payload;
+            scope.spawn(move || {
+                stream.write_all(payload).expect("the server reads");
+                stream.shutdown(Shutdown::Write).expect("half-close");
+            });
+        }
+        for mut stream in &streams {
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer).expect("all of it");
+            assert!(answer == payload, "other bytes came back");
+        }
+    });
+    assert_at_rest(&server);
+}

@@ -1,0 +1,334 @@
+//! Real senders in front of the server, as Debian packages them: HAProxy, nginx and curl.
+#![cfg(target_os = "linux")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Instant;
+use std::{fs, io, thread};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+#[path = "common/server.rs"]
+mod server;
+
+use server::{DEADLINE, Server};
+
+/// `name`, which comes with Debian's `packages`.
+fn program(name: &str, packages: &str) -> Command {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut directories = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
+    let found = directories.find_map(|directory| Some(directory.join(name)).filter(|file| file.is_file()));
+    Command::new(found.unwrap_or_else(|| panic!("{name} is not installed: run `apt-get install {packages}`")))
+}
+
+/// Ends a program with its test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Not by SIGKILL: nginx has a child to end.
+        let _ = kill_process(Pid::from_child(&self.0), Signal::TERM);
+        let _ = self.0.wait();
+    }
+}
+
+/// A balancer in front of a server. It inherits a socket that listens already, as its standard input: no port is raced
+/// for, and no connection comes too early.
+struct Balancer {
+    address: SocketAddr,
+    /// Ends before its directory does.
+    _running: Running,
+    directory: TempDir,
+}
+
+impl Balancer {
+    fn start(directory: TempDir, mut command: Command, config: impl FnOnce(SocketAddr) -> String) -> Balancer {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let file = directory.path().join("config");
+        fs::write(&file, config(address)).expect("a file");
+        let child = command.arg(file).stdin(OwnedFd::from(listener)).spawn().expect("the balancer starts");
+        Balancer { address, _running: Running(child), directory }
+    }
+
+    /// HAProxy, with `bind` behind its listening address and `options` behind its servers'. One checks that they accept
+    /// connections, the other that they answer.
+    fn haproxy(server: &Server, directory: TempDir, bind: &str, options: &str) -> Balancer {
+        let stats = directory.path().join("stats");
+        let (stats, echo) = (stats.display(), server.address);
+        let config = format!(
+            "global\n stats socket {stats}\n nbthread 1\n\
+             defaults\n mode tcp\n timeout connect 20s\n timeout client 20s\n timeout server 20s\n\
+             frontend front\n bind fd@0 {bind}\n unique-id-format %ci:%cp\n default_backend connects\n\
+             backend connects\n server echo {echo} {options} check inter 200ms\n\
+             backend answers\n option tcp-check\n tcp-check expect string PROXY\n\
+             \x20server echo {echo} {options} check inter 200ms\n"
+        );
+        let mut command = program("haproxy", "haproxy");
+        command.args(["-db", "-f"]);
+        Balancer::start(directory, command, |_| config)
+    }
+
+    fn nginx(server: &Server) -> Balancer {
+        const MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
+        let mut command = program("nginx", "nginx libnginx-mod-stream");
+        assert!(Path::new(MODULE).is_file(), "{MODULE} is not installed: run `apt-get install libnginx-mod-stream`");
+        command.env("NGINX", "0;").args(["-e", "stderr", "-c"]);
+        let directory = tempfile::tempdir().expect("a directory");
+        let (pid, echo) = (directory.path().join("pid").display().to_string(), server.address);
+        Balancer::start(directory, command, |front| {
+            format!(
+                "daemon off; worker_processes 1; error_log stderr; pid {pid}; load_module {MODULE};\n\
+                 events {{ worker_connections 64; }}\n\
+                 stream {{ server {{ listen {front}; proxy_pass {echo}; proxy_protocol on; }} }}\n"
+            )
+        })
+    }
+
+    /// Name, status, count of times down and result of the last check of HAProxy's servers.
+    fn servers(&self) -> Vec<[String; 4]> {
+        let mut socket = UnixStream::connect(self.directory.path().join("stats")).expect("HAProxy runs");
+        socket.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+        socket.write_all(b"show stat -1 4 -1\n").expect("HAProxy reads");
+        let table = io::read_to_string(socket).expect("HAProxy answers");
+        let mut rows = table.lines().filter(|line| !line.is_empty()).map(|line| line.split(',').collect::<Vec<_>>());
+        let names = rows.next().expect("the names of the columns");
+        let column = |name| names.iter().position(|&column| column == name).expect("HAProxy has this column");
+        let columns = ["# pxname", "status", "chkdown", "check_status"].map(column);
+        rows.map(|row| columns.map(|column| row[column].to_owned())).collect()
+    }
+
+    /// HAProxy has checked both servers, and found them up each time.
+    fn assert_up(&self) {
+        let up = [["connects", "UP", "0", "L4OK"], ["answers", "UP", "0", "L7OK"]];
+        let end = Instant::now() + DEADLINE;
+        let mut servers = self.servers();
+        while servers != up && Instant::now() < end {
+            servers = self.servers();
+        }
+        assert_eq!(servers, up);
+    }
+}
+
+/// Every byte value, and no pattern that a lost or doubled buffer would leave as it was.
+fn megabyte() -> Vec<u8> {
+    let mut state = 1_u32;
+    let next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    std::iter::repeat_with(next).take(1 << 20).collect()
+}
+
+/// Sends `payload` while the PROXY line of `client` and then the same comes back.
+fn echo(mut input: impl Write + Send, output: impl Read, payload: &[u8], client: impl FnOnce() -> [SocketAddr; 2]) {
+    thread::scope(|scope| {
+        let sender = scope.spawn(move || {
+            input.write_all(payload).and_then(|()| input.flush()).expect("the sender takes a megabyte");
+            input
+        });
+        let mut output = BufReader::new(output);
+        let mut line = String::new();
+        output.read_line(&mut line).expect("the PROXY line");
+        let [client, front] = client();
+        let ports = (client.port(), front.port());
+        assert_eq!(line, format!("PROXY TCP4 {} {} {} {}\r\n", client.ip(), front.ip(), ports.0, ports.1));
+        let mut answer = vec![0; payload.len()];
+        output.read_exact(&mut answer).expect("a megabyte");
+        assert!(answer == payload, "what came back is not what was sent");
+        drop(sender.join().expect("all was sent"));
+    });
+}
+
+/// A megabyte through `balancer`, on a socket of our own. Returns what the log has of it behind the addresses.
+fn echo_through(balancer: &Balancer, server: &mut Server, version: &str) -> String {
+    let mut stream = TcpStream::connect(balancer.address).expect("the balancer listens");
+    stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+    stream.set_write_timeout(Some(DEADLINE)).expect("a timeout");
+    let addresses = [stream.local_addr().expect("it is connected"), balancer.address];
+    echo(&stream, &stream, &megabyte(), || addresses);
+    stream.shutdown(Shutdown::Write).expect("half-close");
+    assert_eq!(stream.read(&mut [0]).expect("the balancer closes"), 0);
+    assert_logged(server, version, addresses)
+}
+
+/// The log names the client, and says that a megabyte went to and fro.
+fn assert_logged(server: &mut Server, version: &str, [client, front]: [SocketAddr; 2]) -> String {
+    let line = server.wait_for(&format!(" PROXY {version} TCP4 {client} -> {front}"));
+    let number = line.split(['#', ' ']).nth(2).and_then(|number| number.parse().ok()).expect("a number");
+    let story = server.story(number);
+    let reflected = format!("PROXY TCP4 {} {} {} {}\r\n", client.ip(), front.ip(), client.port(), front.port());
+    let counts = format!(", 1048576 bytes in, {} bytes out, ", (1 << 20) + reflected.len());
+    assert!(
+        matches!(&story[..], [accepted, _, gone] if accepted.starts_with("is accepted, peer 127.0.0.1:")
+        && gone.contains(&counts)),
+        "{story:?}"
+    );
+    line.split_once(&front.to_string()).expect("it was waited for").1.to_owned()
+}
+
+/// Carries one connection on to `to`, over sockets that the test knows: the first address is where to connect, and the
+/// channel brings the peer's and our own when somebody did.
+fn relay(to: SocketAddr) -> (SocketAddr, Receiver<[SocketAddr; 2]>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let (sender, ends) = channel();
+    thread::spawn(move || {
+        let (near, peer) = listener.accept().expect("a connection");
+        let far = TcpStream::connect(to).expect("a connection");
+        sender.send([peer, far.local_addr().expect("it is connected")]).expect("the test waits");
+        let carry = |mut from: &TcpStream, mut to: &TcpStream| {
+            let _ = from.set_read_timeout(Some(DEADLINE)).and_then(|()| io::copy(&mut from, &mut to));
+            let _ = to.shutdown(Shutdown::Write);
+        };
+        thread::scope(|scope| {
+            scope.spawn(|| carry(&near, &far));
+            carry(&far, &near);
+        });
+    });
+    (address, ends)
+}
+
+/// A certificate that is its own authority, and its key.
+fn certificate(directory: &Path) -> PathBuf {
+    let file = directory.join("client.test.pem");
+    let mut command = program("openssl", "openssl");
+    command
+        .args("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 2 -subj /CN=client.test".split(' '));
+    let output = command.arg("-keyout").arg(&file).arg("-out").arg(&file).output().expect("openssl runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    file
+}
+
+/// A megabyte through HAProxy over TLS, from openssl with further arguments. Returns as `echo_through`.
+fn echo_through_tls(server: &mut Server, options: &str, client_args: impl FnOnce(&mut Command, &Path)) -> String {
+    let directory = tempfile::tempdir().expect("a directory");
+    let certificate = certificate(directory.path());
+    let file = certificate.display();
+    let bind = format!("ssl crt {file} ca-file {file} verify optional alpn echo");
+    let balancer = Balancer::haproxy(server, directory, &bind, options);
+    let (address, ends) = relay(balancer.address);
+    let mut command = program("openssl", "openssl");
+    command.args(["s_client", "-quiet", "-verify_return_error", "-connect", &address.to_string(), "-CAfile"]);
+    client_args(command.arg(&certificate), &certificate);
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut client = Running(command.spawn().expect("openssl starts"));
+    let (input, output) = (client.0.stdin.take().expect("it is piped"), client.0.stdout.take().expect("it is piped"));
+    let mut addresses = [address; 2];
+    echo(input, output, &megabyte(), || {
+        addresses = [ends.recv().expect("openssl connected")[1], balancer.address];
+        addresses
+    });
+    drop(client);
+    let vectors = assert_logged(server, "v2", addresses);
+    balancer.assert_up();
+    vectors
+}
+
+#[test]
+fn haproxy_with_send_proxy() {
+    let mut server = Server::start(&[]);
+    let directory = tempfile::tempdir().expect("a directory");
+    let balancer = Balancer::haproxy(&server, directory, "", "send-proxy");
+    assert_eq!(echo_through(&balancer, &mut server, "v1"), "");
+    server.wait_for(" PROXY v1 UNKNOWN");
+    server.wait_for(" #8 is gone");
+    balancer.assert_up();
+    assert!(!server.stop().iter().any(|line| line.contains("refused")));
+}
+
+#[test]
+fn haproxy_with_send_proxy_v2() {
+    let mut server = Server::start(&[]);
+    let directory = tempfile::tempdir().expect("a directory");
+    let balancer = Balancer::haproxy(&server, directory, "", "send-proxy-v2 check-send-proxy");
+    assert_eq!(echo_through(&balancer, &mut server, "v2"), "");
+    server.wait_for(" PROXY v2 LOCAL");
+    server.wait_for(" #8 is gone");
+    balancer.assert_up();
+    assert!(!server.stop().iter().any(|line| line.contains("refused")));
+}
+
+#[test]
+fn haproxy_with_crc32c_and_unique_id_and_health_checks_left_out_of_the_log() {
+    let mut server = Server::start(&["--log", "clients"]);
+    let directory = tempfile::tempdir().expect("a directory");
+    let options = "send-proxy-v2 proxy-v2-options crc32c,unique-id";
+    let balancer = Balancer::haproxy(&server, directory, "", options);
+    let vectors = echo_through(&balancer, &mut server, "v2");
+    balancer.assert_up();
+    let log = server.stop();
+    let line = log.iter().find(|line| line.contains(" PROXY v2 TCP4 ")).expect("it was found before");
+    let client = line.split(' ').nth(5).expect("the client's address");
+    let (checksum, id) = vectors.split_at(", CRC32C 0x01234567".len());
+    let checksum = checksum.strip_prefix(", CRC32C 0x").expect("a checksum");
+    assert!(u32::from_str_radix(checksum, 16).is_ok(), "{vectors}");
+    assert_eq!(id, format!(", UNIQUE_ID \"{client}\""));
+    assert_eq!(log.iter().filter(|line| line.contains(" is accepted")).count(), 1, "{log:#?}");
+    assert!(!log.iter().any(|line| line.contains("LOCAL")), "{log:#?}");
+}
+
+#[test]
+fn haproxy_with_v2_ssl_and_a_tls_client() {
+    let mut server = Server::start(&[]);
+    let vectors = echo_through_tls(&mut server, "send-proxy-v2-ssl", |_, _| {});
+    assert!(vectors.starts_with(", SSL (client 0x01, verify "), "{vectors}");
+    assert!(vectors.ends_with(", VERSION \"TLSv1.3\")"), "{vectors}");
+    assert!(!server.stop().iter().any(|line| line.contains("refused")));
+}
+
+#[test]
+fn haproxy_with_v2_ssl_cn_and_a_client_certificate() {
+    let mut server = Server::start(&[]);
+    let options = "send-proxy-v2-ssl-cn proxy-v2-options ssl-cipher,cert-sig,cert-key,authority,crc32c";
+    let vectors = echo_through_tls(&mut server, options, |command, certificate| {
+        command.args(["-alpn", "echo", "-servername", "echo.test", "-cert"]).arg(certificate);
+    });
+    for vector in [
+        ", CRC32C 0x",
+        ", ALPN \"echo\"",
+        ", AUTHORITY \"echo.test\"",
+        ", SSL (client 0x07, verify 0, ",
+        "VERSION \"TLSv1.3\"",
+        "CN \"client.test\"",
+        "KEY_ALG \"EC256\"",
+        "SIG_ALG \"ecdsa-with-SHA256\"",
+        "CIPHER \"TLS_",
+    ] {
+        assert!(vectors.contains(vector), "{vector} is not in {vectors}");
+    }
+    assert!(!server.stop().iter().any(|line| line.contains("refused")));
+}
+
+#[test]
+fn nginx_stream_with_proxy_protocol() {
+    let mut server = Server::start(&[]);
+    let balancer = Balancer::nginx(&server);
+    assert_eq!(echo_through(&balancer, &mut server, "v1"), "");
+}
+
+#[test]
+fn curl_with_haproxy_protocol() {
+    let mut server = Server::start(&[]);
+    let (address, ends) = relay(server.address);
+    let mut command = program("curl", "curl");
+    command.args(["-sSN", "--haproxy-protocol", &format!("telnet://{address}")]);
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut client = Running(command.spawn().expect("curl starts"));
+    let (input, output) = (client.0.stdin.take().expect("it is piped"), client.0.stdout.take().expect("it is piped"));
+    // To telnet, bytes that are not printable are commands.
+    let payload: Vec<u8> = megabyte().iter().map(|byte| b' ' + byte % 95).collect();
+    let mut addresses = [address; 2];
+    echo(input, output, &payload, || {
+        addresses = [ends.recv().expect("curl connected")[0], address];
+        addresses
+    });
+    drop(client);
+    assert_logged(&mut server, "v1", addresses);
+}
