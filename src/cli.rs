@@ -29,7 +29,7 @@ pub struct Cli {
     #[arg(value_parser = clap::value_parser!(i32).range(1..), help_heading = LISTENING)]
     pub backlog: i32,
 
-    /// Let several processes listen on the same port (`SO_REUSEPORT`)
+    /// Let several processes listen on the same port (SO_REUSEPORT)
     #[arg(long, env = "PROXY_ECHO_REUSE_PORT", action = ArgAction::SetTrue)]
     #[arg(value_parser = BoolishValueParser::new(), help_heading = LISTENING)]
     pub reuse_port: bool,
@@ -48,9 +48,6 @@ pub struct Cli {
     pub send_buffer: Option<ByteSize>,
 
     /// Whether a connection begins with a header
-    ///
-    /// "optional" is for migrations: the specification forbids guessing (section 2), because any client can then claim any
-    /// address. Name the balancers with --trust.
     #[arg(long, value_name = "MODE", env = "PROXY_ECHO_PROXY_PROTOCOL", default_value = "required")]
     #[arg(help_heading = PROTOCOL)]
     pub proxy_protocol: ProxyProtocol,
@@ -90,6 +87,8 @@ pub struct Cli {
     pub header_timeout: Duration,
 
     /// Longest time in which nothing is said, from the connection's start on; 0 is for ever
+    ///
+    /// It is kept to within an eighth: a connection is closed after 1h to 1h 8min where the limit is 1h.
     #[arg(long, value_name = "TIME", env = "PROXY_ECHO_IDLE_TIMEOUT", default_value = "1h")]
     #[arg(value_parser = humantime::parse_duration, help_heading = LIMITS)]
     pub idle_timeout: Duration,
@@ -100,6 +99,8 @@ pub struct Cli {
     pub stall_timeout: Duration,
 
     /// How long connections may go on after SIGINT or SIGTERM; a second signal ends them at once
+    ///
+    /// One that says nothing for ten seconds in that time is closed before.
     #[arg(long, value_name = "TIME", env = "PROXY_ECHO_DRAIN_TIMEOUT", default_value = "30s")]
     #[arg(value_parser = humantime::parse_duration, help_heading = LIMITS)]
     pub drain_timeout: Duration,
@@ -113,6 +114,7 @@ pub struct Cli {
     pub log_format: LogFormat,
 }
 
+/// The headings of --help.
 const LISTENING: &str = "Listening";
 const PROTOCOL: &str = "Protocol";
 const LIMITS: &str = "Limits";

@@ -184,6 +184,8 @@ pub enum Reason {
 pub trait Observer {
     /// A header is complete.
     fn header(&mut self, header: &Header<'_>);
+    /// There is no header, and none is required.
+    fn plain(&mut self);
     /// No header came, and none will: `received` is why.
     fn refused(&mut self, refusal: Refusal, received: &[u8]);
     /// That many bytes of payload came.
@@ -197,6 +199,7 @@ pub trait Observer {
 /// Watches nothing.
 impl Observer for () {
     fn header(&mut self, _: &Header<'_>) {}
+    fn plain(&mut self) {}
     fn refused(&mut self, _: Refusal, _: &[u8]) {}
     fn received(&mut self, _: usize) {}
     fn payload(&mut self, _: &[u8]) {}
@@ -467,6 +470,7 @@ impl<S: Stream> Connection<S> {
                 return Continue(());
             }
             Err(proxy::Error::Signature) if self.state == State::AwaitingEither => {
+                observer.plain();
                 self.begin_echo(shared);
                 observer.received(end - start);
                 return self.echo(Chunk { start, payload: start, new: start, end }, shared, observer);
@@ -603,7 +607,10 @@ impl<S: Stream> Connection<S> {
                 return Next::Closed(Reason::HeaderCut);
             }
             // The beginning of a header that never came is payload, where none is required.
-            State::AwaitingEither => observer.received(held.unfinished().len()),
+            State::AwaitingEither => {
+                observer.plain();
+                observer.received(held.unfinished().len());
+            }
             _ => {}
         }
         observer.payload(held.unfinished());

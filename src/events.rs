@@ -28,6 +28,8 @@ pub(crate) enum Event<'a> {
         peer: SocketAddr,
     },
     Header(&'a Header<'a>),
+    /// No header, where none is required.
+    Plain,
     Refused {
         refusal: Refusal,
         received: &'a [u8],
@@ -78,6 +80,7 @@ impl fmt::Display for Event<'_> {
             ),
             Event::Accepted { peer } => write!(f, "is accepted, peer {peer}"),
             Event::Header(header) => write_header(f, header),
+            Event::Plain => f.write_str("no PROXY header"),
             Event::Refused { refusal, received } => write_refused(f, *refusal, received),
             Event::Input(bytes) => write!(f, "IN> {}", Escaped(bytes)),
             Event::Gone(farewell) => farewell.fmt(f),

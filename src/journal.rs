@@ -171,6 +171,10 @@ impl Observer for Voice<'_> {
         }
     }
 
+    fn plain(&mut self) {
+        self.say(Event::Plain);
+    }
+
     fn refused(&mut self, refusal: Refusal, received: &[u8]) {
         self.say(Event::Refused { refusal, received });
         self.journal.reveal(self.key);

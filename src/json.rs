@@ -28,6 +28,7 @@ fn name(event: &Event<'_>) -> &'static str {
         Event::Guessing { .. } => "guessing",
         Event::Accepted { .. } => "accepted",
         Event::Header(_) => "header",
+        Event::Plain => "plain",
         Event::Refused { .. } => "refused",
         Event::Input(_) => "input",
         Event::Gone(_) => "gone",
@@ -68,7 +69,7 @@ fn fields<M: SerializeMap>(event: &Event<'_>, map: &mut M) -> Result<(), M::Erro
             map.serialize_entry("seconds", &timeout.as_secs_f64())
         }
         Event::LinesDropped(count) => map.serialize_entry("lines", count),
-        Event::Terminated => Ok(()),
+        Event::Plain | Event::Terminated => Ok(()),
     }
 }
 

@@ -11,8 +11,8 @@ use crate::connection::Expect;
 pub enum ProxyProtocol {
     /// Every connection must begin with one.
     Required,
-    /// A connection may begin with one. The specification forbids guessing (section 2): any client can then claim any
-    /// address, unless --trust names the balancers.
+    /// A connection may begin with one, for migrations. The specification forbids such guessing (section 2), because any
+    /// client can then claim any address: name the balancers with --trust.
     Optional,
     /// None is looked for: all is payload.
     Off,
