@@ -28,10 +28,12 @@ struct Cursor<'a> {
 }
 
 impl Cursor<'_> {
+    #[inline]
     fn peek(&self) -> Result<u8, Stop> {
         self.input.get(self.at).copied().ok_or(Stop::Partial)
     }
 
+    #[inline]
     fn byte(&mut self, expected: u8, error: Error) -> Result<(), Stop> {
         if self.peek()? != expected {
             return Err(error.into());
@@ -40,8 +42,17 @@ impl Cursor<'_> {
         Ok(())
     }
 
+    #[inline]
     fn literal(&mut self, expected: &[u8], error: Error) -> Result<(), Stop> {
-        expected.iter().try_for_each(|&byte| self.byte(byte, error))
+        let rest = &self.input[self.at..];
+        if rest.starts_with(expected) {
+            self.at += expected.len();
+            Ok(())
+        } else if expected.starts_with(rest) {
+            Err(Stop::Partial)
+        } else {
+            Err(error.into())
+        }
     }
 
     fn crlf(&mut self) -> Result<(), Stop> {
@@ -98,7 +109,8 @@ impl Cursor<'_> {
         }
     }
 
-    fn pair<T>(&mut self, field: fn(&mut Self) -> Result<T, Stop>) -> Result<(T, T), Stop> {
+    #[inline]
+    fn pair<T>(&mut self, field: impl Fn(&mut Self) -> Result<T, Stop>) -> Result<(T, T), Stop> {
         self.byte(b' ', Error::V1Space)?;
         let first = field(self)?;
         self.byte(b' ', Error::V1Space)?;
@@ -112,24 +124,22 @@ impl Cursor<'_> {
     }
 
     /// A decimal number up to `max`. A leading zero ends it, so that a digit behind it is what is wrong.
+    #[inline]
     fn decimal(&mut self, max: u16, error: Error) -> Result<u16, Stop> {
         let mut value = 0;
-        let start = self.at;
-        loop {
-            let digit = self.peek()?.wrapping_sub(b'0');
+        for (count, byte) in self.input[self.at..].iter().enumerate() {
+            let digit = byte.wrapping_sub(b'0');
             if digit > 9 {
-                break;
+                self.at += count;
+                return if count > 0 { Ok(value as u16) } else { Err(error.into()) };
             }
+            let is_behind_zero = count > 0 && value == 0;
             value = value * 10 + u32::from(digit);
-            if value > u32::from(max) || (value < 10 && self.at > start) {
+            if value > u32::from(max) || is_behind_zero {
                 return Err(error.into());
             }
-            self.at += 1;
         }
-        if self.at == start {
-            return Err(error.into());
-        }
-        Ok(value as u16)
+        Err(Stop::Partial)
     }
 
     fn ipv4(&mut self) -> Result<Ipv4Addr, Stop> {

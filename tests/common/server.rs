@@ -4,7 +4,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,9 @@ pub struct Server {
 }
 
 impl Server {
+    /// Lines of the log that are read before somebody waits for one.
+    const LINES_AHEAD: usize = 1 << 17;
+
     /// Starts `proxy-echo --listen 127.0.0.1:0` with further arguments.
     pub fn start(args: &[&str]) -> Server {
         let mut command = Command::new(env!("CARGO_BIN_EXE_proxy-echo"));
@@ -34,7 +37,7 @@ impl Server {
     pub fn spawn(mut command: Command) -> Server {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the server starts");
         let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
-        let (sender, lines) = channel();
+        let (sender, lines) = sync_channel(Server::LINES_AHEAD);
         thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let mut server = Server { child, lines, log: Vec::new(), address };
