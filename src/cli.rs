@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use clap::builder::BoolishValueParser;
-use clap::{ArgAction, Parser, ValueEnum};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, ValueEnum};
 use ipnet::IpNet;
 
 use crate::policy::ProxyProtocol;
@@ -16,7 +18,7 @@ use crate::policy::ProxyProtocol;
 #[command(name = "proxy-echo", version, max_term_width = 100, arg_required_else_help = false)]
 pub struct Cli {
     /// Port to listen on, on all addresses of both families; 0 lets the system choose
-    #[arg(value_name = "PORT", env = "PROXY_ECHO_PORT", default_value_t = 8888, conflicts_with = "listen")]
+    #[arg(value_name = "PORT", env = "PROXY_ECHO_PORT", default_value_t = 8888)]
     pub port: u16,
 
     /// Address and port to listen on instead; may be given more than once
@@ -112,6 +114,29 @@ pub struct Cli {
     /// How to write it: words, or a JSON object a line
     #[arg(long, value_name = "FORMAT", env = "PROXY_ECHO_LOG_FORMAT", default_value = "text", help_heading = LOG)]
     pub log_format: LogFormat,
+}
+
+impl Cli {
+    /// Reads arguments and environment.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with them, or what `--help` and `--version` print.
+    pub fn read() -> Result<Self, clap::Error> {
+        let matches = Cli::command().try_get_matches()?;
+        let mut cli = Cli::from_arg_matches(&matches)?;
+        let given = |id| matches.value_source(id).filter(|&source| source != ValueSource::DefaultValue);
+        // A port and addresses exclude each other, but an argument goes before a variable.
+        match (given("port"), given("listen")) {
+            (None, _) | (_, None) | (Some(ValueSource::EnvVariable), Some(ValueSource::CommandLine)) => {}
+            (Some(ValueSource::CommandLine), Some(ValueSource::EnvVariable)) => cli.listen.clear(),
+            _ => {
+                let message = "a port cannot be used together with --listen, which has ports of its own\n";
+                return Err(Cli::command().error(ErrorKind::ArgumentConflict, message));
+            }
+        }
+        Ok(cli)
+    }
 }
 
 /// The headings of --help.

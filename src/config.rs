@@ -51,12 +51,10 @@ pub struct Config {
     pub max_connections: usize,
     /// Most bytes held for all connections.
     pub max_held: usize,
-    /// From a header's first byte to its last.
-    pub header_timeout: Duration,
     /// The time limits of a connection.
     pub time_limits: TimeLimits,
-    /// How long connections may go on after a signal.
-    pub drain_timeout: Duration,
+    /// How long connections may go on after a signal, in ms.
+    pub drain_ms: u32,
     /// What is logged.
     pub log: LogLevel,
     /// How.
@@ -81,15 +79,10 @@ impl Config {
         if max_line > max_held / 2 {
             return Err(ConfigError::LineOverHeld);
         }
-        let header_ms = milliseconds("--header-timeout", cli.header_timeout)?;
-        let idle_ms = match cli.idle_timeout {
-            Duration::ZERO => None,
-            time => Some(milliseconds("--idle-timeout", time)?),
-        };
-        let stall_ms = milliseconds("--stall-timeout", cli.stall_timeout)?;
-        if cli.drain_timeout > MAX_TIME {
-            return Err(ConfigError::TimeOutOfRange("--drain-timeout"));
-        }
+        let header_ms = at_least_1ms("--header-timeout", cli.header_timeout)?;
+        let stall_ms = at_least_1ms("--stall-timeout", cli.stall_timeout)?;
+        let idle_ms = Some(milliseconds("--idle-timeout", cli.idle_timeout)?).filter(|&ms| ms > 0);
+        let drain_ms = milliseconds("--drain-timeout", cli.drain_timeout)?;
         Ok(Config {
             listen: cli.listen,
             port: cli.port,
@@ -106,9 +99,8 @@ impl Config {
             },
             max_connections: max_connections(cli.max_connections)?,
             max_held,
-            header_timeout: cli.header_timeout,
             time_limits: TimeLimits { header_ms, idle_ms, stall_ms, linger_ms: LINGER_MS },
-            drain_timeout: cli.drain_timeout,
+            drain_ms,
             log: cli.log,
             log_format: cli.log_format,
         })
@@ -123,10 +115,12 @@ fn bytes(option: &'static str, size: ByteSize, range: RangeInclusive<usize>) -> 
 }
 
 fn milliseconds(option: &'static str, time: Duration) -> Result<u32, ConfigError> {
-    if time < Duration::from_millis(1) || time > MAX_TIME {
-        return Err(ConfigError::TimeOutOfRange(option));
-    }
-    Ok(time.as_millis() as u32)
+    let whole = time.is_zero() || time >= Duration::from_millis(1);
+    if whole && time <= MAX_TIME { Ok(time.as_millis() as u32) } else { Err(ConfigError::TimeOutOfRange(option)) }
+}
+
+fn at_least_1ms(option: &'static str, time: Duration) -> Result<u32, ConfigError> {
+    if time.is_zero() { Err(ConfigError::NoTime(option)) } else { milliseconds(option, time) }
 }
 
 fn max_connections(asked: Option<u32>) -> Result<usize, ConfigError> {
@@ -157,8 +151,10 @@ pub enum ConfigError {
     },
     /// A line that could take more than half of what may be held.
     LineOverHeld,
-    /// Under a millisecond, or over 24 days.
+    /// A part of a millisecond, or over 24 days.
     TimeOutOfRange(&'static str),
+    /// 0 where a limit is needed.
+    NoTime(&'static str),
     /// More connections than descriptors.
     TooManyConnections {
         /// Connections.
@@ -181,7 +177,8 @@ impl fmt::Display for ConfigError {
                 write!(f, "{option} must be from {} to {} bytes", range.start(), range.end())
             }
             ConfigError::LineOverHeld => f.write_str("--max-line must be at most half of --max-held"),
-            ConfigError::TimeOutOfRange(option) => write!(f, "{option} must be from 1ms to 24days"),
+            ConfigError::TimeOutOfRange(option) => write!(f, "{option} must be whole milliseconds, 24days at most"),
+            ConfigError::NoTime(option) => write!(f, "{option} must be at least 1ms"),
             ConfigError::TooManyConnections { asked, files } => write!(
                 f,
                 "{asked} connections and {RESERVED_FILES} other files need more than the limit of {files} open files: raise it \

@@ -85,11 +85,11 @@ impl fmt::Display for Event<'_> {
             Event::Input(bytes) => write!(f, "IN> {}", Escaped(bytes)),
             Event::Gone(farewell) => farewell.fmt(f),
             Event::AcceptFailed(error) => write!(f, "cannot accept: {error}; trying again"),
-            Event::Full(limit) => write!(f, "{limit} connections are open, as many as are allowed: others wait"),
+            Event::Full(limit) => write!(f, "as many connections as are allowed are open, {limit}: others wait"),
             Event::Stopping { open, timeout } => {
                 write!(
                     f,
-                    "server is stopping: {open} connections may go on for {}",
+                    "server is stopping: open connections {open}, time limit {}",
                     humantime::format_duration(*timeout)
                 )
             }

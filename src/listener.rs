@@ -3,7 +3,6 @@
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
 
 use mio::net::TcpListener;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -106,21 +105,21 @@ fn listen(address: SocketAddr, only_v6: bool, config: &Config) -> io::Result<Tcp
     socket.listen(config.backlog)?;
     socket.set_nonblocking(true)?;
     if config.defer_accept {
-        defer_accept(&socket, config.header_timeout)?;
+        defer_accept(&socket, config.time_limits.header_ms)?;
     }
     Ok(TcpListener::from_std(socket.into()))
 }
 
-/// `TCP_DEFER_ACCEPT`: a connection is accepted with its first data, or when `at_most` is over.
+/// `TCP_DEFER_ACCEPT`: a connection is accepted with its first data, or when `at_most_ms` are over.
 #[cfg(target_os = "linux")]
-fn defer_accept(socket: &Socket, at_most: Duration) -> io::Result<()> {
+fn defer_accept(socket: &Socket, at_most_ms: u32) -> io::Result<()> {
     use std::os::fd::AsRawFd;
-    let seconds = i32::try_from(at_most.as_secs().max(1)).unwrap_or(i32::MAX);
+    let seconds = at_most_ms.div_ceil(1000).cast_signed();
     Ok(uapi::setsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, &seconds)?)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn defer_accept(_: &Socket, _: Duration) -> io::Result<()> {
+fn defer_accept(_: &Socket, _: u32) -> io::Result<()> {
     Err(ErrorKind::Unsupported.into())
 }
 

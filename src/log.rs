@@ -2,11 +2,11 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::cli::LogFormat;
 use crate::events::{Entry, Event};
@@ -28,15 +28,19 @@ struct Batch {
 
 struct Writer {
     queue: Sender<Batch>,
+    /// Bytes in the queue.
+    waiting: Arc<AtomicUsize>,
     /// Disconnected when the thread has ended.
     ended: Receiver<()>,
 }
 
 impl Log {
-    /// A batch is full at this many bytes,
+    /// A batch is full at this many bytes.
     const BATCH_SIZE: usize = 16 * 1024;
-    /// and this many wait at most: 16 MiB.
-    const BATCHES: usize = 1024;
+    /// This many batches wait at most,
+    const BATCHES: usize = 4096;
+    /// with this many bytes in all of them.
+    const WAITING: usize = 16 * 1024 * 1024;
     /// How long the rest of the log may take at the end.
     const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -85,7 +89,7 @@ impl Log {
         if dropped > 0 {
             render(&mut batch.text, self.format, None, Event::LinesDropped(dropped));
         }
-        if let Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) = writer.queue.try_send(batch) {
+        if let Err(batch) = writer.try_send(batch) {
             self.dropped.fetch_add(dropped + batch.lines, Ordering::Relaxed);
         }
     }
@@ -93,7 +97,7 @@ impl Log {
     /// Waits for the writer, but not for ever.
     pub(crate) fn finish(mut self) {
         self.flush();
-        if let Some(Writer { queue, ended }) = self.writer {
+        if let Some(Writer { queue, ended, .. }) = self.writer {
             drop(queue);
             let (Ok(()) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected)) =
                 ended.recv_timeout(Self::LAST_WORDS);
@@ -105,11 +109,29 @@ impl Writer {
     fn start(dropped: Arc<AtomicU64>) -> io::Result<Self> {
         let (queue, batches) = bounded::<Batch>(Log::BATCHES);
         let (end, ended) = bounded(0);
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let taken = Arc::clone(&waiting);
         thread::Builder::new().name("log".to_owned()).spawn(move || {
             let _end: Sender<()> = end;
-            batches.iter().for_each(|batch| batch.print(&dropped));
+            for batch in batches {
+                batch.print(&dropped);
+                taken.fetch_sub(batch.text.len(), Ordering::Relaxed);
+            }
         })?;
-        Ok(Writer { queue, ended })
+        Ok(Writer { queue, waiting, ended })
+    }
+
+    /// Queues a batch, or gives it back if there is no room.
+    fn try_send(&self, batch: Batch) -> Result<(), Batch> {
+        let size = batch.text.len();
+        if self.waiting.load(Ordering::Relaxed) + size > Log::WAITING {
+            return Err(batch);
+        }
+        self.waiting.fetch_add(size, Ordering::Relaxed);
+        self.queue.try_send(batch).map_err(|refused| {
+            self.waiting.fetch_sub(size, Ordering::Relaxed);
+            refused.into_inner()
+        })
     }
 }
 

@@ -2,31 +2,42 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use proxy_echo::cli::Cli;
 use proxy_echo::config::Config;
 use proxy_echo::server::{Error, Server};
 
 /// As clap's own, for arguments that do not make sense.
 const USAGE: u8 = 2;
+const FAILURE: u8 = 1;
 
 fn main() -> ExitCode {
-    let config = match Config::new(Cli::parse()) {
-        Ok(config) => config,
-        Err(error) => {
-            eprintln!("error: {error}");
-            return ExitCode::from(USAGE);
-        }
+    let cli = match Cli::read() {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() => return refuse(&first_paragraph(&error), USAGE),
+        // --help or --version.
+        Err(text) => text.exit(),
     };
-    match serve(&config) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
+    match Config::new(cli) {
+        Ok(config) => match serve(&config) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => refuse(&format!("error: {error}"), FAILURE),
+        },
+        Err(error) => refuse(&format!("error: {error}"), USAGE),
     }
 }
 
 fn serve(config: &Config) -> Result<(), Error> {
     Server::bind(config)?.run()
+}
+
+fn refuse(line: &str, code: u8) -> ExitCode {
+    eprintln!("{line}");
+    ExitCode::from(code)
+}
+
+/// What is wrong, on one line: in the paragraphs behind it clap explains the usage.
+fn first_paragraph(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let paragraph = text.split("\n\n").next().unwrap_or_default();
+    paragraph.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -66,10 +66,11 @@ pub struct Server {
     policy: Policy,
     time_limits: TimeLimits,
     max_connections: usize,
-    drain_timeout: Duration,
+    drain_ms: u32,
     alarm: Alarm,
     /// Whether something was queued, accepted, closed or held since the chores were done last.
     has_chores: bool,
+    has_signals: bool,
     /// No time limit of a connection ends before.
     sweep_ms: u64,
     accept_pause_ends_ms: u64,
@@ -138,9 +139,10 @@ impl Server {
             policy: config.policy.clone(),
             time_limits: config.time_limits,
             max_connections: capacity,
-            drain_timeout: config.drain_timeout,
+            drain_ms: config.drain_ms,
             alarm,
             has_chores: true,
+            has_signals: false,
             sweep_ms: NEVER,
             accept_pause_ends_ms: 0,
             pause_ends_ms: NEVER,
@@ -196,9 +198,12 @@ impl Server {
         }
     }
 
-    /// What there is to do besides events: further turns, new connections, time limits.
+    /// What there is to do besides events: signals, further turns, new connections, time limits.
     fn do_chores(&mut self) -> Result<(), Error> {
         let now_ms = self.shared.clock.read();
+        if std::mem::take(&mut self.has_signals) {
+            self.take_signals();
+        }
         self.run_queued();
         self.accept();
         self.sweep();
@@ -217,7 +222,7 @@ impl Server {
     fn handle(&mut self, events: &Events) {
         for event in events {
             match event.token() {
-                SIGNALS => self.take_signals(),
+                SIGNALS => (self.has_signals, self.has_chores) = (true, true),
                 ALARM => self.has_chores = true,
                 Token(token) if token > LAST_LISTENER - self.listeners.len() => {
                     self.listeners[LAST_LISTENER - token].has_more = true;
@@ -379,8 +384,6 @@ impl Server {
     }
 
     fn take_signals(&mut self) {
-        self.has_chores = true;
-        self.shared.clock.read();
         for _ in 0..self.signals.pending().count() {
             match self.stop_ms {
                 None => self.stop_accepting(),
@@ -400,7 +403,7 @@ impl Server {
             }
         }
         self.listeners.clear();
-        self.stop_ms = Some(self.now_ms() + self.drain_timeout.as_millis() as u64);
+        self.stop_ms = Some(self.now_ms() + u64::from(self.drain_ms));
         let idle_ms = self.time_limits.idle_ms.map_or(SILENCE_MS, |idle_ms| idle_ms.min(SILENCE_MS));
         self.time_limits.idle_ms = Some(idle_ms);
         self.sweep_ms = self.now_ms();
@@ -408,7 +411,7 @@ impl Server {
         self.connections.iter_mut().for_each(|(_, connection)| connection.restart_idling(now_ms));
         if !self.connections.is_empty() {
             let open = self.connections.len();
-            self.journal.server(Event::Stopping { open, timeout: self.drain_timeout });
+            self.journal.server(Event::Stopping { open, timeout: Duration::from_millis(self.drain_ms.into()) });
         }
     }
 }

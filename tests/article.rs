@@ -362,7 +362,8 @@ fn a_log_that_nobody_reads_holds_up_nobody_and_counts_what_it_loses() {
     drop(stream);
     server.wait_for(" is gone");
     let lines = told(&server.stop());
-    let dropped = |line: &String| line.strip_suffix(" log lines were dropped: their reader is too slow")?.parse().ok();
-    let dropped: usize = lines.iter().filter_map(dropped).sum();
+    let count =
+        |line: &String| line.strip_suffix(" log lines were dropped: their reader is too slow")?.parse::<usize>().ok();
+    let dropped: usize = lines.iter().filter_map(count).sum();
     assert_eq!(lines.iter().filter(|line| *line == "#1 IN> <LF>").count() + dropped, LINES + more);
 }

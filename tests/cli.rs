@@ -160,7 +160,7 @@ fn variables_do_what_arguments_do() {
     let mut server = Server::spawn(program(&[], &variables));
     server.wait_for("server is on 127.0.0.2:");
     assert_eq!(server.exchange(&[HEADER, b"abc\nabcd\n"].concat()), b"abc\n");
-    assert_eq!(server.stop().len(), 3);
+    assert!(!server.stop().iter().any(|line| line.contains('#')));
 }
 
 #[test]
@@ -170,10 +170,10 @@ fn nonsense_is_refused_with_one_line() {
         (&["--header-timeout", "10"], "time unit needed"),
         (&["--max-held", "1"], "--max-held must be from 131102 to "),
         (&["--recv-buffer", "4GiB"], "--recv-buffer must be from 1 to 2147483647 bytes"),
-        (&["--header-timeout", "25days"], "--header-timeout must be from 1ms to 24days"),
-        (&["--stall-timeout", "1us"], "--stall-timeout must be from 1ms to 24days"),
+        (&["--header-timeout", "25days"], "--header-timeout must be whole milliseconds, 24days at most"),
+        (&["--stall-timeout", "1us"], "--stall-timeout must be whole milliseconds, 24days at most"),
         (&["--trust", "10.0.0.0/8", "--proxy-protocol", "off"], "--trust"),
-        (&["--listen", "127.0.0.1:0", "0"], "'[PORT]'"),
+        (&["--listen", "127.0.0.1:0", "0"], "a port cannot be used together with --listen"),
         (&["--max-line", "129MiB"], "--max-line must be at most half of --max-held"),
         (&["--max-connections", "4000000000"], "lower --max-connections"),
         (&["--log", "everything"], "[possible values: quiet, clients, connections, lines]"),
@@ -317,7 +317,7 @@ fn a_signal_lets_connections_finish_and_no_new_ones_in() {
         let mut queued = server.connect();
         server.signal(signal);
         server.signal(Signal::CONT);
-        server.wait_for("server is stopping: 2 connections may go on for 30s");
+        server.wait_for("server is stopping: open connections 2, time limit 30s");
         assert!(TcpStream::connect(server.address).is_err());
         queued.write_all(HEADER).expect("the server reads");
         read(&mut queued, HEADER);
@@ -359,7 +359,8 @@ fn an_unfinished_header_has_its_time_however_many_bytes_come() {
     slow.write_all(b"\r\n\r\n\0\r\nQUIT\n\x20\0\xff\xff").expect("the server reads");
     slow.set_read_timeout(Some(Duration::from_millis(20))).expect("a timeout");
     let end = Instant::now() + DEADLINE;
-    while slow.read(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock) && Instant::now() < end {
+    while slow.read(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock) {
+        assert!(Instant::now() < end, "each byte brings more time");
         let _ = slow.write_all(b".");
     }
     assert!(server.story(3).last().is_some_and(|gone| gone.starts_with("is gone: header timeout")));
@@ -371,7 +372,7 @@ fn an_unfinished_header_has_its_time_however_many_bytes_come() {
 
 #[test]
 fn who_says_nothing_and_who_takes_nothing_is_closed() {
-    let mut server = Server::start(&["--idle-timeout", "200ms"]);
+    let mut server = Server::start(&["--idle-timeout", "1s"]);
     let mut silent = server.connect();
     let mut spoken = client(&server);
     assert_echoes(&mut spoken);

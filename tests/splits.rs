@@ -121,12 +121,12 @@ fn split(server: &Server, case: &Case, line: &[u8], positions: impl Iterator<Ite
     let positions: Vec<usize> = positions.collect();
     // Fewer than are accepted or reported at a time.
     for positions in positions.chunks(100) {
-        let begin = |&at: &usize| {
+        let send_first = |&at: &usize| {
             let mut stream = server.connect();
             stream.write_all(&whole[..at]).expect("the server reads");
             (stream, at)
         };
-        let mut begun: Vec<_> = positions.iter().map(begin).collect();
+        let mut begun: Vec<_> = positions.iter().map(send_first).collect();
         Control::new(server);
         for (stream, at) in &mut begun {
             stream.write_all(&whole[*at..]).expect("the server reads");
