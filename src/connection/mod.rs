@@ -5,217 +5,20 @@
 //!                               └──line too long──▶ Condemned ──all sent──▶ Draining ──FIN──▶ closed
 //! ```
 //!
-//! Readiness is edge-triggered, so every turn ends in one of four ways that are safe to forget: the socket said that it
-//! is empty or full (an edge will come), or the caller is told to call again ([`Next`]). A read shorter than its buffer
-//! says "empty" too, which saves the second read, but for two cases that are latched until they are over: a FIN gives no
-//! further edge, and an urgent byte cuts a read short in front of data that is already there.
+//! Readiness is edge-triggered, so no turn may end with something left to do that nobody remembers: either the socket said
+//! that it is empty or full, and an edge will come, or the caller is told to call again ([`Next`]). A read shorter than its
+//! buffer says "empty" too, which saves the second read, but for two cases that are latched until they are over: a FIN
+//! gives no further edge, and an urgent byte cuts a read short in front of data that is already there.
 
-use std::io::{self, ErrorKind, Read, Write};
+mod interface;
+
+use std::io::{self, ErrorKind};
 use std::ops::ControlFlow::{self, Break, Continue};
 
-use crate::clock::Clock;
+pub use self::interface::{Echo, Expect, Next, Observer, Ready, Reason, Refusal, Shared, Stream, TimeLimits};
 use crate::held::{Budget, Held};
 use crate::lines;
-use crate::proxy::{self, Header, MAX_V1_LEN, Status, Version, encode_v1};
-
-/// A byte stream that never blocks.
-pub trait Stream: Read + Write {
-    /// Sends FIN behind what was written.
-    ///
-    /// # Errors
-    ///
-    /// Those of `shutdown(2)`.
-    fn shutdown_write(&self) -> io::Result<()>;
-
-    /// Reads, and leaves what it read to be read again.
-    ///
-    /// # Errors
-    ///
-    /// Those of `recv(2)`.
-    fn peek(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
-}
-
-/// Whether a connection begins with a header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expect {
-    /// It must.
-    Header,
-    /// It may: what cannot be a header from its first bytes on is payload.
-    Either,
-    /// It does not: all is payload.
-    Payload,
-}
-
-/// What is sent back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Echo {
-    /// Bytes as they come.
-    Stream,
-    /// Whole lines, and at the end an unfinished one.
-    Lines {
-        /// The longest line in bytes, its LF included.
-        max: usize,
-    },
-}
-
-/// What a connection shares with all others: the rules, one buffer to read into, and the budget for what is held.
-#[derive(Debug)]
-pub struct Shared {
-    /// What is sent back.
-    pub echo: Echo,
-    /// Whether the header goes back too, as a version 1 line.
-    pub reflect_header: bool,
-    /// Time, as of its last reading.
-    pub clock: Clock,
-    /// The memory that connections hold.
-    pub budget: Budget,
-    buffer: Box<[u8]>,
-}
-
-impl Shared {
-    /// Free space in front of what is read, in which a version 1 line can be put before the payload of a version 2 header:
-    /// one send for both.
-    const HEADROOM: usize = MAX_V1_LEN;
-
-    /// `read_size` is the most bytes that one read takes, or as much more as a header may need.
-    #[must_use]
-    pub fn new(echo: Echo, reflect_header: bool, read_size: usize, budget: Budget) -> Self {
-        let buffer = vec![0; Self::HEADROOM + read_size.max(proxy::MAX_V2_LEN)].into_boxed_slice();
-        Shared { echo, reflect_header, clock: Clock::start(), budget, buffer }
-    }
-}
-
-/// Limits in ms on how long a connection may stay in a state; `None` is for ever.
-#[derive(Clone, Copy, Debug)]
-pub struct TimeLimits {
-    /// From the first byte of a header to its last.
-    pub header_ms: u32,
-    /// Nothing said. Traffic is stamped with the last reading of the clock, so it must be read in periods of
-    /// [`TimeLimits::period_ms`], and a connection is idle only when that much more has passed.
-    pub idle_ms: Option<u32>,
-    /// The peer takes nothing of what it is owed.
-    pub stall_ms: u32,
-    /// From our FIN to the peer's, when a connection is closed for what the peer did.
-    pub linger_ms: u32,
-}
-
-impl TimeLimits {
-    /// How often the clock must be read while there are connections, or `None` if it need not.
-    #[must_use]
-    pub fn period_ms(&self) -> Option<u32> {
-        self.idle_ms.map(|idle_ms| (idle_ms / 8).max(1))
-    }
-}
-
-/// What the socket was reported to be ready for: a set of bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ready(u8);
-
-impl Ready {
-    /// It can take more. This alone matters only to a connection that owes something.
-    pub const WRITABLE: Ready = Ready(0);
-    /// There is something to read, if only an error or the end.
-    pub const READABLE: Ready = Ready(1);
-    /// The peer's FIN or an error is there.
-    pub const READ_CLOSED: Ready = Ready(2);
-    /// Urgent data is there.
-    pub const PRIORITY: Ready = Ready(4);
-
-    /// Both.
-    #[must_use]
-    pub const fn and(self, other: Ready) -> Ready {
-        Ready(self.0 | other.0)
-    }
-
-    const fn has(self, other: Ready) -> bool {
-        self.0 & other.0 != 0
-    }
-
-    const fn without(self, other: Ready) -> Ready {
-        Ready(self.0 & !other.0)
-    }
-}
-
-/// When to call [`Connection::turn`] again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// When the socket reports something new: nothing else has changed since the turn before.
-    Rest,
-    /// When the socket reports something new; what is held, or the time limit that runs, may be another now.
-    Wait,
-    /// Soon: there is more to do, but others should have their turn.
-    Again,
-    /// When the budget has room.
-    Starved,
-    /// After a pause: the kernel is short of memory and will not report when it no longer is.
-    Pause,
-    /// Never.
-    Closed(Reason),
-}
-
-/// Why a connection ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// The peer sent FIN and was sent everything.
-    ByPeer,
-    /// The peer reset the connection.
-    Reset,
-    /// What came is not a header.
-    HeaderRefused,
-    /// The header was not whole in time.
-    HeaderTimeout,
-    /// The peer sent FIN inside the header.
-    HeaderCut,
-    /// The peer may not send a header.
-    NotTrusted,
-    /// A line was longer than allowed.
-    LineTooLong,
-    /// Nothing happened for too long.
-    IdleTimeout,
-    /// The peer took none of what it was owed for too long.
-    StallTimeout,
-    /// The server stopped.
-    Stopped,
-    /// The socket failed otherwise.
-    Failed(ErrorKind),
-}
-
-/// Is told what a connection does, in the order in which it happens.
-pub trait Observer {
-    /// A header is complete.
-    fn header(&mut self, header: &Header<'_>);
-    /// There is no header, and none is required.
-    fn plain(&mut self);
-    /// No header came, and none will: `received` is why.
-    fn refused(&mut self, refusal: Refusal, received: &[u8]);
-    /// That many bytes of payload came.
-    fn received(&mut self, count: usize);
-    /// Payload as it is echoed: each byte once; whole lines if the echo is by lines.
-    fn payload(&mut self, bytes: &[u8]);
-    /// That many bytes were sent.
-    fn sent(&mut self, count: usize);
-}
-
-/// Watches nothing.
-impl Observer for () {
-    fn header(&mut self, _: &Header<'_>) {}
-    fn plain(&mut self) {}
-    fn refused(&mut self, _: Refusal, _: &[u8]) {}
-    fn received(&mut self, _: usize) {}
-    fn payload(&mut self, _: &[u8]) {}
-    fn sent(&mut self, _: usize) {}
-}
-
-/// Why what a peer sent is not a header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// It cannot become one.
-    Invalid(proxy::Error),
-    /// It ended before it was one.
-    Cut,
-    /// It was not one in time.
-    Late,
-}
+use crate::proxy::{self, Status, Version, encode_v1};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -255,7 +58,7 @@ impl<S: Stream> Connection<S> {
             Expect::Either => State::AwaitingEither,
             Expect::Payload => State::Echoing,
         };
-        Connection { stream, since_ms: now_ms, state, latched: Ready(0), held: None }
+        Connection { stream, since_ms: now_ms, state, latched: Ready::WRITABLE, held: None }
     }
 
     /// One turn: sends what is owed, reads once, and does what follows from it.
