@@ -49,10 +49,19 @@ mod timerfd {
         pub(crate) fn timeout(&self) -> Option<Duration> {
             None
         }
+
+        /// Whether it has gone off without an event.
+        #[inline]
+        #[expect(clippy::unused_self, reason = "other systems have no event for it")]
+        pub(crate) fn take_over(&mut self) -> bool {
+            false
+        }
     }
 }
 
-#[cfg(not(target_os = "linux"))]
+/// For systems without such timers, a time limit of the poll.
+#[cfg(any(not(target_os = "linux"), test))]
+#[allow(clippy::unnecessary_wraps, reason = "the other one can fail")]
 mod timeout {
     use std::io;
     use std::time::{Duration, Instant};
@@ -76,5 +85,30 @@ mod timeout {
         pub(crate) fn timeout(&self) -> Option<Duration> {
             self.at.map(|at| at.saturating_duration_since(Instant::now()))
         }
+
+        pub(crate) fn take_over(&mut self) -> bool {
+            self.at.take_if(|at| *at <= Instant::now()).is_some()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use mio::{Poll, Token};
+
+    use super::timeout::Alarm;
+
+    #[test]
+    fn a_time_limit_of_the_poll_is_over_once() {
+        let poll = Poll::new().unwrap();
+        let mut alarm = Alarm::new(poll.registry(), Token(0)).unwrap();
+        assert_eq!((alarm.timeout(), alarm.take_over()), (None, false));
+        alarm.set(3_600_000, 0).unwrap();
+        assert!(alarm.timeout() > Some(Duration::from_secs(3000)) && !alarm.take_over());
+        alarm.set(5, 5).unwrap();
+        assert_eq!((alarm.timeout(), alarm.take_over()), (Some(Duration::ZERO), true));
+        assert_eq!((alarm.timeout(), alarm.take_over()), (None, false));
     }
 }

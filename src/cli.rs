@@ -15,7 +15,7 @@ use crate::policy::ProxyProtocol;
 /// A TCP echo server that sits behind load balancers speaking the PROXY protocol, versions 1 and 2, shows what they tell
 /// it about the client, and sends back what the client says.
 #[derive(Debug, Parser)]
-#[command(name = "proxy-echo", version, max_term_width = 100, arg_required_else_help = false)]
+#[command(name = "proxy-echo", version, max_term_width = 100)]
 pub struct Cli {
     /// Port to listen on, on all addresses of both families; 0 lets the system choose
     #[arg(value_name = "PORT", env = "PROXY_ECHO_PORT", default_value_t = 8888)]
@@ -70,7 +70,7 @@ pub struct Cli {
     #[arg(long, value_name = "UNIT", env = "PROXY_ECHO_ECHO", default_value = "stream", help_heading = PROTOCOL)]
     pub echo: EchoUnit,
 
-    /// Longest line with --echo lines; a connection that sends a longer one is closed
+    /// Longest line with --echo lines, 1MiB at most; a connection that sends a longer one is closed
     #[arg(long, value_name = "SIZE", env = "PROXY_ECHO_MAX_LINE", default_value = "64KiB", help_heading = PROTOCOL)]
     pub max_line: ByteSize,
 
@@ -179,5 +179,10 @@ pub enum LogFormat {
 /// A network, or an address alone.
 fn network(text: &str) -> Result<IpNet, String> {
     let network = text.parse().or_else(|_| text.parse().map(|address: IpAddr| IpNet::from(address)));
-    network.map_err(|_| "expected a network such as 10.0.0.0/8, or an address".to_owned())
+    match network {
+        // IPv4 peers are unmapped before the test: such a network would never match.
+        Ok(IpNet::V6(net)) if net.addr().to_ipv4_mapped().is_some() => Err("write an IPv4 network as IPv4".to_owned()),
+        Ok(network) => Ok(network),
+        Err(_) => Err("expected a network such as 10.0.0.0/8, or an address".to_owned()),
+    }
 }

@@ -21,6 +21,9 @@ const MAX_TIME: Duration = Duration::from_secs(24 * 24 * 60 * 60);
 /// How long a connection that is closed for a line too long may take to read what it was sent before.
 const LINGER_MS: u32 = 2_000;
 
+/// An unfinished line is copied at each read, so that its length must have a limit.
+const MAX_LINE: usize = 1024 * 1024;
+
 /// `SO_RCVBUF` and `SO_SNDBUF` are an `int`.
 const SOCKET_BUFFER: RangeInclusive<usize> = 1..=i32::MAX as usize;
 
@@ -75,7 +78,7 @@ impl Config {
             return Err(ConfigError::LinuxOnly("--defer-accept"));
         }
         let max_held = bytes("--max-held", cli.max_held, 2 * MAX_V2_LEN..=isize::MAX as usize)?;
-        let max_line = bytes("--max-line", cli.max_line, 1..=isize::MAX as usize)?;
+        let max_line = bytes("--max-line", cli.max_line, 1..=MAX_LINE)?;
         if max_line > max_held / 2 {
             return Err(ConfigError::LineOverHeld);
         }

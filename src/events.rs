@@ -85,7 +85,7 @@ impl fmt::Display for Event<'_> {
             Event::Input(bytes) => write!(f, "IN> {}", Escaped(bytes)),
             Event::Gone(farewell) => farewell.fmt(f),
             Event::AcceptFailed(error) => write!(f, "cannot accept: {error}; trying again"),
-            Event::Full(limit) => write!(f, "as many connections as are allowed are open, {limit}: others wait"),
+            Event::Full(limit) => write!(f, "as many connections as are allowed are open, {limit}: further ones wait"),
             Event::Stopping { open, timeout } => {
                 write!(
                     f,
@@ -196,14 +196,15 @@ pub(crate) fn path(padded: &[u8; 108]) -> &[u8] {
     &padded[..length]
 }
 
+/// Vectors shown, so that a line of the log has a limit.
+pub(crate) const VECTORS: usize = 32;
+
 fn write_tlvs(f: &mut fmt::Formatter<'_>, tlvs: Tlvs<'_>) -> fmt::Result {
-    /// Vectors shown, so that a line of the log has a limit.
-    const SHOWN: usize = 32;
-    for tlv in tlvs.iter().take(SHOWN) {
+    for tlv in tlvs.iter().take(VECTORS) {
         f.write_str(", ")?;
         write_tlv(f, tlv)?;
     }
-    match tlvs.iter().skip(SHOWN).count() {
+    match tlvs.iter().skip(VECTORS).count() {
         0 => Ok(()),
         more => write!(f, ", and {more} more"),
     }

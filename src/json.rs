@@ -5,9 +5,9 @@ use serde::ser::{SerializeMap, Serializer};
 
 use crate::connection::Reason;
 use crate::escape::{Escaped, Hex};
-use crate::events::{Entry, Event, Farewell, family, offset, path, shown};
+use crate::events::{Entry, Event, Farewell, VECTORS, family, offset, path, shown};
 use crate::proxy::tlv::Value;
-use crate::proxy::{Addresses, Header, Tlv, Version};
+use crate::proxy::{Addresses, Header, Tlv, Tlvs, Version};
 
 impl Serialize for Entry<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -108,9 +108,17 @@ fn header_fields<M: SerializeMap>(header: &Header<'_>, map: &mut M) -> Result<()
         }
     }
     if header.version == Version::V2 {
-        map.serialize_entry("tlvs", &List(|| header.tlvs.iter().map(Vector)))?;
+        vectors(header.tlvs, map)?;
     }
     Ok(())
+}
+
+fn vectors<M: SerializeMap>(tlvs: Tlvs<'_>, map: &mut M) -> Result<(), M::Error> {
+    map.serialize_entry("tlvs", &List(|| tlvs.iter().take(VECTORS).map(Vector)))?;
+    match tlvs.iter().skip(VECTORS).count() {
+        0 => Ok(()),
+        more => map.serialize_entry("tlvs_left_out", &more),
+    }
 }
 
 /// What is displayed, as a string.
@@ -149,7 +157,7 @@ impl Serialize for Vector<'_> {
             Value::Ssl(ssl) => {
                 map.serialize_entry("client", &ssl.client)?;
                 map.serialize_entry("verify", &ssl.verify)?;
-                map.serialize_entry("tlvs", &List(|| ssl.tlvs.iter().map(Vector)))?;
+                vectors(ssl.tlvs, &mut map)?;
             }
         }
         map.end()

@@ -5,7 +5,7 @@
 //!
 //! # Layout
 //!
-//! A connection's bytes go down this list and back; each module knows only those below it.
+//! A connection's bytes go down this list and back; each module knows those below it, and the types of its settings.
 //!
 //! - [`cli`], [`config`]: arguments and environment, then settings that are known to be valid.
 //! - [`server`]: the reactor. One thread, one poll, one slab of connections.

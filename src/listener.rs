@@ -52,7 +52,7 @@ pub(crate) fn bind_all(config: &Config) -> Result<Vec<TcpListener>, BindError> {
         return bind_both(config);
     }
     let takes_ipv4 = |port| config.listen.iter().any(|address| address.is_ipv4() && address.port() == port);
-    // [::] takes IPv4 too, as the system has it, unless IPv4 has a socket of its own.
+    // [::] takes IPv4 too, unless IPv4 has a socket of its own.
     config.listen.iter().map(|&address| bind(address, takes_ipv4(address.port()), config)).collect()
 }
 
@@ -84,8 +84,9 @@ fn bind(address: SocketAddr, only_v6: bool, config: &Config) -> Result<TcpListen
 
 fn listen(address: SocketAddr, only_v6: bool, config: &Config) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() && only_v6 {
-        socket.set_only_v6(true)?;
+    if address.is_ipv6() {
+        // Some BSDs have IPv6 sockets for IPv6 only, and say so: then that is what it is.
+        socket.set_only_v6(only_v6).or_else(|error| if only_v6 { Err(error) } else { Ok(()) })?;
     }
     socket.set_reuse_address(true)?;
     if config.reuse_port {

@@ -24,6 +24,8 @@ pub(crate) struct Log {
 struct Batch {
     text: Vec<u8>,
     lines: u64,
+    /// Lines that it says were dropped.
+    dropped: u64,
 }
 
 struct Writer {
@@ -71,7 +73,12 @@ impl Log {
         render(out, self.format, connection, event);
     }
 
-    /// Hands what was gathered to the writer, and says first what had to be dropped before.
+    /// Counts lines that were not even rendered.
+    pub(crate) fn drop_lines(&mut self, lines: u64) {
+        self.dropped.fetch_add(lines, Ordering::Relaxed);
+    }
+
+    /// Hands what was gathered to the writer, with a count of what had to be dropped before.
     #[inline(always)]
     pub(crate) fn flush(&mut self) {
         if self.batch.lines > 0 {
@@ -85,12 +92,12 @@ impl Log {
         let Some(writer) = &self.writer else {
             return batch.print(&self.dropped);
         };
-        let dropped = self.dropped.swap(0, Ordering::Relaxed);
-        if dropped > 0 {
-            render(&mut batch.text, self.format, None, Event::LinesDropped(dropped));
+        batch.dropped = self.dropped.swap(0, Ordering::Relaxed);
+        if batch.dropped > 0 {
+            render(&mut batch.text, self.format, None, Event::LinesDropped(batch.dropped));
         }
         if let Err(batch) = writer.try_send(batch) {
-            self.dropped.fetch_add(dropped + batch.lines, Ordering::Relaxed);
+            self.dropped.fetch_add(batch.lines + batch.dropped, Ordering::Relaxed);
         }
     }
 
@@ -140,7 +147,7 @@ impl Batch {
     fn print(&self, dropped: &AtomicU64) {
         let mut stdout = io::stdout().lock();
         if stdout.write_all(&self.text).and_then(|()| stdout.flush()).is_err() {
-            dropped.fetch_add(self.lines, Ordering::Relaxed);
+            dropped.fetch_add(self.lines + self.dropped, Ordering::Relaxed);
         }
     }
 }

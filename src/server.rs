@@ -49,7 +49,7 @@ const SIGNALS: Token = Token(usize::MAX - 1);
 const ALARM: Token = Token(usize::MAX - 2);
 const LAST_LISTENER: usize = usize::MAX - 3;
 
-/// A server that is bound, and serves while it is ticked or run.
+/// A server that is bound, and serves when it is run.
 pub struct Server {
     poll: Poll,
     signals: Signals,
@@ -59,7 +59,7 @@ pub struct Server {
     running: Queue,
     /// Connections that wait for the budget.
     starved: Queue,
-    /// Connections that wait for the kernel's memory, until `pause_ends_ms`.
+    /// Connections that try again when `pause_ends_ms` has come.
     paused: Queue,
     shared: Shared,
     journal: Journal,
@@ -75,7 +75,7 @@ pub struct Server {
     sweep_ms: u64,
     accept_pause_ends_ms: u64,
     pause_ends_ms: u64,
-    /// Keys that a sweep found; kept so as not to be allocated again.
+    /// Keys of connections to be closed; kept so as not to be allocated again.
     expired: Vec<usize>,
     /// After a signal: when connections that are still open are closed.
     stop_ms: Option<u64>,
@@ -171,7 +171,8 @@ impl Server {
         while !self.is_stopped {
             self.tick(&mut events)?;
         }
-        while let Some((key, _)) = self.connections.iter().next() {
+        self.expired.extend(self.connections.iter().map(|(key, _)| key));
+        while let Some(key) = self.expired.pop() {
             self.close(key, Reason::Stopped);
         }
         self.journal.server(Event::Terminated);
@@ -181,7 +182,7 @@ impl Server {
 
     fn tick(&mut self, events: &mut Events) -> Result<(), Error> {
         self.wait(events)?;
-        self.has_chores |= events.is_empty();
+        self.has_chores |= events.is_empty() | self.alarm.take_over();
         self.handle(events);
         if self.has_chores {
             self.do_chores()?;

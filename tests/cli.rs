@@ -174,7 +174,7 @@ fn nonsense_is_refused_with_one_line() {
         (&["--stall-timeout", "1us"], "--stall-timeout must be whole milliseconds, 24days at most"),
         (&["--trust", "10.0.0.0/8", "--proxy-protocol", "off"], "--trust"),
         (&["--listen", "127.0.0.1:0", "0"], "a port cannot be used together with --listen"),
-        (&["--max-line", "129MiB"], "--max-line must be at most half of --max-held"),
+        (&["--max-line", "1MiB", "--max-held", "1MiB"], "--max-line must be at most half of --max-held"),
         (&["--max-connections", "4000000000"], "lower --max-connections"),
         (&["--log", "everything"], "[possible values: quiet, clients, connections, lines]"),
         (&["--max-line"], "'--max-line <SIZE>'"),

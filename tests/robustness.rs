@@ -226,3 +226,107 @@ fn a_budget_that_is_used_up_is_waited_for_and_comes_back() {
     });
     assert_at_rest(&server);
 }
+
+#[test]
+fn a_connection_that_held_something_goes_on_when_others_have_used_up_the_budget() {
+    let server = Server::start(&["--log", "quiet", "--max-held", "256KiB", "--send-buffer", "4KiB"]);
+    let payload = vec![b'x'; 4 << 20];
+    let mut victim = client(&server);
+    let hoarders: Vec<_> = (0..20).map(|_| client(&server)).collect();
+    thread::scope(|scope| {
+        let payload = &payload;
+        let mut writer = victim.try_clone().expect("a second handle");
+        scope.spawn(move || {
+            writer.write_all(payload).expect("the server reads");
+            writer.shutdown(Shutdown::Write).expect("half-close");
+        });
+        // The hoarders send what the server takes, and never read.
+        for mut hoarder in &hoarders {
+            hoarder.set_nonblocking(true).expect("non-blocking");
+            while hoarder.write(payload).is_ok() {
+                round_trip(&mut client(&server));
+            }
+        }
+        let mut answer = Vec::new();
+        victim.read_to_end(&mut answer).expect("all of it");
+        assert!(answer == *payload, "other bytes came back");
+    });
+    assert_at_rest(&server);
+}
+
+#[test]
+fn a_line_may_be_longer_than_a_read() {
+    let server = Server::start(&["--echo", "lines", "--max-line", "1MiB"]);
+    let mut line = vec![b'x'; (1 << 20) - 1];
+    line.push(b'\n');
+    let mut stream = client(&server);
+    for _ in 0..3 {
+        let mut writer = stream.try_clone().expect("a second handle");
+        thread::scope(|scope| {
+            scope.spawn(|| writer.write_all(&line).expect("the server reads"));
+            let mut answer = vec![0; line.len()];
+            stream.read_exact(&mut answer).expect("the line comes back");
+            assert!(answer == line, "other bytes came back");
+        });
+    }
+}
+
+#[test]
+fn a_flood_of_lines_in_the_log_does_not_hold_up_others() {
+    let mut server = Server::start(&["--log", "lines"]);
+    let flood = client(&server);
+    let mut other = client(&server);
+    let mut times = thread::scope(|scope| {
+        let (mut reader, mut writer) = (&flood, &flood);
+        let newlines = vec![b'\n'; 256 << 10];
+        scope.spawn(move || while writer.write(&newlines).is_ok() {});
+        scope.spawn(move || {
+            let mut buffer = vec![0; 256 << 10];
+            while reader.read(&mut buffer).is_ok_and(|count| count > 0) {}
+        });
+        server.wait_for("#1 IN> <LF>");
+        let time = |_| {
+            let start = Instant::now();
+            round_trip(&mut other);
+            start.elapsed()
+        };
+        let times: Vec<_> = (0..50).map(time).collect();
+        flood.shutdown(Shutdown::Both).expect("the end of the flood");
+        times
+    });
+    times.sort_unstable();
+    assert!(times[25] < Duration::from_millis(50), "{:?}", times[25]);
+    server.wait_for("log lines were dropped");
+}
+
+#[test]
+fn an_unfinished_line_has_its_time_after_a_signal() {
+    let mut server = Server::start(&["--echo", "lines", "--idle-timeout", "0s"]);
+    let mut stream = client(&server);
+    stream.write_all(b"half a li").expect("the server reads");
+    round_trip(&mut client(&server));
+    server.signal(Signal::TERM);
+    server.wait_for("server is stopping");
+    stream.write_all(b"ne\n").expect("the server reads");
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).expect("the line comes back");
+    assert_eq!(&answer, b"half a line\n");
+}
+
+#[test]
+fn who_blocks_while_the_budget_is_used_up_falls_to_the_stall_timeout() {
+    let mut server = Server::start(&["--max-held", "256KiB", "--stall-timeout", "1s"]);
+    // More than the kernel takes for a client that never reads.
+    let payload = vec![b'x'; 64 << 20];
+    let hoarders: Vec<_> = (0..20).map(|_| client(&server)).collect();
+    thread::scope(|scope| {
+        for mut hoarder in &hoarders {
+            let payload = &payload;
+            scope.spawn(move || hoarder.write_all(payload).expect_err("it is closed"));
+        }
+    });
+    for number in 1..=20 {
+        let story = server.story(number);
+        assert!(story.last().is_some_and(|gone| gone.contains("stall timeout")), "{story:?}");
+    }
+}

@@ -361,6 +361,7 @@ fn every_fault_is_caught() {
         Fault::BudgetLeaks,
     ] {
         let caught = (0..2_000).filter(|&seed| run(seed, fault).is_err()).count();
-        assert!(caught > 0, "{fault:?} is not caught");
+        println!("{fault:?} is caught by {caught} of 2000 schedules");
+        assert!(caught > 20, "{fault:?} is caught by {caught} schedules only");
     }
 }

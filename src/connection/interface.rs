@@ -65,10 +65,14 @@ impl Shared {
     /// one send for both.
     pub(super) const HEADROOM: usize = MAX_V1_LEN;
 
-    /// `read_size` is the most bytes that one read takes, or as much more as a header may need.
+    /// `read_size` is the most bytes that one read takes. What is unfinished has room in front of them.
     #[must_use]
     pub fn new(echo: Echo, reflect_header: bool, read_size: usize, budget: Budget) -> Self {
-        let buffer = vec![0; Self::HEADROOM + read_size.max(proxy::MAX_V2_LEN)].into_boxed_slice();
+        let unfinished = match echo {
+            Echo::Stream => proxy::MAX_V2_LEN,
+            Echo::Lines { max } => max.max(proxy::MAX_V2_LEN),
+        };
+        let buffer = vec![0; Self::HEADROOM + unfinished + read_size].into_boxed_slice();
         Shared { echo, reflect_header, clock: Clock::start(), budget, buffer }
     }
 }
@@ -108,6 +112,8 @@ impl Ready {
     pub const READ_CLOSED: Ready = Ready(2);
     /// Urgent data is there.
     pub const PRIORITY: Ready = Ready(4);
+    /// The connection's own: there is input that was looked at, and waits in the kernel for space to be sent.
+    pub(super) const BLOCKED: Ready = Ready(8);
 
     /// Both.
     #[must_use]
@@ -135,7 +141,7 @@ pub enum Next {
     Again,
     /// When the budget has room.
     Starved,
-    /// After a pause: the kernel is short of memory and will not report when it no longer is.
+    /// After a pause: the kernel, or the budget for headers, has no memory, and nothing reports when it has.
     Pause,
     /// Never.
     Closed(Reason),

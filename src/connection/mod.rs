@@ -35,6 +35,15 @@ enum State {
     Draining,
 }
 
+/// Which of the [`TimeLimits`] runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum TimeLimit {
+    Header,
+    Idle,
+    Stall,
+    Linger,
+}
+
 /// One connection. It owns no memory but what it holds for its peer, or of an unfinished header or line.
 #[derive(Debug)]
 pub struct Connection<S> {
@@ -42,8 +51,7 @@ pub struct Connection<S> {
     /// When the time limit of the present state began to run, in ms.
     since_ms: u32,
     state: State,
-    /// What was reported once and holds on: that the peer sent FIN, that an urgent byte is not read yet, and that there is
-    /// input that was looked at and waits for space.
+    /// What was reported once and holds on: that the peer sent FIN, that an urgent byte is not read yet, that it is blocked.
     latched: Ready,
     held: Option<Box<Held>>,
 }
@@ -65,15 +73,15 @@ impl<S: Stream> Connection<S> {
     #[inline]
     pub fn turn(&mut self, ready: Ready, shared: &mut Shared, observer: &mut impl Observer) -> Next {
         let ready = self.latched.and(ready);
-        self.latched = ready.without(Ready::READABLE);
+        self.latched = ready.without(Ready::READABLE.and(Ready::BLOCKED));
         if self.held.is_some() || self.state != State::Echoing || shared.echo != Echo::Stream {
             return self.turn_at_large(ready, shared, observer);
         }
-        if !ready.has(Ready::READABLE) {
+        if !ready.has(Ready::READABLE.and(Ready::BLOCKED)) {
             return Next::Rest;
         }
         match shared.budget.room() {
-            0 => self.echo_unheld(shared, observer),
+            0 => self.echo_unheld(ready.has(Ready::BLOCKED), shared, observer),
             room => either(self.echo_stream(room, shared, observer)),
         }
     }
@@ -98,7 +106,7 @@ impl<S: Stream> Connection<S> {
 
     /// If it idles, it does so from now on.
     pub fn restart_idling(&mut self, now_ms: u32) {
-        if self.held.is_none() && self.state != State::Draining {
+        if self.time_limit_kind() == TimeLimit::Idle {
             self.since_ms = now_ms;
         }
     }
@@ -120,11 +128,22 @@ impl<S: Stream> Connection<S> {
     }
 
     fn time_limit(&self, limits: &TimeLimits) -> (Option<u32>, Reason) {
-        match (self.state, &self.held) {
-            (State::Draining, _) => (Some(limits.linger_ms), Reason::LineTooLong),
-            (State::AwaitingHeader | State::AwaitingEither, Some(_)) => (Some(limits.header_ms), Reason::HeaderTimeout),
-            (_, Some(held)) if !held.owed().is_empty() => (Some(limits.stall_ms), Reason::StallTimeout),
-            _ => (limits.idle_ms.zip(limits.period_ms()).map(|(idle, period)| idle + period), Reason::IdleTimeout),
+        match self.time_limit_kind() {
+            TimeLimit::Linger => (Some(limits.linger_ms), Reason::LineTooLong),
+            TimeLimit::Header => (Some(limits.header_ms), Reason::HeaderTimeout),
+            TimeLimit::Stall => (Some(limits.stall_ms), Reason::StallTimeout),
+            TimeLimit::Idle => {
+                (limits.idle_ms.zip(limits.period_ms()).map(|(idle, period)| idle + period), Reason::IdleTimeout)
+            }
+        }
+    }
+
+    fn time_limit_kind(&self) -> TimeLimit {
+        match self.state {
+            State::Draining => TimeLimit::Linger,
+            State::AwaitingHeader | State::AwaitingEither if self.held.is_some() => TimeLimit::Header,
+            _ if self.unsent() > 0 || self.latched.has(Ready::BLOCKED) => TimeLimit::Stall,
+            _ => TimeLimit::Idle,
         }
     }
 
@@ -151,33 +170,33 @@ impl<S: Stream> Connection<S> {
     /// The same where the budget is used up by others: what the socket does not take now stays unread in the kernel, where
     /// the peer's window bounds it, for the price of a third system call.
     #[cold]
-    fn echo_unheld(&mut self, shared: &mut Shared, observer: &mut impl Observer) -> Next {
+    fn echo_unheld(&mut self, was_blocked: bool, shared: &mut Shared, observer: &mut impl Observer) -> Next {
         let seen = match uninterrupted(|| self.stream.peek(&mut shared.buffer)) {
             Ok(0) => return Next::Closed(Reason::ByPeer),
             Ok(count) => count,
             Err(error) => return self.read_failed(&error),
         };
-        let sent = match uninterrupted(|| self.stream.write(&shared.buffer[..seen])) {
-            Ok(count) => count,
-            Err(error) => {
-                self.latched = self.latched.and(Ready::READABLE);
-                return next_after(&error);
-            }
+        let (sent, next) = match uninterrupted(|| self.stream.write(&shared.buffer[..seen])) {
+            Ok(count) => (count, Next::Wait),
+            Err(error) => (0, next_after(&error)),
         };
-        self.since_ms = shared.clock.now_ms() as u32;
+        if sent > 0 || !was_blocked {
+            self.since_ms = shared.clock.read() as u32;
+        }
         observer.received(sent);
         observer.payload(&shared.buffer[..sent]);
         observer.sent(sent);
         let mut taken = 0;
         while taken < sent {
             match uninterrupted(|| self.stream.read(&mut shared.buffer[taken..sent])) {
+                Ok(0) => return Next::Closed(Reason::Reset),
                 Ok(count) => taken += count,
                 Err(error) => return self.read_failed(&error),
             }
         }
         if sent < seen {
-            self.latched = self.latched.and(Ready::READABLE);
-            return Next::Rest;
+            self.latched = self.latched.and(Ready::BLOCKED);
+            return next;
         }
         self.next_after_read(seen < shared.buffer.len())
     }
@@ -210,7 +229,12 @@ impl<S: Stream> Connection<S> {
             _ => shared.budget.room(),
         };
         if room == 0 {
-            return Break(Next::Starved);
+            return Break(match self.state {
+                State::Echoing if shared.echo == Echo::Stream => self.echo_unheld(false, shared, observer),
+                State::Echoing => Next::Starved,
+                // Headers have an eighth of the budget for themselves, and it is not what others are woken for.
+                _ => Next::Pause,
+            });
         }
         let (end, next) = self.read(new, room, shared)?;
         if end == new {
