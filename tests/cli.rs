@@ -8,12 +8,13 @@ use std::{io, thread};
 
 use rustix::process::Signal;
 
+#[path = "common/client.rs"]
+mod client;
 #[path = "common/server.rs"]
 mod server;
 
+use client::{HEADER, client};
 use server::{DEADLINE, Server};
-
-const HEADER: &[u8] = b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n";
 
 /// Every option with its variable, a value that it takes (a flag takes none) and one that it refuses.
 const OPTIONS: &[(&str, &str, &str, &str)] = &[
@@ -81,14 +82,6 @@ fn read(stream: &mut TcpStream, expected: &[u8]) {
     let mut answer = vec![0; expected.len()];
     stream.read_exact(&mut answer).expect("an answer");
     assert_eq!(answer.escape_ascii().to_string(), expected.escape_ascii().to_string());
-}
-
-/// A connection of which the server has taken the header.
-fn client(server: &Server) -> TcpStream {
-    let mut stream = server.connect();
-    stream.write_all(HEADER).expect("the server reads");
-    read(&mut stream, HEADER);
-    stream
 }
 
 fn assert_echoes(stream: &mut TcpStream) {

@@ -1,4 +1,5 @@
 //! Clients behind a balancer, played by the test.
+#![allow(dead_code, reason = "no test needs all of it")]
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
