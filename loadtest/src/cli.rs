@@ -1,0 +1,329 @@
+//! The command line, and nothing else: help, man page and completions all come from here.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use clap::builder::BoolishValueParser;
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use ipnet::IpNet;
+
+/// Measures what a TCP server, or the load balancer in front of it, can do: with every byte verified, latencies taken from
+/// the schedule, and a plain word when the generator itself was the limit.
+#[derive(Debug, Parser)]
+#[command(name = "loadtest", version, max_term_width = 100, subcommand_required = true)]
+#[command(
+    after_help = "Exit code: 0 fine; 1 the SLO was missed, bytes failed verification, or connections or messages were \
+                        lost; 2 usage; 3 the generator was the limit, the figures are INVALID."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Request and response, over connections that are kept
+    Rr(RunArgs),
+    /// Connect, request, response, close
+    Crr(RunArgs),
+    /// As many bytes as go through: large messages, many in flight
+    Stream(RunArgs),
+    /// Open connections, hold them, and count those that stay alive
+    Idle(RunArgs),
+    /// The highest rate of request and response that meets an SLO
+    Search(SearchArgs),
+    /// Two targets under the same load, in turn, until the difference is known well enough
+    Compare(CompareArgs),
+    /// Join the JSON files of shards into one result
+    Merge(MergeArgs),
+    /// Show a JSON file again: as a table, a page, or in `HdrHistogram`'s formats
+    Report(ReportArgs),
+}
+
+/// One target.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Whom to connect to: ADDRESS:PORT or NAME:PORT
+    pub target: String,
+    /// The load.
+    #[command(flatten)]
+    pub load: LoadArgs,
+    /// How many runs; each opens its own connections
+    #[arg(long, value_name = "COUNT", env = "LOADTEST_RUNS", default_value_t = 1, help_heading = LOAD)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub runs: u32,
+    /// Do the I-th of N parts of the load; `loadtest merge` joins them
+    #[arg(long, value_name = "I/N", env = "LOADTEST_SHARD", help_heading = EXECUTION)]
+    pub shard: Option<String>,
+    /// Begin to measure at this time, as RFC 3339 or seconds since 1970, with all connections open
+    #[arg(long, value_name = "TIME", env = "LOADTEST_START_AT", help_heading = EXECUTION)]
+    pub start_at: Option<String>,
+    /// The process that is measured, if it runs here: its CPU time and memory are reported
+    #[arg(long, value_name = "PID", env = "LOADTEST_SERVER_PID", help_heading = CHECKS)]
+    pub server_pid: Option<u32>,
+    /// What is shown and written.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// A search.
+#[derive(Debug, Args)]
+pub struct SearchArgs {
+    /// Whom to connect to: ADDRESS:PORT or NAME:PORT
+    pub target: String,
+    /// The load; --rate is where the search begins.
+    #[command(flatten)]
+    pub load: LoadArgs,
+    /// How near the answer must be: 0.05 is within 5%
+    #[arg(long, value_name = "SHARE", env = "LOADTEST_PRECISION", default_value_t = 0.05, help_heading = LOAD)]
+    pub precision: f64,
+    /// The process that is measured, if it runs here
+    #[arg(long, value_name = "PID", env = "LOADTEST_SERVER_PID", help_heading = CHECKS)]
+    pub server_pid: Option<u32>,
+    /// What is shown and written.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// A comparison.
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// The target to compare with
+    pub a: String,
+    /// The target to compare
+    pub b: String,
+    /// Request and response, connections, or bytes
+    #[arg(long, value_name = "COMMAND", env = "LOADTEST_WORKLOAD", default_value = "rr", help_heading = LOAD)]
+    pub workload: Workload,
+    /// The load.
+    #[command(flatten)]
+    pub load: LoadArgs,
+    /// Fewest runs of each target
+    #[arg(long, value_name = "COUNT", env = "LOADTEST_MIN_PAIRS", default_value_t = 5, help_heading = LOAD)]
+    #[arg(value_parser = clap::value_parser!(u32).range(3..=1000))]
+    pub min_pairs: u32,
+    /// Most runs of each target
+    #[arg(long, value_name = "COUNT", env = "LOADTEST_MAX_PAIRS", default_value_t = 20, help_heading = LOAD)]
+    #[arg(value_parser = clap::value_parser!(u32).range(3..=1000))]
+    pub max_pairs: u32,
+    /// Stop when the interval of the rate, or of p50 at a fixed rate, is at most this wide to either side
+    #[arg(long, value_name = "SHARE", env = "LOADTEST_PRECISION", default_value_t = 0.025, help_heading = LOAD)]
+    pub precision: f64,
+    /// PROXY header to A alone, where it differs
+    #[arg(long, value_name = "VERSION", env = "LOADTEST_PROXY_A", help_heading = NETWORK)]
+    pub proxy_a: Option<Proxy>,
+    /// PROXY header to B alone, where it differs
+    #[arg(long, value_name = "VERSION", env = "LOADTEST_PROXY_B", help_heading = NETWORK)]
+    pub proxy_b: Option<Proxy>,
+    /// The processes of A and B, if they run here
+    #[arg(long, value_name = "PID", env = "LOADTEST_SERVER_PID", value_delimiter = ',', num_args = 1)]
+    #[arg(help_heading = CHECKS)]
+    pub server_pid: Vec<u32>,
+    /// What is shown and written.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// A merge.
+#[derive(Debug, Args)]
+pub struct MergeArgs {
+    /// The JSON files of all shards
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// Conditions that the whole must meet, such as 'p99<2ms,errors=0'
+    #[arg(long, value_name = "CONDITIONS", env = "LOADTEST_SLO", help_heading = CHECKS)]
+    pub slo: Option<String>,
+    /// What is shown and written.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// A report.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// A JSON file of an earlier measurement
+    pub file: PathBuf,
+    /// What is shown and written.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// The load and how it is made.
+#[derive(Clone, Debug, Args)]
+pub struct LoadArgs {
+    /// Connections; for crr: at a time
+    #[arg(short, long, value_name = "COUNT", env = "LOADTEST_CONNECTIONS", default_value_t = 50)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000_000), help_heading = LOAD)]
+    pub connections: u32,
+    /// Threads
+    #[arg(short, long, value_name = "COUNT", env = "LOADTEST_THREADS", default_value_t = 1, help_heading = LOAD)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub threads: u32,
+    /// How long to measure
+    #[arg(short, long, value_name = "TIME", env = "LOADTEST_DURATION", help_heading = LOAD)]
+    #[arg(value_parser = humantime::parse_duration, default_value = "10s")]
+    pub duration: Duration,
+    /// Messages a second in total, sent by schedule (open loop) [default: each when the one before is answered]
+    #[arg(short = 'R', long, value_name = "COUNT", env = "LOADTEST_RATE", help_heading = LOAD)]
+    pub rate: Option<f64>,
+    /// When messages of a rate are due: at equal distances, or at random as independent clients would
+    #[arg(long, value_name = "KIND", env = "LOADTEST_ARRIVAL", default_value = "uniform", help_heading = LOAD)]
+    pub arrival: Arrival,
+    /// Messages in flight on a connection [default: 1; stream: 16]
+    #[arg(long, value_name = "COUNT", env = "LOADTEST_DEPTH", help_heading = LOAD)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub depth: Option<u32>,
+    /// Bytes of a message [default: 64; stream: 64KiB]
+    #[arg(short, long, value_name = "SIZE", env = "LOADTEST_SIZE", help_heading = LOAD)]
+    pub size: Option<ByteSize>,
+    /// Connects a second in total [default: as many as the target takes]
+    #[arg(long, value_name = "COUNT", env = "LOADTEST_CONNECT_RATE", help_heading = LOAD)]
+    pub connect_rate: Option<f64>,
+    /// What to cut off before measuring
+    #[arg(long, value_name = "TIME", env = "LOADTEST_WARMUP", value_parser = humantime::parse_duration)]
+    #[arg(default_value = "500ms", help_heading = LOAD)]
+    pub warmup: Duration,
+
+    /// Connect from the addresses of this network [default: the system's choice, spread over 127.0.0.0/8 where needed]
+    #[arg(long, value_name = "CIDR", env = "LOADTEST_SOURCE_IP", value_parser = network, help_heading = NETWORK)]
+    pub source_ip: Option<IpNet>,
+    /// Close with FIN and leave TIME-WAIT behind, instead of with RST
+    #[arg(long, env = "LOADTEST_TIME_WAIT", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
+    #[arg(help_heading = NETWORK)]
+    pub time_wait: bool,
+    /// Longest wait for a connect, and for answers after the end
+    #[arg(long, value_name = "TIME", env = "LOADTEST_TIMEOUT", value_parser = humantime::parse_duration)]
+    #[arg(default_value = "5s", help_heading = NETWORK)]
+    pub timeout: Duration,
+    /// PROXY header at the start of each connection
+    #[arg(long, value_name = "VERSION", env = "LOADTEST_PROXY", default_value = "none", help_heading = NETWORK)]
+    pub proxy: Proxy,
+    /// Clients that the header names, one after the other [default: the connection's own address]
+    #[arg(long, value_name = "CIDR", env = "LOADTEST_PROXY_SRC", value_parser = network, help_heading = NETWORK)]
+    pub proxy_src: Option<IpNet>,
+    /// A TLV of a version 2 header: TYPE=TEXT or TYPE=0xHEX, TYPE a number or alpn, authority, unique-id, netns, crc32c
+    /// (which needs no value); may be given more than once
+    #[arg(long, value_name = "TLV", env = "LOADTEST_TLV", value_delimiter = ',', help_heading = NETWORK)]
+    pub tlv: Vec<String>,
+    /// Whether the target sends the header back first, as a version 1 line
+    #[arg(long, value_name = "WHEN", env = "LOADTEST_EXPECT_REFLECT", default_value = "auto", help_heading = NETWORK)]
+    pub expect_reflect: ExpectReflect,
+
+    /// Whether every byte that comes back is compared with what was sent
+    #[arg(long, value_name = "HOW", env = "LOADTEST_VERIFY", default_value = "full", help_heading = CHECKS)]
+    pub verify: Verify,
+    /// Conditions, such as 'p99<2ms,errors=0'; of p50 to p99.99, max, mean, rate, errors, unanswered, alive
+    #[arg(long, value_name = "CONDITIONS", env = "LOADTEST_SLO", help_heading = CHECKS)]
+    pub slo: Option<String>,
+    /// How late 99% of the messages may be sent at most, for the figures to be valid
+    #[arg(long, value_name = "TIME", env = "LOADTEST_MAX_LAG", value_parser = humantime::parse_duration)]
+    #[arg(default_value = "1ms", help_heading = CHECKS)]
+    pub max_lag: Duration,
+
+    /// Pin each thread to a core of its own
+    #[arg(long, env = "LOADTEST_PIN", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
+    #[arg(help_heading = EXECUTION)]
+    pub pin: bool,
+    /// Spin instead of sleeping: takes whole cores, keeps the schedule best
+    #[arg(long, env = "LOADTEST_SPIN", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
+    #[arg(help_heading = EXECUTION)]
+    pub spin: bool,
+}
+
+/// What is shown and written. Without any of these: a table on standard output.
+#[derive(Clone, Debug, Default, Args)]
+pub struct OutputArgs {
+    /// Write the result as JSON; `-` is standard output, in place of the table
+    #[arg(long, value_name = "FILE", env = "LOADTEST_JSON", help_heading = OUTPUT)]
+    pub json: Option<PathBuf>,
+    /// Write the latency's percentile distribution, for `HdrHistogram`'s plotter
+    #[arg(long, value_name = "FILE", env = "LOADTEST_HGRM", help_heading = OUTPUT)]
+    pub hgrm: Option<PathBuf>,
+    /// Write the latency by interval, as `HdrHistogram`'s log
+    #[arg(long, value_name = "FILE", env = "LOADTEST_HLOG", help_heading = OUTPUT)]
+    pub hlog: Option<PathBuf>,
+    /// Write a page that stands alone
+    #[arg(long, value_name = "FILE", env = "LOADTEST_HTML", help_heading = OUTPUT)]
+    pub html: Option<PathBuf>,
+    /// Show neither table nor progress
+    #[arg(short, long, env = "LOADTEST_QUIET", action = ArgAction::SetTrue, help_heading = OUTPUT)]
+    #[arg(value_parser = BoolishValueParser::new())]
+    pub quiet: bool,
+}
+
+const LOAD: &str = "Load";
+const NETWORK: &str = "Network";
+const CHECKS: &str = "Checks";
+const EXECUTION: &str = "Execution";
+const OUTPUT: &str = "Output";
+
+/// What is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Workload {
+    /// Request and response.
+    Rr,
+    /// Connections.
+    Crr,
+    /// Bytes.
+    Stream,
+}
+
+/// When messages of a rate are due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Arrival {
+    /// At equal distances.
+    Uniform,
+    /// At random, as from independent clients.
+    Poisson,
+}
+
+/// The PROXY header that is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Proxy {
+    /// None.
+    None,
+    /// A line.
+    V1,
+    /// Binary.
+    V2,
+}
+
+/// Whether the target sends the header back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExpectReflect {
+    /// See what comes.
+    Auto,
+    /// It must.
+    Yes,
+    /// It does not.
+    No,
+}
+
+/// Whether bytes are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Verify {
+    /// All of them.
+    Full,
+    /// Merely counted.
+    Off,
+}
+
+macro_rules! name_as_given {
+    ($($type:ty),*) => {$(
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.to_possible_value().map_or(Ok(()), |value| f.write_str(value.get_name()))
+            }
+        }
+    )*};
+}
+name_as_given!(Workload, Arrival, Proxy, ExpectReflect, Verify);
+
+/// A network, or an address alone.
+fn network(text: &str) -> Result<IpNet, String> {
+    let network = text.parse().or_else(|_| text.parse().map(|address: std::net::IpAddr| IpNet::from(address)));
+    network.map_err(|_| "expected a network such as 10.0.0.0/8, or an address".to_owned())
+}

@@ -1,0 +1,132 @@
+//! `compare`: two targets under the same load, in turn, until the difference is known well enough.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::CommandError;
+use crate::cli::{CompareArgs, Proxy, Workload};
+use crate::join::{How, join};
+use crate::plan::{Kind, Plan, PlanError};
+use crate::progress::Bar;
+use crate::result::{CompareResult, FORMAT, Figures, Ratio, Report, RunResult};
+use crate::statistics::{RatioInterval, median};
+
+/// How sure all intervals are together.
+const CONFIDENCE: f64 = 0.95;
+
+/// A figure that both have, and its unit.
+type Figure = (&'static str, &'static str, fn(&Figures) -> Option<f64>);
+
+const FIGURES: [Figure; 4] = [
+    ("rate", "1/s", |figures| Some(figures.rate)),
+    ("p50", "ns", |figures| figures.p50_ns.map(|ns| ns as f64)),
+    ("p99", "ns", |figures| figures.p99_ns.map(|ns| ns as f64)),
+    ("server CPU per message", "ns", |figures| figures.server_cpu_ns),
+];
+
+pub(super) fn compare(args: &CompareArgs, interrupt: &AtomicBool) -> Result<Report, CommandError> {
+    let plans = [plan(args, 0)?, plan(args, 1)?];
+    let precision = args.precision;
+    if !(precision > 0.0 && precision < 1.0) {
+        return Err(PlanError::Range("--precision", "more than 0 and less than 1".into()).into());
+    }
+    if args.max_pairs < args.min_pairs {
+        return Err(PlanError::Range("--max-pairs", "no less than --min-pairs".into()).into());
+    }
+    let mut bar = Bar::new(args.output.quiet);
+    let mut results: [Vec<RunResult>; 2] = [Vec::new(), Vec::new()];
+    let stopped = loop {
+        let pair = results[0].len();
+        // A B, B A, A B: what drifts meets both alike.
+        for side in if pair.is_multiple_of(2) { [0, 1] } else { [1, 0] } {
+            let what = format!("pair {} {}", pair + 1, ["A", "B"][side]);
+            let result = bar.run(&plans[side], &what, interrupt)?;
+            if interrupt.load(Ordering::Relaxed) {
+                break;
+            }
+            results[side].push(result);
+        }
+        if interrupt.load(Ordering::Relaxed) {
+            let whole = results[0].len().min(results[1].len());
+            for side in &mut results {
+                side.truncate(whole);
+            }
+            break "interrupted".to_owned();
+        }
+        let pairs = results[0].len() as u32;
+        if pairs >= args.min_pairs && is_tight(&results, plans[0].rate.is_some(), precision) {
+            break format!("the interval is within {:.1}%", precision * 100.0);
+        }
+        if pairs >= args.max_pairs {
+            break format!("{pairs} pairs are the limit (--max-pairs)");
+        }
+    };
+    bar.finish();
+    if results[0].is_empty() {
+        return Err(CommandError::Failed("interrupted before the first pair was complete".to_owned()));
+    }
+    Ok(Report::Compare(Box::new(put_together(results, stopped))))
+}
+
+/// The plan for A or B.
+fn plan(args: &CompareArgs, side: usize) -> Result<Plan, CommandError> {
+    let kind = match args.workload {
+        Workload::Rr => Kind::Rr,
+        Workload::Crr => Kind::Crr,
+        Workload::Stream => Kind::Stream,
+    };
+    let mut load = args.load.clone();
+    load.proxy = [args.proxy_a, args.proxy_b][side].unwrap_or(load.proxy);
+    if load.proxy != Proxy::V2 {
+        load.tlv.clear();
+    }
+    if args.server_pid.len() > 2 {
+        return Err(PlanError::Range("--server-pid", "one process for each of A and B".into()).into());
+    }
+    let mut plan = Plan::new(kind, [&args.a, &args.b][side], &load)?;
+    plan.server_pid = args.server_pid.get(side).copied();
+    Ok(plan)
+}
+
+/// What the comparison is about: how much goes through, or, where that is fixed, how long it takes.
+fn is_tight(results: &[Vec<RunResult>; 2], is_rate_fixed: bool, precision: f64) -> bool {
+    let figure = FIGURES[usize::from(is_rate_fixed)].2;
+    let pairs = pairs(results, figure);
+    RatioInterval::of(&pairs, CONFIDENCE).is_some_and(|interval| interval.half_width() <= precision)
+}
+
+fn pairs(results: &[Vec<RunResult>; 2], figure: fn(&Figures) -> Option<f64>) -> Vec<(f64, f64)> {
+    let of = |result: &RunResult| result.runs.first().and_then(figure);
+    results[0].iter().zip(&results[1]).filter_map(|(a, b)| Some((of(a)?, of(b)?))).collect()
+}
+
+fn put_together(results: [Vec<RunResult>; 2], stopped: String) -> CompareResult {
+    let count = results[0].len();
+    let known: Vec<_> = FIGURES
+        .iter()
+        .map(|&(figure, unit, of)| (figure, unit, pairs(&results, of)))
+        .filter(|(.., pairs)| pairs.len() == count)
+        .collect();
+    // Bonferroni: so that all intervals hold at once with the confidence that is claimed.
+    let each = 1.0 - (1.0 - CONFIDENCE) / known.len().max(1) as f64;
+    let ratios = known.into_iter().filter_map(|(figure, unit, pairs)| {
+        let interval = RatioInterval::of(&pairs, each)?;
+        let (a, b): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+        Some(Ratio {
+            figure: figure.to_owned(),
+            unit: unit.to_owned(),
+            a: median(&a),
+            b: median(&b),
+            ratio: interval.ratio,
+            low: interval.low,
+            high: interval.high,
+            difference_shown: interval.shows_difference(),
+        })
+    });
+    let ratios = ratios.collect();
+    let [a, b] = results.map(|side| join(side, How::OneAfterTheOther));
+    let mut invalid = Vec::new();
+    for (name, side) in [("A", &a), ("B", &b)] {
+        invalid.extend(side.invalid.iter().map(|why| format!("{name}: {why}")));
+    }
+    CompareResult { format: FORMAT, a, b, pairs: count as u64, confidence: CONFIDENCE, ratios, stopped, invalid }
+}

@@ -1,0 +1,65 @@
+//! `merge` and `report`: what was measured earlier.
+
+use super::CommandError;
+use crate::cli::{MergeArgs, ReportArgs};
+use crate::join::{How, join};
+use crate::output;
+use crate::result::{Report, RunResult};
+use crate::slo::Slo;
+
+pub(super) fn report(args: &ReportArgs) -> Result<Report, CommandError> {
+    output::read_report(&args.file).map_err(|error| CommandError::Usage(error.to_string()))
+}
+
+pub(super) fn merge(args: &MergeArgs) -> Result<Report, CommandError> {
+    let slo =
+        args.slo.as_deref().map(Slo::parse).transpose().map_err(|error| CommandError::Usage(error.to_string()))?;
+    let mut parts = Vec::with_capacity(args.files.len());
+    for file in &args.files {
+        let name = file.display().to_string();
+        match output::read_report(file).map_err(|error| CommandError::Usage(error.to_string()))? {
+            Report::Run(result) => parts.push((name, *result)),
+            _ => return Err(CommandError::Usage(format!("{name}: only runs have shards to merge"))),
+        }
+    }
+    check(&parts).map_err(CommandError::Usage)?;
+    parts.sort_by_key(|(_, part)| part.shard.map(|shard| shard.index));
+    let mut whole = join(parts.into_iter().map(|(_, part)| part).collect(), How::AtTheSameTime);
+    whole.shard = None;
+    whole.slo = slo.map(|slo| slo.judge(&whole));
+    Ok(Report::Run(Box::new(whole)))
+}
+
+/// Whether `parts` are all shards of one measurement, each there once and fit for use.
+///
+/// # Errors
+///
+/// What keeps them from being that.
+pub fn check(parts: &[(String, RunResult)]) -> Result<(), String> {
+    let Some((first_name, first)) = parts.first() else { return Err("there is nothing to merge".to_owned()) };
+    let mut count = None;
+    let mut seen: Vec<(u32, &str)> = Vec::new();
+    for (name, part) in parts {
+        let Some(shard) = part.shard else { return Err(format!("{name}: it is no shard (--shard)")) };
+        if *count.get_or_insert(shard.count) != shard.count {
+            return Err(format!("{name}: it is one of {}, {first_name} is not", shard.count));
+        }
+        if part.settings != first.settings {
+            return Err(format!("{name}: its settings are not those of {first_name}"));
+        }
+        if let Some(why) = part.invalid.first() {
+            return Err(format!("{name}: it is INVALID: {why}"));
+        }
+        if let Some(why) = &part.cut_short {
+            return Err(format!("{name}: it ended early: {why}"));
+        }
+        if let Some((_, other)) = seen.iter().find(|(index, _)| *index == shard.index) {
+            return Err(format!("{name}: it is shard {}, as {other} is", shard.index));
+        }
+        seen.push((shard.index, name));
+    }
+    match (1..=count.unwrap_or(0)).find(|index| !seen.iter().any(|(found, _)| found == index)) {
+        Some(missing) => Err(format!("shard {missing} of {} is missing", count.unwrap_or(0))),
+        None => Ok(()),
+    }
+}

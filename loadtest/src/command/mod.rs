@@ -1,0 +1,92 @@
+//! The commands.
+
+mod compare;
+mod merge;
+mod run;
+mod search;
+
+pub(crate) use self::run::measure;
+
+use std::fmt;
+use std::sync::atomic::AtomicBool;
+
+use crate::cli::{Command, OutputArgs};
+use crate::engine::EngineError;
+use crate::judge::Verdict;
+use crate::plan::{Kind, PlanError};
+use crate::result::Report;
+
+/// Does what `command` says. Ends early, with what there is by then, when `interrupt` becomes true.
+///
+/// # Errors
+///
+/// If there is nothing to report.
+pub fn execute(command: &Command, interrupt: &AtomicBool) -> Result<Report, CommandError> {
+    match command {
+        Command::Rr(args) => run::run(Kind::Rr, args, interrupt),
+        Command::Crr(args) => run::run(Kind::Crr, args, interrupt),
+        Command::Stream(args) => run::run(Kind::Stream, args, interrupt),
+        Command::Idle(args) => run::run(Kind::Idle, args, interrupt),
+        Command::Search(args) => search::search(args, interrupt),
+        Command::Compare(args) => compare::compare(args, interrupt),
+        Command::Merge(args) => merge::merge(args),
+        Command::Report(args) => merge::report(args),
+    }
+}
+
+/// What is to be shown and written.
+#[must_use]
+pub fn output(command: &Command) -> &OutputArgs {
+    match command {
+        Command::Rr(args) | Command::Crr(args) | Command::Stream(args) | Command::Idle(args) => &args.output,
+        Command::Search(args) => &args.output,
+        Command::Compare(args) => &args.output,
+        Command::Merge(args) => &args.output,
+        Command::Report(args) => &args.output,
+    }
+}
+
+/// Why there is nothing to report.
+#[derive(Debug)]
+pub enum CommandError {
+    /// It cannot be done.
+    Usage(String),
+    /// It did not work.
+    Failed(String),
+}
+
+impl CommandError {
+    /// What the program ends with.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            CommandError::Usage(_) => Verdict::Usage,
+            CommandError::Failed(_) => Verdict::Failed,
+        }
+    }
+}
+
+impl From<PlanError> for CommandError {
+    fn from(error: PlanError) -> Self {
+        CommandError::Usage(error.to_string())
+    }
+}
+
+impl From<EngineError> for CommandError {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Plan(_) | EngineError::Server(..) => CommandError::Usage(error.to_string()),
+            EngineError::System(_) | EngineError::Lost => CommandError::Failed(error.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CommandError::Usage(what) | CommandError::Failed(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for CommandError {}

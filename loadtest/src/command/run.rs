@@ -1,0 +1,55 @@
+//! `rr`, `crr`, `stream`, `idle`: one target, one load, one or more runs.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::CommandError;
+use crate::cli::RunArgs;
+use crate::engine;
+use crate::join::{self, How};
+use crate::plan::{Kind, Plan};
+use crate::progress::Bar;
+use crate::result::{Report, RunResult};
+
+pub(super) fn run(kind: Kind, args: &RunArgs, interrupt: &AtomicBool) -> Result<Report, CommandError> {
+    let mut plan = Plan::new(kind, &args.target, &args.load)?;
+    plan.runs = args.runs;
+    plan.server_pid = args.server_pid;
+    if let Some(text) = &args.shard {
+        plan.take_shard(text)?;
+    }
+    if let Some(text) = &args.start_at {
+        plan.begin_at(text)?;
+    }
+    let mut bar = Bar::new(args.output.quiet);
+    let mut results = Vec::new();
+    for index in 0..plan.runs {
+        let result = bar.run(&plan, &format!("run {} of {}", index + 1, plan.runs), interrupt)?;
+        results.push(result);
+        if interrupt.load(Ordering::Relaxed) {
+            break;
+        }
+    }
+    bar.finish();
+    let mut whole = join::join(results, How::OneAfterTheOther);
+    whole.slo = plan.slo.as_ref().map(|slo| slo.judge(&whole));
+    Ok(Report::Run(Box::new(whole)))
+}
+
+/// One run that had connections.
+///
+/// # Errors
+///
+/// If it had none.
+pub(crate) fn measure(
+    plan: &Plan,
+    interrupt: &AtomicBool,
+    progress: &mut dyn FnMut(engine::Progress),
+) -> Result<RunResult, CommandError> {
+    let result = engine::run(plan, interrupt, progress)?;
+    if result.totals.connections_opened == 0 && !interrupt.load(Ordering::Relaxed) {
+        let why = result.totals.errors.keys().next().map_or("no connection was made", String::as_str);
+        let why = why.strip_prefix("connect: ").unwrap_or(why);
+        return Err(CommandError::Failed(format!("cannot connect to {}: {why}", plan.target_text)));
+    }
+    Ok(result)
+}

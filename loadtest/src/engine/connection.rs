@@ -1,0 +1,313 @@
+//! One connection: what it owes and is owed, and whether what comes is what was sent.
+
+use std::io::{self, Read, Write};
+
+use mio::net::TcpStream;
+
+use crate::cli::ExpectReflect;
+use crate::pattern::{MAX_PIECE, Pattern};
+
+/// A reflected header is a version 1 line: 107 bytes at most (PROXY specification, section 2.1).
+const MAX_LINE: usize = 107;
+const LINE_START: &[u8] = b"PROXY ";
+
+/// What a connection waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// To be established.
+    Connecting,
+    /// The first bytes, which may be the header, sent back.
+    AwaitingLine,
+    /// Payload.
+    Open,
+}
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) stream: TcpStream,
+    pub(super) number: u64,
+    pub(super) state: State,
+    /// Places in the pattern: of the next byte to send, and of the next to come.
+    send_at: usize,
+    recv_at: usize,
+    /// Bytes that the socket did not take yet.
+    unsent: usize,
+    /// Bytes that are to come, the unsent ones included.
+    owed: usize,
+    /// Of those, what belongs to the oldest message in flight.
+    remaining: usize,
+    /// Messages in flight, and which of the connection's stamps is the oldest's.
+    pub(super) in_flight: u32,
+    pub(super) oldest: u32,
+    pub(super) received: u64,
+    /// Since when a message more could be sent, or when the connect began.
+    pub(super) since_ns: u64,
+    /// The beginning of a line that came in pieces.
+    line: Vec<u8>,
+}
+
+/// What was found where other bytes should have been.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// Other bytes.
+    Corrupted,
+    /// So many bytes are left out.
+    Lost(usize),
+    /// So many bytes that were there before, or that nobody asked for.
+    Duplicated(usize),
+    /// The bytes of another connection, by their place in the pattern.
+    Crossed(usize),
+    /// No header line, or no such line.
+    Header,
+}
+
+/// What a piece of input came to.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    /// Messages that are whole.
+    pub(super) whole: u32,
+    /// Messages of which no byte will come any more.
+    pub(super) dropped: u32,
+    /// Faults, and how many bytes had come before each.
+    pub(super) faults: Vec<(Fault, u64)>,
+}
+
+/// What the bytes before the payload came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    /// It is not whole yet.
+    Partial,
+    /// It is whole; payload begins there.
+    Whole(usize),
+    /// There is none.
+    None,
+    /// There should have been one.
+    Missing,
+}
+
+impl Connection {
+    pub(super) fn new(stream: TcpStream, number: u64, pattern: &Pattern, size: usize, now_ns: u64) -> Self {
+        let start = pattern.start(number);
+        Connection {
+            stream,
+            number,
+            state: State::Connecting,
+            send_at: start,
+            recv_at: start,
+            unsent: 0,
+            owed: 0,
+            remaining: size,
+            in_flight: 0,
+            oldest: 0,
+            received: 0,
+            since_ns: now_ns,
+            line: Vec::new(),
+        }
+    }
+
+    /// A message more is to be sent.
+    #[inline]
+    pub(super) fn queue(&mut self, size: usize) {
+        self.unsent += size;
+        self.owed += size;
+        self.in_flight += 1;
+    }
+
+    /// Whether bytes wait for the socket.
+    #[inline]
+    pub(super) fn has_unsent(&self) -> bool {
+        self.unsent > 0
+    }
+
+    /// Sends what is queued, as far as the socket takes it. Returns how many bytes it took.
+    #[inline]
+    pub(super) fn send(&mut self, pattern: &Pattern) -> io::Result<usize> {
+        let mut sent = 0;
+        while self.unsent > 0 {
+            let piece = pattern.piece(self.send_at, self.unsent);
+            match self.stream.write(piece) {
+                Ok(count) => {
+                    let short = count < piece.len();
+                    self.sent(count, pattern);
+                    sent += count;
+                    // A short write means full: an edge will come.
+                    if short {
+                        break;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(sent)
+    }
+
+    /// Sends the header and what is queued in one piece, if that is small. Returns how many payload bytes the socket took.
+    pub(super) fn send_first(&mut self, header: &mut Vec<u8>, pattern: &Pattern) -> io::Result<usize> {
+        let length = header.len();
+        if length == 0 {
+            return self.send(pattern);
+        }
+        header.extend_from_slice(pattern.piece(self.send_at, self.unsent.min(MAX_PIECE / 4)));
+        // A new connection's buffer takes at least what a header can be; what does not is not worth waiting for.
+        let count = loop {
+            match self.stream.write(header) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => break result?,
+            }
+        };
+        if count < length {
+            return Err(io::Error::other("the header was not taken in one piece"));
+        }
+        self.sent(count - length, pattern);
+        Ok(count - length + self.send(pattern)?)
+    }
+
+    #[inline]
+    fn sent(&mut self, count: usize, pattern: &Pattern) {
+        self.send_at = pattern.after(self.send_at, count);
+        self.unsent -= count;
+    }
+
+    /// One read. 0 is the end.
+    #[inline]
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.stream.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// Takes `bytes` of payload: all of it is what it should be, or `None` and nothing is taken. Returns how many messages
+    /// are whole.
+    #[inline]
+    pub(super) fn take(&mut self, bytes: &[u8], pattern: &Pattern, size: usize, verify: bool) -> Option<u32> {
+        if bytes.len() > self.owed - self.unsent || verify && pattern.piece(self.recv_at, bytes.len()) != bytes {
+            return None;
+        }
+        Some(self.advance(bytes.len(), pattern, size))
+    }
+
+    /// `count` bytes of those owed are dealt with. Returns how many messages they end.
+    #[inline]
+    fn advance(&mut self, count: usize, pattern: &Pattern, size: usize) -> u32 {
+        self.recv_at = pattern.after(self.recv_at, count);
+        self.owed -= count;
+        self.received += count as u64;
+        if count < self.remaining {
+            self.remaining -= count;
+            return 0;
+        }
+        let beyond = count - self.remaining;
+        if beyond == 0 {
+            self.remaining = size;
+            return 1;
+        }
+        self.remaining = size - beyond % size;
+        1 + (beyond / size) as u32
+    }
+
+    /// Takes `bytes` of which some are not what they should be, and finds out what they are.
+    #[cold]
+    pub(super) fn take_faulty(&mut self, mut bytes: &[u8], pattern: &Pattern, size: usize, verify: bool) -> Taken {
+        let mut taken = Taken::default();
+        while !bytes.is_empty() {
+            let due = bytes.len().min(self.owed - self.unsent);
+            let good = if verify { pattern.matching(self.recv_at, &bytes[..due]) } else { due };
+            if good > 0 {
+                taken.whole += self.advance(good, pattern, size);
+            }
+            bytes = &bytes[good..];
+            if bytes.is_empty() {
+                break;
+            }
+            let fault = self.diagnose(bytes, due - good, pattern);
+            taken.faults.push((fault, self.received));
+            let rest_of_message = (due - good).min(self.remaining);
+            bytes = match fault {
+                Fault::Lost(count) => {
+                    // The message that is being received lacks bytes, but ends; those that lie wholly in the gap never came.
+                    let ended = self.advance(count, pattern, size);
+                    let damaged = u32::from(ended > 0 && good > 0);
+                    taken.whole += damaged;
+                    taken.dropped += ended - damaged;
+                    bytes
+                }
+                Fault::Duplicated(count) => &bytes[count.min(bytes.len())..],
+                _ if rest_of_message == 0 => &[],
+                _ => {
+                    taken.whole += self.advance(rest_of_message, pattern, size);
+                    &bytes[rest_of_message..]
+                }
+            };
+        }
+        taken
+    }
+
+    /// What `bytes` are, the first of which is wrong. `due` of them may be right.
+    fn diagnose(&self, bytes: &[u8], due: usize, pattern: &Pattern) -> Fault {
+        let message = &bytes[..due.min(self.remaining)];
+        if !message.is_empty() && pattern.agreeing(self.recv_at, message) * 2 > message.len() {
+            return Fault::Corrupted;
+        }
+        let ahead = self.owed - self.unsent;
+        // As far back as what was in flight lately.
+        let behind = (self.received as usize).min(4 * (self.owed + self.remaining));
+        let mut elsewhere = None;
+        for place in pattern.places_of(bytes) {
+            let (forward, back) = (pattern.distance(self.recv_at, place), pattern.distance(place, self.recv_at));
+            if forward < ahead && forward > 0 {
+                return Fault::Lost(forward);
+            }
+            if back <= behind && back > 0 {
+                return Fault::Duplicated(back);
+            }
+            elsewhere = elsewhere.or(Some(place));
+        }
+        match elsewhere {
+            Some(place) => Fault::Crossed(place),
+            None if due == 0 => Fault::Duplicated(bytes.len()),
+            None => Fault::Corrupted,
+        }
+    }
+
+    /// Whether bytes at `place` of the pattern are, or were lately, this connection's.
+    pub(super) fn covers(&self, place: usize, pattern: &Pattern) -> bool {
+        let near = 4 * (self.owed + self.remaining);
+        pattern.distance(self.recv_at, place) < near || pattern.distance(place, self.recv_at) <= near
+    }
+
+    /// Takes the first bytes. What is [`Line::None`] or [`Line::Missing`] is payload, with [`Connection::take_held`] before it.
+    pub(super) fn take_line(&mut self, bytes: &[u8], expect: ExpectReflect) -> Line {
+        let held = self.line.len();
+        let more = bytes.len().min(MAX_LINE - held);
+        self.line.extend_from_slice(&bytes[..more]);
+        let start = self.line.len().min(LINE_START.len());
+        let line = if self.line[..start] != LINE_START[..start] {
+            Line::None
+        } else if let Some(end) = memchr::memchr(b'\n', &self.line) {
+            Line::Whole(end + 1 - held)
+        } else if self.line.len() < MAX_LINE {
+            Line::Partial
+        } else {
+            Line::Missing
+        };
+        if line != Line::Partial {
+            self.state = State::Open;
+        }
+        match line {
+            Line::Whole(_) => self.line = Vec::new(),
+            Line::None | Line::Missing => self.line.truncate(held),
+            Line::Partial => {}
+        }
+        if line == Line::None && expect == ExpectReflect::Yes { Line::Missing } else { line }
+    }
+
+    /// What was held as the beginning of a line, and was none.
+    pub(super) fn take_held(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.line)
+    }
+}

@@ -1,0 +1,73 @@
+//! What the workers and the one who waits for them share.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+/// Nothing yet.
+const UNKNOWN: u64 = u64::MAX;
+
+/// Orders to the workers, and how far they are.
+#[derive(Debug)]
+pub struct Control {
+    epoch: Instant,
+    start_ns: AtomicU64,
+    stop: AtomicBool,
+    opened: AtomicU64,
+    completed: Vec<AtomicU64>,
+}
+
+impl Control {
+    pub(super) fn new(workers: usize) -> Self {
+        Control {
+            epoch: Instant::now(),
+            start_ns: AtomicU64::new(UNKNOWN),
+            stop: AtomicBool::new(false),
+            opened: AtomicU64::new(0),
+            completed: (0..workers).map(|_| AtomicU64::new(0)).collect(),
+        }
+    }
+
+    /// Time in ns, the same for all.
+    #[inline]
+    pub(super) fn now_ns(&self) -> u64 {
+        self.epoch.elapsed().as_nanos() as u64
+    }
+
+    pub(super) fn begin(&self, start_ns: u64) {
+        self.start_ns.store(start_ns, Ordering::Release);
+    }
+
+    pub(super) fn start_ns(&self) -> Option<u64> {
+        Some(self.start_ns.load(Ordering::Acquire)).filter(|&start_ns| start_ns != UNKNOWN)
+    }
+
+    pub(super) fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    pub(super) fn count_opened(&self) {
+        self.opened.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_lost(&self) {
+        self.opened.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Connections that were opened and not lost.
+    pub(super) fn opened(&self) -> u64 {
+        self.opened.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(super) fn publish(&self, worker: usize, completed: u64) {
+        self.completed[worker].store(completed, Ordering::Relaxed);
+    }
+
+    pub(super) fn completed(&self) -> u64 {
+        self.completed.iter().map(|completed| completed.load(Ordering::Relaxed)).sum()
+    }
+}

@@ -1,0 +1,314 @@
+//! Makes a load and measures it: starts the workers, gives them one start, waits for them, and puts together what they found.
+
+mod alarm;
+mod connection;
+mod control;
+mod schedule;
+mod tally;
+mod worker;
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use mio::Waker;
+
+use self::control::Control;
+use self::worker::{Outcome, Word, Worker};
+use crate::environment::Witness;
+use crate::judge;
+use crate::pattern::Pattern;
+use crate::plan::{Kind, Plan, PlanError};
+use crate::result::{FORMAT, Generator, Interval, RunResult, Samples, Totals};
+use crate::server::{ServerProbe, Use};
+
+/// From the last connection to the start, so that all workers are told in time.
+const LEAD_NS: u64 = 5_000_000;
+/// How often progress is told, and an interrupt looked for.
+const PERIOD: Duration = Duration::from_millis(50);
+/// The pieces of the measured time: so many, or so long, or so short.
+const PIECES: (u64, u64) = (20, 100);
+const SHORTEST_PIECE_MS: u64 = 50;
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Progress {
+    /// So many connections are open.
+    Opening(u64),
+    /// The load runs.
+    Running {
+        /// Connections that were opened and not lost.
+        alive: u64,
+        /// Messages that came back.
+        completed: u64,
+        /// Since the start, warm-up included.
+        elapsed: Duration,
+    },
+}
+
+/// Does what `plan` says, once. Ends early, with what was measured until then, when `interrupt` becomes true.
+///
+/// # Errors
+///
+/// If nothing could be measured.
+pub fn run(plan: &Plan, interrupt: &AtomicBool, progress: &mut dyn FnMut(Progress)) -> Result<RunResult, EngineError> {
+    let fd_limit = plan.reserve()?;
+    let mut server = plan.server_pid.map(ServerProbe::new).transpose()?;
+    let mut crew = Crew::start(plan)?;
+    crew.await_ready(interrupt, progress)?;
+    if let Some(server) = &mut server {
+        server.opened();
+    }
+    let witness = Witness::new();
+    let started = crew.begin(plan);
+    let outcomes = crew.await_done(plan, interrupt, server.as_mut(), progress)?;
+    let server = server.and_then(ServerProbe::finish);
+    Ok(put_together(plan, outcomes, &witness, server, started, fd_limit))
+}
+
+/// The workers.
+struct Crew {
+    control: Arc<Control>,
+    wakers: Vec<Waker>,
+    words: Receiver<Word>,
+    outcomes: Vec<Outcome>,
+    start_ns: u64,
+}
+
+impl Crew {
+    fn start(plan: &Plan) -> Result<Self, EngineError> {
+        let threads = plan.threads as usize;
+        let control = Arc::new(Control::new(threads));
+        let pattern = Arc::new(Pattern::new(plan.size, plan.connections));
+        let shared = Arc::new(plan.clone());
+        let (sender, words) = mpsc::channel();
+        let mut wakers = Vec::with_capacity(threads);
+        let pieces = pieces(plan.duration);
+        for index in 0..threads {
+            let (plan, pattern, control) = (shared.clone(), pattern.clone(), control.clone());
+            let (worker, waker) = Worker::new(plan, pattern, control, sender.clone(), index, pieces)?;
+            wakers.push(waker);
+            thread::Builder::new().name(format!("worker-{index}")).spawn(move || worker.run())?;
+        }
+        Ok(Crew { control, wakers, words, outcomes: Vec::with_capacity(threads), start_ns: 0 })
+    }
+
+    fn wake(&self) {
+        for waker in &self.wakers {
+            // A worker that cannot be woken wakes by its alarm.
+            let _ = waker.wake();
+        }
+    }
+
+    fn look_for(&self, interrupt: &AtomicBool) {
+        if interrupt.load(Ordering::Relaxed) && !self.control.is_stopped() {
+            self.control.stop();
+            self.wake();
+        }
+    }
+
+    /// Until all connections are open, or known not to open.
+    fn await_ready(&mut self, interrupt: &AtomicBool, progress: &mut dyn FnMut(Progress)) -> Result<(), EngineError> {
+        let mut ready = 0;
+        while ready + self.outcomes.len() < self.wakers.len() {
+            match self.words.recv_timeout(PERIOD) {
+                Ok(Word::Ready) => ready += 1,
+                Ok(Word::Done(outcome)) => self.outcomes.push(*outcome),
+                Ok(Word::Failed(error)) => return Err(error.into()),
+                Err(RecvTimeoutError::Timeout) => progress(Progress::Opening(self.control.opened())),
+                Err(RecvTimeoutError::Disconnected) => return Err(EngineError::Lost),
+            }
+            self.look_for(interrupt);
+        }
+        Ok(())
+    }
+
+    /// Gives the start. Returns when it is.
+    fn begin(&mut self, plan: &Plan) -> SystemTime {
+        let (now, now_ns) = (SystemTime::now(), self.control.now_ns());
+        let wait = plan.start_at.and_then(|at| at.duration_since(now).ok()).unwrap_or_default();
+        let lead = Duration::from_nanos(LEAD_NS).max(wait);
+        self.start_ns = now_ns + lead.as_nanos() as u64;
+        self.control.begin(self.start_ns);
+        self.wake();
+        now + lead + plan.warmup
+    }
+
+    /// Until all workers are done. The server's use is looked at when the measured time begins, and when it ends.
+    fn await_done(
+        mut self,
+        plan: &Plan,
+        interrupt: &AtomicBool,
+        mut server: Option<&mut ServerProbe>,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Vec<Outcome>, EngineError> {
+        let measure_ns = self.start_ns + plan.warmup.as_nanos() as u64;
+        let mut marks = vec![measure_ns + plan.duration.as_nanos() as u64, measure_ns];
+        let mut next_progress_ns = 0;
+        while self.outcomes.len() < self.wakers.len() {
+            let now_ns = self.control.now_ns();
+            if marks.last().is_some_and(|&mark_ns| mark_ns <= now_ns) {
+                marks.pop();
+                if let Some(server) = &mut server {
+                    server.mark(now_ns);
+                }
+                continue;
+            }
+            let until_mark = marks.last().map_or(PERIOD, |&mark_ns| Duration::from_nanos(mark_ns - now_ns));
+            match self.words.recv_timeout(PERIOD.min(until_mark)) {
+                Ok(Word::Done(outcome)) => self.outcomes.push(*outcome),
+                Ok(Word::Failed(error)) => return Err(error.into()),
+                Ok(Word::Ready) | Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err(EngineError::Lost),
+            }
+            if interrupt.load(Ordering::Relaxed) && !self.control.is_stopped() {
+                marks.retain(|&mark_ns| mark_ns <= now_ns);
+                if let Some(server) = &mut server {
+                    server.mark(now_ns);
+                }
+            }
+            self.look_for(interrupt);
+            if now_ns >= next_progress_ns && now_ns > self.start_ns {
+                next_progress_ns = now_ns + PERIOD.as_nanos() as u64;
+                progress(Progress::Running {
+                    alive: self.control.opened(),
+                    completed: self.control.completed(),
+                    elapsed: Duration::from_nanos(now_ns - self.start_ns),
+                });
+            }
+        }
+        // The workers may be done before their end is seen here, or may have ended early.
+        if let (Some(server), 1) = (server, marks.len()) {
+            server.mark(self.control.now_ns());
+        }
+        Ok(self.outcomes)
+    }
+}
+
+/// Into how many pieces the measured time is divided.
+fn pieces(duration: Duration) -> usize {
+    let most = (duration.as_millis() as u64 / SHORTEST_PIECE_MS).max(1);
+    duration.as_secs().clamp(PIECES.0, PIECES.1).min(most) as usize
+}
+
+fn put_together(
+    plan: &Plan,
+    outcomes: Vec<Outcome>,
+    witness: &Witness,
+    server: Option<Use>,
+    started: SystemTime,
+    fd_limit: u64,
+) -> RunResult {
+    let longest = |of: fn(&Outcome) -> Duration| outcomes.iter().map(of).max().unwrap_or_default();
+    let (measured, setup) = (longest(|outcome| outcome.measured), longest(|outcome| outcome.setup));
+    let cpu: Duration = outcomes.iter().map(|outcome| outcome.cpu).sum();
+    let cut_short = outcomes.iter().find_map(|outcome| outcome.cut_short.clone());
+    let thread_cpu = outcomes.iter().map(|outcome| outcome.cpu_share).collect();
+    let mut totals = Totals::default();
+    let (mut latency, mut service_time, mut connect_time) = (Samples::new(), Samples::new(), Samples::new());
+    let (mut lag, mut withheld, mut failures) = (Samples::new(), 0, Vec::new());
+    let length_s = plan.duration.as_secs_f64() / pieces(plan.duration) as f64;
+    let mut intervals: Vec<Interval> = Vec::new();
+    for outcome in outcomes {
+        let tally = outcome.tally;
+        totals.add(&tally.totals);
+        withheld += tally.withheld;
+        service_time.add(&tally.service);
+        connect_time.add(&tally.connect);
+        lag.add(&tally.lag);
+        latency.add(&tally.tail);
+        failures.extend(tally.failures);
+        for (index, piece) in tally.intervals.into_iter().enumerate() {
+            let start_s = index as f64 * length_s;
+            // After an early end there are none.
+            if start_s >= measured.as_secs_f64() {
+                break;
+            }
+            latency.add(&piece.latency);
+            if let Some(interval) = intervals.get_mut(index) {
+                interval.completed += piece.completed;
+                interval.bytes += piece.bytes;
+                interval.latency.add(&piece.latency);
+            } else {
+                let length_s = length_s.min(measured.as_secs_f64() - start_s);
+                let (completed, bytes) = (piece.completed, piece.bytes);
+                intervals.push(Interval { start_s, length_s, completed, bytes, latency: piece.latency });
+            }
+        }
+    }
+    failures.truncate(crate::result::MAX_DETAILS);
+    let is_closed_loop = plan.rate.is_none() && plan.kind != Kind::Idle;
+    if is_closed_loop {
+        service_time.clone_from(&latency);
+    }
+    let expected_ns = latency.percentile_ns(50.0);
+    let messages = totals.measured_completed.max(1) as f64;
+    let mut result = RunResult {
+        format: FORMAT,
+        settings: plan.settings(),
+        shard: plan.shard,
+        started: humantime::format_rfc3339_millis(started).to_string(),
+        measured_s: measured.as_secs_f64(),
+        setup_s: setup.as_secs_f64(),
+        cut_short,
+        latency_corrected: expected_ns.filter(|_| is_closed_loop).map(|expected_ns| latency.corrected(expected_ns)),
+        latency,
+        service_time,
+        connect_time,
+        intervals,
+        runs: Vec::new(),
+        generator: Generator { thread_cpu, cpu_ns_per_request: cpu.as_nanos() as f64 / messages, lag },
+        server: server.map(|server| server.of(totals.measured_completed, totals.connections_alive, measured)),
+        environment: witness.environment(plan, fd_limit),
+        invalid: Vec::new(),
+        notes: Vec::new(),
+        slo: None,
+        failures,
+        totals,
+    };
+    result.runs.push(result.figures());
+    judge::judge(&mut result, plan, withheld);
+    result
+}
+
+/// Why nothing could be measured.
+#[derive(Debug)]
+pub enum EngineError {
+    /// It cannot be done.
+    Plan(PlanError),
+    /// The system refuses what a worker needs.
+    System(io::Error),
+    /// The server that was named cannot be looked at.
+    Server(u32, io::Error),
+    /// A worker ended without a word.
+    Lost,
+}
+
+impl From<PlanError> for EngineError {
+    fn from(error: PlanError) -> Self {
+        EngineError::Plan(error)
+    }
+}
+
+impl From<io::Error> for EngineError {
+    fn from(error: io::Error) -> Self {
+        EngineError::System(error)
+    }
+}
+
+impl fmt::Display for EngineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EngineError::Plan(error) => error.fmt(f),
+            EngineError::System(error) => write!(f, "the system refuses what the load needs: {error}"),
+            EngineError::Server(pid, error) => write!(f, "--server-pid {pid}: {error}"),
+            EngineError::Lost => write!(f, "a worker ended without a word"),
+        }
+    }
+}
+
+impl std::error::Error for EngineError {}

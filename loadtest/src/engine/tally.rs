@@ -1,0 +1,60 @@
+//! What a worker counts.
+
+use crate::result::{MAX_DETAILS, Samples, Totals};
+
+/// Counts and times of one worker. All memory is taken before the measurement; what is not used of it is not touched.
+#[derive(Debug)]
+pub(super) struct Tally {
+    pub(super) totals: Totals,
+    pub(super) intervals: Vec<Piece>,
+    /// The interval that messages which come back now count to; the last one takes also what comes after the end.
+    pub(super) current: usize,
+    /// Latencies of messages that came back after the end.
+    pub(super) tail: Samples,
+    /// Open loop alone: in closed loop it is the latency.
+    pub(super) service: Samples,
+    pub(super) lag: Samples,
+    pub(super) connect: Samples,
+    /// Messages that were due and not sent, though a connection was free.
+    pub(super) withheld: u64,
+    pub(super) failures: Vec<String>,
+}
+
+/// What came back in an interval.
+#[derive(Debug, Default)]
+pub(super) struct Piece {
+    pub(super) completed: u64,
+    pub(super) bytes: u64,
+    pub(super) latency: Samples,
+}
+
+impl Tally {
+    pub(super) fn new(intervals: usize) -> Self {
+        Tally {
+            totals: Totals::default(),
+            intervals: (0..intervals).map(|_| Piece::default()).collect(),
+            current: 0,
+            tail: Samples::new(),
+            service: Samples::new(),
+            lag: Samples::new(),
+            connect: Samples::new(),
+            withheld: 0,
+            failures: Vec::new(),
+        }
+    }
+
+    /// A connect failed or a connection was lost, for this reason.
+    #[cold]
+    pub(super) fn error(&mut self, why: String) {
+        // The system has few words; a target cannot make more of them.
+        *self.totals.errors.entry(why).or_default() += 1;
+    }
+
+    /// A verification failure, in words.
+    #[cold]
+    pub(super) fn failure(&mut self, words: impl FnOnce() -> String) {
+        if self.failures.len() < MAX_DETAILS {
+            self.failures.push(words());
+        }
+    }
+}

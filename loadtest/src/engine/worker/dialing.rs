@@ -1,0 +1,158 @@
+//! How a worker opens connections.
+
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use mio::net::TcpStream;
+use mio::{Interest, Token};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::traffic::words;
+use super::{HOPELESS, Phase, Worker};
+use crate::cli::ExpectReflect;
+use crate::engine::connection::{Connection, State};
+use crate::plan::{Kind, Plan};
+use crate::system;
+
+/// Connects in flight: a listen queue must not overflow because of us.
+pub(super) const MAX_CONNECTING: usize = 256;
+/// Pause after a connect failed while others are to be made, in ns.
+pub(super) const PAUSE_NS: u64 = 10_000_000;
+/// How often connects are looked at that take too long, in ns.
+const SWEEP_NS: u64 = 100_000_000;
+
+impl Worker {
+    pub(super) fn dial_more(&mut self) -> io::Result<()> {
+        while self.to_dial > 0 && self.connecting < MAX_CONNECTING && self.now_ns >= self.next_dial_ns {
+            self.to_dial -= 1;
+            let base_ns = if self.next_dial_ns == 0 { self.now_ns } else { self.next_dial_ns };
+            self.next_dial_ns = base_ns + self.dial_gap_ns;
+            self.dial(self.now_ns)?;
+        }
+        Ok(())
+    }
+
+    /// Begins a connection, for a message that was due at `due_ns` if it is for one.
+    pub(super) fn dial(&mut self, due_ns: u64) -> io::Result<()> {
+        let number = self.number + self.dialled * self.workers;
+        self.dialled += 1;
+        // A connect takes long enough to be timed for itself.
+        self.now_ns = self.control.now_ns();
+        let stream = match open(&self.plan, number) {
+            Ok(stream) => stream,
+            Err(error) => {
+                self.connect_failed(&error);
+                return Ok(());
+            }
+        };
+        let key = self.connections.insert(Connection::new(stream, number, &self.pattern, self.size, self.now_ns));
+        if self.plan.kind == Kind::Crr {
+            // The message is on its way, though no byte of it is.
+            self.queue(key, due_ns);
+            self.tally.totals.requests_sent += 1;
+        }
+        if self.connecting == 0 {
+            self.next_sweep_ns = self.now_ns + SWEEP_NS;
+        }
+        self.connecting += 1;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().register(&mut self.connections[key].stream, Token(key), interest)
+    }
+
+    #[cold]
+    pub(super) fn connect_failed(&mut self, error: &io::Error) {
+        self.tally.totals.connections_failed += 1;
+        self.tally.error(format!("connect: {}", words(error)));
+        self.next_dial_ns = self.now_ns + PAUSE_NS;
+        if self.plan.kind == Kind::Crr {
+            if self.phase == Phase::Running && self.schedule.is_none() {
+                self.to_dial += 1;
+            }
+        } else if self.tally.totals.connections_opened == 0 && self.tally.totals.connections_failed >= HOPELESS {
+            self.to_dial = 0;
+        } else {
+            // One that fails costs no pause: those that work should not wait for it.
+            self.next_dial_ns = self.now_ns + self.dial_gap_ns;
+        }
+    }
+
+    /// Gives up connects that take too long.
+    #[cold]
+    pub(super) fn sweep(&mut self) {
+        self.next_sweep_ns = self.now_ns + SWEEP_NS;
+        let before_ns = self.now_ns.saturating_sub(self.plan.timeout.as_nanos() as u64);
+        let is_late =
+            |connection: &Connection| connection.state == State::Connecting && connection.since_ns < before_ns;
+        let late: Vec<usize> =
+            self.connections.iter().filter(|(_, connection)| is_late(connection)).map(|(key, _)| key).collect();
+        for key in late {
+            self.drop_connecting(key, &ErrorKind::TimedOut.into());
+        }
+    }
+
+    #[cold]
+    pub(super) fn drop_connecting(&mut self, key: usize, error: &io::Error) {
+        self.connecting -= 1;
+        let connection = self.connections.remove(key);
+        if connection.in_flight > 0 {
+            self.in_flight -= u64::from(connection.in_flight);
+            // It was never sent.
+            self.tally.totals.requests_sent -= 1;
+        }
+        self.room_since_ns = self.now_ns;
+        self.connect_failed(error);
+    }
+
+    /// The connect is over.
+    pub(super) fn establish(&mut self, key: usize) {
+        let connection = &mut self.connections[key];
+        let error = match connection.stream.take_error() {
+            Ok(None) => None,
+            Ok(Some(error)) | Err(error) => Some(error),
+        };
+        let own = match (error, connection.stream.local_addr()) {
+            (Some(error), _) | (None, Err(error)) => {
+                self.drop_connecting(key, &error);
+                return;
+            }
+            (None, Ok(own)) => own,
+        };
+        self.connecting -= 1;
+        self.tally.totals.connections_opened += 1;
+        self.control.count_opened();
+        self.tally.connect.record(self.now_ns - connection.since_ns);
+        connection.state =
+            if self.plan.expect_reflect == ExpectReflect::No { State::Open } else { State::AwaitingLine };
+        self.scratch.clear();
+        self.plan.header.write(connection.number, own, self.plan.target, &mut self.scratch);
+        match connection.send_first(&mut self.scratch, &self.pattern) {
+            Ok(sent) => self.tally.totals.bytes_sent += sent as u64,
+            Err(error) => self.lose(key, &error),
+        }
+    }
+}
+
+/// A socket of connection `number` that is about to be connected.
+fn open(plan: &Plan, number: u64) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(plan.target), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    socket.set_tcp_nodelay(true)?;
+    if !plan.time_wait {
+        // Ports are free again at once.
+        socket.set_linger(Some(Duration::ZERO))?;
+    }
+    if let Some(address) = plan.sources.address(number) {
+        bind(&socket, address)?;
+    }
+    match socket.connect(&plan.target.into()) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) && error.kind() != io::ErrorKind::WouldBlock => {
+            Err(error)
+        }
+        _ => Ok(TcpStream::from_std(socket.into())),
+    }
+}
+
+fn bind(socket: &Socket, address: IpAddr) -> io::Result<()> {
+    system::prepare_bind(socket)?;
+    socket.bind(&SocketAddr::new(address, 0).into())
+}

@@ -1,0 +1,322 @@
+//! How a worker sends messages, takes what comes back, and counts both.
+
+use std::io::{self, ErrorKind};
+
+use mio::event::Event;
+
+use super::dialing::PAUSE_NS;
+use super::{BATCH, Phase, Worker};
+use crate::engine::connection::{Connection, Fault, Line, State, Taken};
+use crate::plan::Kind;
+
+/// Reads in one turn of a connection.
+const READS: usize = 4;
+
+impl Worker {
+    /// Sends what is due, as far as connections are free for it.
+    pub(super) fn send_due(&mut self) -> io::Result<()> {
+        let mut count = 0;
+        while let Some(due_ns) = self.schedule.as_ref().map(|schedule| self.start_ns + schedule.next_ns()) {
+            if due_ns > self.now_ns || due_ns >= self.end_ns || !self.can_send() {
+                break;
+            }
+            count += 1;
+            if count % BATCH == 0 {
+                self.read_clock();
+            }
+            let free_ns = if self.plan.kind == Kind::Crr {
+                self.dial(due_ns)?;
+                self.room_since_ns
+            } else {
+                let Some(free_ns) = self.send_on_free(due_ns) else { continue };
+                free_ns
+            };
+            if due_ns >= self.measure_ns {
+                // Late is what the generator is, not what it was kept from.
+                self.tally.lag.record(self.now_ns.saturating_sub(due_ns.max(free_ns)));
+            }
+            if let Some(schedule) = &mut self.schedule {
+                schedule.pass();
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a message on the connection that is free longest. Returns since when it was, or `None` if it is no more.
+    pub(super) fn send_on_free(&mut self, due_ns: u64) -> Option<u64> {
+        let key = self.free.pop_front()?;
+        let free_ns = self.connections.get(key)?.since_ns;
+        self.queue(key, due_ns);
+        if let Err(error) = self.flush(key) {
+            self.lose(key, &error);
+        } else if self.connections[key].in_flight < self.depth {
+            self.free.push_back(key);
+        }
+        Some(free_ns)
+    }
+
+    /// A message more, due at `due_ns`, for connection `key`.
+    #[inline]
+    pub(super) fn queue(&mut self, key: usize, due_ns: u64) {
+        let connection = &mut self.connections[key];
+        let mut stamp = connection.oldest + connection.in_flight;
+        if stamp >= self.depth {
+            stamp -= self.depth;
+        }
+        self.stamps[key * self.depth as usize + stamp as usize] = (due_ns, self.now_ns);
+        connection.queue(self.size);
+        self.in_flight += 1;
+        self.tally.totals.requests_sent += u64::from(self.plan.kind != Kind::Crr);
+    }
+
+    #[inline]
+    pub(super) fn flush(&mut self, key: usize) -> io::Result<()> {
+        let sent = self.connections[key].send(&self.pattern)?;
+        self.tally.totals.bytes_sent += sent as u64;
+        Ok(())
+    }
+
+    #[inline]
+    pub(super) fn turn(&mut self, key: usize, event: &Event) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if connection.state == State::Connecting {
+            return self.establish(key);
+        }
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            self.receive(key, event.is_read_closed() || event.is_error());
+        }
+        if event.is_writable()
+            && self.connections.get(key).is_some_and(Connection::has_unsent)
+            && let Err(error) = self.flush(key)
+        {
+            self.lose(key, &error);
+        }
+    }
+
+    /// Reads what has come. A read shorter than the buffer has read all, unless a FIN or an error is behind it; where more
+    /// and more comes, others have their turn in between.
+    #[inline]
+    pub(super) fn receive(&mut self, key: usize, to_the_end: bool) {
+        for _ in 0..READS {
+            let Some(connection) = self.connections.get_mut(key) else { return };
+            match connection.read(&mut self.buffer) {
+                Ok(0) => return self.lose(key, &ErrorKind::UnexpectedEof.into()),
+                Ok(count) => {
+                    let is_drained = count < self.buffer.len() && !to_the_end;
+                    self.digest(key, count);
+                    if is_drained {
+                        return;
+                    }
+                    // So much takes time.
+                    self.read_clock();
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) => return self.lose(key, &error),
+            }
+        }
+        self.unread.push_back((key, to_the_end));
+    }
+
+    /// Another turn for each connection that was not read to the end.
+    pub(super) fn read_on(&mut self) {
+        for _ in 0..self.unread.len() {
+            let Some((key, to_the_end)) = self.unread.pop_front() else { return };
+            if self.connections.get(key).is_some_and(|connection| connection.state != State::Connecting) {
+                self.receive(key, to_the_end);
+            }
+        }
+    }
+
+    /// The first `count` bytes of the buffer have come.
+    #[inline]
+    pub(super) fn digest(&mut self, key: usize, count: usize) {
+        let mut start = 0;
+        if self.connections[key].state == State::AwaitingLine {
+            match self.digest_line(key, count) {
+                Some(payload) => start = payload,
+                None => return,
+            }
+        }
+        if start < count {
+            self.count_bytes(count - start);
+            let connection = &mut self.connections[key];
+            let bytes = &self.buffer[start..count];
+            match connection.take(bytes, &self.pattern, self.size, self.plan.verify) {
+                Some(0) => {}
+                Some(whole) => self.complete(key, whole, 0),
+                None => {
+                    let taken = connection.take_faulty(bytes, &self.pattern, self.size, self.plan.verify);
+                    self.settle_faults(key, &taken);
+                }
+            }
+        }
+    }
+
+    #[inline]
+    pub(super) fn count_bytes(&mut self, count: usize) {
+        self.tally.totals.bytes_received += count as u64;
+        if self.is_measuring {
+            self.tally.totals.measured_bytes += count as u64;
+            self.tally.intervals[self.tally.current].bytes += count as u64;
+        }
+    }
+
+    /// Where the payload begins behind the line that the target sends first, if it does; `None` if the line is not whole.
+    #[cold]
+    pub(super) fn digest_line(&mut self, key: usize, count: usize) -> Option<usize> {
+        let connection = &mut self.connections[key];
+        let line = connection.take_line(&self.buffer[..count], self.plan.expect_reflect);
+        if line == Line::Missing {
+            self.tally.totals.verification.header += 1;
+            self.settle_faults(key, &Taken { faults: vec![(Fault::Header, 0)], ..Taken::default() });
+        }
+        match line {
+            Line::Partial => None,
+            Line::Whole(payload) => {
+                self.tally.totals.headers_reflected += 1;
+                Some(payload)
+            }
+            Line::None | Line::Missing => {
+                let held = self.connections[key].take_held();
+                if !held.is_empty() {
+                    self.count_bytes(held.len());
+                    let connection = &mut self.connections[key];
+                    let taken = connection.take_faulty(&held, &self.pattern, self.size, self.plan.verify);
+                    self.settle_faults(key, &taken);
+                }
+                self.connections.contains(key).then_some(0)
+            }
+        }
+    }
+
+    /// The oldest `whole` messages of a connection came back whole, and the `dropped` ones after them never will.
+    #[inline]
+    pub(super) fn complete(&mut self, key: usize, whole: u32, dropped: u32) {
+        let connection = &mut self.connections[key];
+        let was_busy = connection.in_flight == self.depth;
+        let stamps = key * self.depth as usize;
+        let tally = &mut self.tally;
+        for _ in 0..whole.min(connection.in_flight) {
+            let (due_ns, sent_ns) = self.stamps[stamps + connection.oldest as usize];
+            connection.oldest = if connection.oldest + 1 == self.depth { 0 } else { connection.oldest + 1 };
+            if due_ns < self.measure_ns {
+                continue;
+            }
+            if self.is_measuring {
+                tally.intervals[tally.current].latency.record(self.now_ns - due_ns);
+            } else {
+                tally.tail.record(self.now_ns - due_ns);
+            }
+            if self.schedule.is_some() {
+                tally.service.record(self.now_ns - sent_ns);
+            }
+        }
+        let ended = whole + dropped;
+        connection.oldest = (connection.oldest + dropped) % self.depth;
+        connection.in_flight -= ended;
+        self.in_flight -= u64::from(ended);
+        tally.totals.requests_completed += u64::from(whole);
+        tally.totals.requests_unanswered += u64::from(dropped);
+        if self.is_measuring {
+            tally.totals.measured_completed += u64::from(whole);
+            tally.intervals[tally.current].completed += u64::from(whole);
+        }
+        self.go_on(key, ended, was_busy);
+    }
+
+    /// `ended` messages of a connection are over: it gets others.
+    #[inline]
+    pub(super) fn go_on(&mut self, key: usize, ended: u32, was_busy: bool) {
+        if self.plan.kind == Kind::Crr {
+            return self.close(key);
+        }
+        if self.phase != Phase::Running {
+            return;
+        }
+        if self.schedule.is_some() {
+            if was_busy {
+                self.connections[key].since_ns = self.now_ns;
+                self.free.push_back(key);
+            }
+            return;
+        }
+        for _ in 0..ended {
+            self.queue(key, self.now_ns);
+        }
+        if let Err(error) = self.flush(key) {
+            self.lose(key, &error);
+        }
+    }
+
+    /// crr: the connection has done its work.
+    pub(super) fn close(&mut self, key: usize) {
+        self.connections.remove(key);
+        self.room_since_ns = self.now_ns;
+        self.last_success_ns = self.now_ns;
+        if self.phase == Phase::Running && self.schedule.is_none() {
+            self.to_dial += 1;
+        }
+    }
+
+    #[cold]
+    pub(super) fn settle_faults(&mut self, key: usize, taken: &Taken) {
+        for &(fault, before) in &taken.faults {
+            let number = self.connections[key].number;
+            let kinds = &mut self.tally.totals.verification;
+            let what = match fault {
+                Fault::Corrupted => {
+                    kinds.corrupted += 1;
+                    "bytes are changed".to_owned()
+                }
+                Fault::Lost(count) => {
+                    kinds.lost += 1;
+                    format!("{count} bytes are lost")
+                }
+                Fault::Duplicated(count) => {
+                    kinds.duplicated += 1;
+                    format!("{count} bytes came twice, or unasked")
+                }
+                Fault::Crossed(place) => {
+                    kinds.crossed += 1;
+                    let covers = |connection: &Connection| connection.covers(place, &self.pattern);
+                    match self.connections.iter().find(|(other, connection)| *other != key && covers(connection)) {
+                        Some((_, other)) => format!("the bytes of connection {} came", other.number),
+                        None => "the bytes of another connection came".to_owned(),
+                    }
+                }
+                Fault::Header => "no header line came first".to_owned(),
+            };
+            self.tally.failure(|| format!("connection {number}, after {before} bytes: {what}"));
+        }
+        if taken.whole + taken.dropped > 0 {
+            self.complete(key, taken.whole, taken.dropped);
+        }
+    }
+
+    /// A connection ended that should not have.
+    #[cold]
+    pub(super) fn lose(&mut self, key: usize, error: &io::Error) {
+        let connection = self.connections.remove(key);
+        self.in_flight -= u64::from(connection.in_flight);
+        self.tally.totals.requests_unanswered += u64::from(connection.in_flight);
+        self.tally.totals.connections_lost += 1;
+        self.control.count_lost();
+        self.tally.error(format!("connection: {}", words(error)));
+        self.room_since_ns = self.now_ns;
+        if self.plan.kind == Kind::Crr && self.phase == Phase::Running && self.schedule.is_none() {
+            self.to_dial += 1;
+            self.next_dial_ns = self.now_ns + PAUSE_NS;
+        }
+    }
+}
+/// What the system says of an error, without its number.
+pub(super) fn words(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::UnexpectedEof => "closed by the target".to_owned(),
+        ErrorKind::TimedOut => "timed out".to_owned(),
+        _ => {
+            let text = error.to_string();
+            text.split_once(" (os error").map_or(text.clone(), |(words, _)| words.to_owned())
+        }
+    }
+}

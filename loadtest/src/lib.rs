@@ -1,0 +1,42 @@
+//! loadtest: a TCP load generator that verifies what it measures and says when it was itself the bottleneck.
+//!
+//! The program is `loadtest`; this library is what it and its tests are made of.
+//!
+//! # Layout
+//!
+//! A measurement goes down this list; each module knows only those below it.
+//!
+//! - [`cli`], [`command`]: arguments and environment, and what they ask for.
+//! - [`plan`], [`slo`], [`sources`]: what is to be done, known to be possible.
+//! - [`engine`]: makes the load. A worker a thread, each with its poll, its slab of connections and its histograms.
+//! - [`pattern`], [`proxy`]: what connections say.
+//! - [`server`], [`environment`]: what is seen of the server and the machine meanwhile.
+//! - [`judge`]: whether the figures may be used, and what the program ends with.
+//! - [`output`], [`progress`]: what is shown and written.
+//! - [`statistics`], [`join`]: how sure a difference is, and results that are parts of one.
+//! - [`result`], [`samples`]: what a finished measurement is, as the JSON file has it.
+//! - [`system`]: what the operating system is asked.
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "figures for people, and times that are not negative"
+)]
+
+pub mod cli;
+pub mod command;
+pub mod engine;
+pub mod environment;
+pub mod join;
+pub mod judge;
+pub mod output;
+pub mod pattern;
+pub mod plan;
+pub mod progress;
+pub mod proxy;
+pub mod result;
+pub mod samples;
+pub mod server;
+pub mod slo;
+pub mod sources;
+pub mod statistics;
+pub mod system;

@@ -1,0 +1,64 @@
+//! The program: arguments, measurement, outputs, exit code.
+
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use loadtest::cli::Cli;
+use loadtest::command::{self, CommandError};
+use loadtest::judge::{Verdict, verdict};
+use loadtest::output;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+
+/// What shells show of a program that a signal ended.
+const INTERRUPTED: i32 = 130;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return explain(&error),
+    };
+    match run(&cli) {
+        Ok(verdict) => verdict.into(),
+        Err(error) => {
+            eprintln!("error: {error}");
+            error.verdict().into()
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<Verdict, CommandError> {
+    let interrupt = Arc::new(AtomicBool::new(false));
+    watch(&interrupt).map_err(|error| CommandError::Failed(error.to_string()))?;
+    let report = command::execute(&cli.command, &interrupt)?;
+    let is_terminal = io::stdout().is_terminal();
+    output::write_all(&report, command::output(&cli.command), is_terminal)
+        .map_err(|error| CommandError::Failed(error.to_string()))?;
+    Ok(verdict(&report))
+}
+
+/// Help as it is, and what is wrong with the arguments in one line.
+fn explain(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        // As clap has it: to standard output or error, with its exit code.
+        error.exit()
+    }
+    let text = error.to_string();
+    let what = text.split("\n\nUsage:").next().unwrap_or(&text).split("\n\nFor more").next().unwrap_or(&text);
+    let words: Vec<_> = what.split_whitespace().collect();
+    eprintln!("{} (see --help)", words.join(" "));
+    Verdict::Usage.into()
+}
+
+/// The first signal ends the measurement, the second the program.
+fn watch(interrupt: &Arc<AtomicBool>) -> io::Result<()> {
+    for signal in [SIGINT, SIGTERM] {
+        flag::register_conditional_shutdown(signal, INTERRUPTED, interrupt.clone())?;
+        flag::register(signal, interrupt.clone())?;
+    }
+    Ok(())
+}

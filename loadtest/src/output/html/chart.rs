@@ -1,0 +1,218 @@
+//! A picture: lines on two axes, as SVG whose colours are those of the page.
+
+use std::fmt::Write as _;
+
+use super::axis::Axis;
+use super::element::escape;
+
+/// A picture with its heading and legend.
+pub(super) struct Chart {
+    /// What it shows, in a few words.
+    pub heading: &'static str,
+    /// What needs to be known to read it.
+    pub explanation: String,
+    pub x: Axis,
+    pub x_name: &'static str,
+    pub y: Axis,
+    pub y_name: &'static str,
+    pub lines: Vec<Line>,
+    pub dots: Vec<Dot>,
+    /// Where on the x axis something new begins.
+    pub dividers: Vec<f64>,
+    /// A figure of the y axis to compare with, and its name.
+    pub level: Option<(f64, String)>,
+}
+
+/// A line, or several pieces of one.
+pub(super) struct Line {
+    pub name: String,
+    pub look: Look,
+    /// Whether the ground below is tinted.
+    pub is_area: bool,
+    pub pieces: Vec<Vec<(f64, f64)>>,
+}
+
+/// How a line looks; the page's style has the classes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    First,
+    Second,
+    Third,
+    /// Not met.
+    Bad,
+}
+
+impl Look {
+    pub(super) fn class(self) -> &'static str {
+        match self {
+            Look::First => "first",
+            Look::Second => "second",
+            Look::Third => "third",
+            Look::Bad => "bad",
+        }
+    }
+}
+
+/// A place with what there is to say about it.
+pub(super) struct Dot {
+    pub look: Look,
+    pub x: f64,
+    pub y: f64,
+    /// Shown when pointed at.
+    pub title: String,
+    /// Shown beside it.
+    pub label: Option<String>,
+}
+
+/// What is drawn on, in px: room for the marks' labels is left around the lines.
+struct Canvas {
+    class: &'static str,
+    width: f64,
+    height: f64,
+    left: f64,
+    right: f64,
+    top: f64,
+    bottom: f64,
+}
+
+/// A telephone's width needs a picture of its own: the wide one's letters would be too small. The style shows one of them.
+const CANVASES: [Canvas; 2] = [
+    Canvas { class: "wide", width: 880.0, height: 300.0, left: 72.0, right: 24.0, top: 40.0, bottom: 46.0 },
+    Canvas { class: "narrow", width: 360.0, height: 280.0, left: 66.0, right: 14.0, top: 40.0, bottom: 44.0 },
+];
+
+/// About the widest that a letter of the labels is, and a bold one of the values beside dots, in px.
+const LETTER: f64 = 7.0;
+const BOLD_LETTER: f64 = 8.0;
+
+impl Chart {
+    /// The picture in all its sizes.
+    pub(super) fn html(&self) -> String {
+        let heading = escape(self.heading);
+        let mut html =
+            format!("<figure class=\"card\">\n<figcaption><h2>{heading}</h2><p>{}</p>", escape(&self.explanation));
+        let named: Vec<_> = self.lines.iter().filter(|line| !line.name.is_empty()).collect();
+        if named.len() > 1 || self.level.is_some() {
+            html.push_str("<ul class=\"legend\">");
+            for line in named {
+                let _ = write!(html, "<li class=\"{}\">{}</li>", line.look.class(), escape(&line.name));
+            }
+            if let Some((_, name)) = &self.level {
+                let _ = write!(html, "<li class=\"level\">{}</li>", escape(name));
+            }
+            html.push_str("</ul>");
+        }
+        html.push_str("</figcaption>\n");
+        for canvas in &CANVASES {
+            self.draw(canvas, &mut html);
+        }
+        html + "</figure>\n"
+    }
+
+    fn draw(&self, canvas: &Canvas, html: &mut String) {
+        let Canvas { class, width, height, .. } = canvas;
+        let _ = writeln!(html, r#"<svg class="{class}" viewBox="0 0 {width} {height}" role="img" aria-label="{}">"#, {
+            escape(self.heading)
+        });
+        self.draw_axes(canvas, html);
+        for divider in &self.dividers {
+            let x = canvas.x(&self.x, *divider);
+            let _ = writeln!(html, r#"<path class="divider" d="M{x:.1} {:.1}V{:.1}"/>"#, canvas.top, canvas.floor());
+        }
+        if let Some((value, _)) = &self.level {
+            let y = canvas.y(&self.y, *value);
+            let _ = writeln!(html, r#"<path class="level" d="M{:.1} {y:.1}H{:.1}"/>"#, canvas.left, canvas.wall());
+        }
+        // The first line is the one that matters: it lies on top.
+        for line in self.lines.iter().rev() {
+            self.draw_line(canvas, line, html);
+        }
+        for dot in &self.dots {
+            let (x, y) = (canvas.x(&self.x, dot.x), canvas.y(&self.y, dot.y));
+            let look = dot.look.class();
+            let title = escape(&dot.title);
+            let _ = writeln!(
+                html,
+                r#"<circle class="{look}" cx="{x:.1}" cy="{y:.1}" r="4"><title>{title}</title></circle>"#
+            );
+            if let Some(label) = &dot.label {
+                let (x, y) = (x.max(canvas.left + label.chars().count() as f64 * BOLD_LETTER) - 4.0, y - 9.0);
+                let _ = writeln!(html, r#"<text class="value" x="{x:.1}" y="{y:.1}">{}</text>"#, escape(label));
+            }
+        }
+        html.push_str("</svg>\n");
+    }
+
+    fn draw_axes(&self, canvas: &Canvas, html: &mut String) {
+        let (left, wall, top, floor) = (canvas.left, canvas.wall(), canvas.top, canvas.floor());
+        for (value, label) in &self.y.marks {
+            let y = canvas.y(&self.y, *value);
+            let _ = writeln!(html, r#"<path class="grid" d="M{left:.1} {y:.1}H{wall:.1}"/>"#);
+            let _ =
+                writeln!(html, r#"<text class="y" x="{:.1}" y="{:.1}">{}</text>"#, left - 8.0, y + 4.0, escape(label));
+        }
+        // Labels that would touch are left out, not the marks. The axis' name has the end of the line below to itself.
+        let mut free_from = f64::NEG_INFINITY;
+        for (value, label) in &self.x.marks {
+            let x = canvas.x(&self.x, *value);
+            let _ = writeln!(html, r#"<path class="grid" d="M{x:.1} {top:.1}V{floor:.1}"/>"#);
+            let half = label.chars().count() as f64 * LETTER / 2.0;
+            let x = x.min(canvas.width - half);
+            if x - half > free_from {
+                let _ =
+                    writeln!(html, r#"<text class="x" x="{x:.1}" y="{:.1}">{}</text>"#, floor + 17.0, escape(label));
+                free_from = x + half + 1.5 * LETTER;
+            }
+        }
+        let _ = writeln!(html, r#"<path class="axis" d="M{left:.1} {floor:.1}H{wall:.1}"/>"#);
+        let _ = writeln!(
+            html,
+            r#"<text class="name" x="{wall:.1}" y="{:.1}">{}</text>"#,
+            floor + 36.0,
+            escape(self.x_name)
+        );
+        let _ = writeln!(html, r#"<text class="name-y" x="4" y="{:.1}">{}</text>"#, top - 26.0, escape(self.y_name));
+    }
+
+    fn draw_line(&self, canvas: &Canvas, line: &Line, html: &mut String) {
+        let look = line.look.class();
+        for piece in &line.pieces {
+            let places: Vec<_> = piece.iter().map(|(x, y)| (canvas.x(&self.x, *x), canvas.y(&self.y, *y))).collect();
+            let (Some(first), Some(last)) = (places.first(), places.last()) else { continue };
+            if places.len() == 1 {
+                let _ = writeln!(html, r#"<circle class="{look}" cx="{:.1}" cy="{:.1}" r="3"/>"#, first.0, first.1);
+                continue;
+            }
+            let mut path = String::with_capacity(places.len() * 12);
+            for (x, y) in &places {
+                let _ = write!(path, "{}{x:.1} {y:.1}", if path.is_empty() { "M" } else { "L" });
+            }
+            if line.is_area {
+                let (floor, from, to) = (canvas.floor(), first.0, last.0);
+                let _ = writeln!(
+                    html,
+                    r#"<path class="area {look}" d="{path}L{to:.1} {floor:.1}L{from:.1} {floor:.1}Z"/>"#
+                );
+            }
+            let _ = writeln!(html, r#"<path class="line {look}" d="{path}"/>"#);
+        }
+    }
+}
+
+impl Canvas {
+    fn wall(&self) -> f64 {
+        self.width - self.right
+    }
+
+    fn floor(&self) -> f64 {
+        self.height - self.bottom
+    }
+
+    fn x(&self, axis: &Axis, value: f64) -> f64 {
+        self.left + axis.place(value) * (self.wall() - self.left)
+    }
+
+    fn y(&self, axis: &Axis, value: f64) -> f64 {
+        self.floor() - axis.place(value) * (self.floor() - self.top)
+    }
+}

@@ -1,0 +1,261 @@
+//! Which pictures a result has, and their lines.
+
+use super::super::timeline::{self, Placed};
+use super::super::{Side, sides, words};
+use super::axis::Axis;
+use super::chart::{Chart, Dot, Line, Look};
+use crate::result::{Report, RunResult, Samples, SearchResult, percentile_name};
+
+/// The most points of a line over time: more cannot be told apart.
+const MOST_POINTS: usize = 300;
+/// Points for each halving of the distance to 100%.
+const TICKS_PER_HALF_DISTANCE: u32 = 8;
+/// Samples that lie beyond a percentile that is drawn, at least: as for those that are told.
+const BEYOND: f64 = 10.0;
+
+/// All pictures of `report`.
+pub(super) fn of_report(report: &Report) -> String {
+    let sides = sides(report);
+    let search = if let Report::Search(result) = report { search(result) } else { None };
+    let charts = [search, percentiles(&sides), throughput(&sides), latency_over_time(&sides)];
+    charts.into_iter().flatten().map(|chart| chart.html()).collect()
+}
+
+fn percentiles(sides: &[Side]) -> Option<Chart> {
+    let mut named: Vec<(String, &Samples)> = Vec::new();
+    for (letter, result) in sides {
+        let times = words::times(result);
+        let is_connects = result.latency.is_empty();
+        let shown =
+            |name: &str| if is_connects { name == "connect" } else { name != "connect" && name != "sent late by" };
+        // Two targets are told apart by colour, so that there is one line each.
+        let most = if letter.is_some() { 1 } else { 3 };
+        named.extend(times.iter().filter(|times| shown(times.name)).take(most).map(|times| {
+            let name = letter
+                .map_or_else(|| times.name.to_owned(), |letter| words::sided(Some(letter), &result.settings.target));
+            (name, times.samples)
+        }));
+    }
+    named.retain(|(_, samples)| samples.percentile_ns(50.0).is_some());
+    let looks = [Look::First, Look::Second, Look::Third];
+    let lines: Vec<_> =
+        named.iter().zip(looks).map(|((name, samples), look)| distribution(name, look, samples)).collect();
+    let dots = named.iter().zip(looks).flat_map(|((name, samples), look)| marked(name, look, samples)).collect();
+    let is_connects = sides.iter().all(|(_, result)| result.latency.is_empty());
+    Some(Chart {
+        heading: if is_connects { "Connect time by percentile" } else { "Latency by percentile" },
+        explanation: "So many took no longer. Drawn as far as the number of samples supports.".to_owned(),
+        x: Axis::of_percentiles(bounds(&lines, |(x, _)| x)?.1),
+        x_name: "percentile",
+        y: time_axis(&lines)?,
+        y_name: "time, logarithmic",
+        lines,
+        dots,
+        dividers: Vec::new(),
+        level: None,
+    })
+}
+
+fn distribution(name: &str, look: Look, samples: &Samples) -> Line {
+    let end = samples.count() as f64 / BEYOND;
+    let steps = samples.histogram().iter_quantiles(TICKS_PER_HALF_DISTANCE);
+    let points = steps.map(|step| (1.0 / (1.0 - step.quantile_iterated_to()), step.value_iterated_to() as f64));
+    let pieces = vec![points.take_while(|(x, _)| *x <= end).collect()];
+    Line { name: name.to_owned(), look, is_area: false, pieces }
+}
+
+/// The percentiles that are told elsewhere as figures.
+fn marked(name: &str, look: Look, samples: &Samples) -> Vec<Dot> {
+    let shown =
+        words::SHOWN.into_iter().filter_map(|percentile| Some((percentile, samples.percentile_ns(percentile)?)));
+    let dots = shown.map(|(percentile, ns)| {
+        let time = words::time(ns as f64);
+        Dot {
+            look,
+            x: 100.0 / (100.0 - percentile),
+            y: ns as f64,
+            title: format!("{name}: {} {time}", percentile_name(percentile)),
+            label: (look == Look::First).then_some(time),
+        }
+    });
+    dots.collect()
+}
+
+fn throughput(sides: &[Side]) -> Option<Chart> {
+    let is_stream = sides.iter().all(|(_, result)| result.settings.command == "stream");
+    let rate = |group: &Group| if is_stream { group.bytes / group.length_s } else { group.completed / group.length_s };
+    let lines: Vec<_> = sides
+        .iter()
+        .zip([Look::First, Look::Second])
+        .map(|((letter, result), look)| {
+            let name =
+                letter.map_or("achieved".to_owned(), |letter| words::sided(Some(letter), &result.settings.target));
+            over_time(name, look, letter.is_none(), result, |group| Some(rate(group)))
+        })
+        .collect();
+    let offered = sides.first().and_then(|(_, result)| result.settings.rate).filter(|_| !is_stream);
+    let highest = bounds(&lines, |(_, y)| y)?.1;
+    if highest <= 0.0 {
+        return None;
+    }
+    let unit = sides.first().map_or("messages", |(_, result)| words::unit(&result.settings));
+    Some(Chart {
+        heading: "Throughput over time",
+        explanation: String::new(),
+        x: elapsed_axis(sides),
+        x_name: "s since the start of measuring",
+        y: Axis::from_zero(highest.max(offered.unwrap_or(0.0)), |value| {
+            if is_stream { words::short(&words::bytes(value)) } else { words::short(&words::number(value)) }
+        }),
+        y_name: if is_stream {
+            "bytes/s"
+        } else if unit == "messages" {
+            "messages/s"
+        } else {
+            "connections/s"
+        },
+        lines,
+        dots: Vec::new(),
+        dividers: dividers(sides),
+        level: offered.map(|rate| (rate, format!("offered: {}/s", words::number(rate)))),
+    })
+}
+
+fn latency_over_time(sides: &[Side]) -> Option<Chart> {
+    let percentile = |percentile: f64| move |group: &Group| group.latency.percentile_ns(percentile).map(|ns| ns as f64);
+    let max = |group: &Group| (!group.latency.is_empty()).then(|| group.latency.max_ns() as f64);
+    let mut lines = Vec::new();
+    if let [(None, result)] = sides {
+        lines.push(over_time("p50".to_owned(), Look::First, false, result, percentile(50.0)));
+        lines.push(over_time("p99".to_owned(), Look::Second, false, result, percentile(99.0)));
+        lines.push(over_time("max".to_owned(), Look::Third, false, result, max));
+    } else {
+        for ((letter, result), look) in sides.iter().zip([Look::First, Look::Second]) {
+            lines.push(over_time(words::sided(*letter, "p50"), look, false, result, percentile(50.0)));
+        }
+    }
+    lines.retain(|line| !line.pieces.is_empty());
+    let heading = if sides.len() > 1 { "Median latency over time" } else { "Latency over time" };
+    Some(Chart {
+        heading,
+        explanation: String::new(),
+        x: elapsed_axis(sides),
+        x_name: "s since the start of measuring",
+        y: time_axis(&lines)?,
+        y_name: "time, logarithmic",
+        lines,
+        dots: Vec::new(),
+        dividers: dividers(sides),
+        level: None,
+    })
+}
+
+fn search(result: &SearchResult) -> Option<Chart> {
+    let dots: Vec<_> = result
+        .steps
+        .iter()
+        .map(|step| {
+            let (name, ns) = step.figures.p99_ns.map_or(("max", step.figures.max_ns), |ns| ("p99", ns));
+            let verdict = if step.met { "met" } else { &step.why };
+            let title = format!("{}/s: {name} {}, {verdict}", words::number(step.rate), words::time(ns as f64));
+            let look = if step.met { Look::First } else { Look::Bad };
+            Dot { look, x: step.rate, y: ns as f64, title, label: None }
+        })
+        .collect();
+    let line = |name: &str, look: Look| {
+        let points = dots.iter().filter(|dot| dot.look == look).map(|dot| vec![(dot.x, dot.y)]);
+        Line { name: name.to_owned(), look, is_area: false, pieces: points.collect() }
+    };
+    let lines = vec![line("SLO met", Look::First), line("SLO missed", Look::Bad)];
+    Some(Chart {
+        heading: "Latency by offered rate",
+        explanation: "The 99th percentile at each rate that was tried; the maximum where there were too few samples."
+            .to_owned(),
+        x: Axis::from_zero(bounds(&lines, |(x, _)| x)?.1, |rate| words::short(&words::number(rate))),
+        x_name: "messages/s offered",
+        y: time_axis(&lines)?,
+        y_name: "time, logarithmic",
+        lines,
+        dots,
+        dividers: Vec::new(),
+        level: None,
+    })
+}
+
+/// Intervals that are one point.
+struct Group {
+    start_s: f64,
+    end_s: f64,
+    length_s: f64,
+    completed: f64,
+    bytes: f64,
+    latency: Samples,
+}
+
+/// Steps of what `figure` makes of the intervals; broken where it makes nothing, and between runs.
+fn over_time(
+    name: String,
+    look: Look,
+    is_area: bool,
+    result: &RunResult,
+    figure: impl Fn(&Group) -> Option<f64>,
+) -> Line {
+    let placed = timeline::place(&result.intervals);
+    let at_once = placed.len().div_ceil(MOST_POINTS).max(1);
+    let mut pieces = Vec::new();
+    for run in placed.chunk_by(|_, next| !next.begins_run) {
+        let mut piece = Vec::new();
+        for group in run.chunks(at_once).map(group) {
+            match figure(&group) {
+                Some(value) => piece.extend([(group.start_s, value), (group.end_s, value)]),
+                None => pieces.push(std::mem::take(&mut piece)),
+            }
+        }
+        pieces.push(piece);
+    }
+    pieces.retain(|piece| !piece.is_empty());
+    Line { name, look, is_area, pieces }
+}
+
+fn group(placed: &[Placed]) -> Group {
+    let (start_s, end_s) = (placed.first().map_or(0.0, |first| first.start_s), placed.last().map_or(0.0, end_s));
+    let mut latency = Samples::new();
+    for one in placed {
+        latency.add(&one.interval.latency);
+    }
+    Group {
+        start_s,
+        end_s,
+        length_s: placed.iter().map(|one| one.interval.length_s).sum::<f64>().max(1e-9),
+        completed: placed.iter().map(|one| one.interval.completed as f64).sum(),
+        bytes: placed.iter().map(|one| one.interval.bytes as f64).sum(),
+        latency,
+    }
+}
+
+fn end_s(placed: &Placed) -> f64 {
+    placed.start_s + placed.interval.length_s
+}
+
+fn elapsed_axis(sides: &[Side]) -> Axis {
+    let ends = sides.iter().filter_map(|(_, result)| timeline::place(&result.intervals).last().map(end_s));
+    Axis::to_exactly(ends.fold(0.0, f64::max), |time_s| words::short(&words::number(time_s)))
+}
+
+fn dividers(sides: &[Side]) -> Vec<f64> {
+    let Some((_, longest)) = sides.iter().max_by_key(|(_, result)| result.intervals.len()) else { return Vec::new() };
+    let placed = timeline::place(&longest.intervals);
+    placed.iter().skip(1).filter(|one| one.begins_run).map(|one| one.start_s).collect()
+}
+
+fn time_axis(lines: &[Line]) -> Option<Axis> {
+    let (low, high) = bounds(lines, |(_, y)| y)?;
+    Some(Axis::by_ratio(low, high, |ns| words::short(&words::time(ns))))
+}
+
+/// The least and the greatest of what `of` takes from the points; `None` if there are none.
+fn bounds(lines: &[Line], of: impl Fn((f64, f64)) -> f64) -> Option<(f64, f64)> {
+    let values = || lines.iter().flat_map(|line| &line.pieces).flatten().map(|point| of(*point));
+    values().next()?;
+    Some((values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max)))
+}

@@ -1,0 +1,79 @@
+//! The page that stands alone: figures, pictures, circumstances, and the JSON they come from.
+
+mod axis;
+mod chart;
+mod charts;
+mod element;
+mod facts;
+mod figures;
+
+use std::io;
+
+use self::element::escape;
+use super::sides;
+use crate::result::{Report, RunResult};
+
+/// The whole of it but what depends on the result; `{{name}}` is where that goes.
+const TEMPLATE: &str = include_str!("page.html");
+const STYLE: &str = include_str!("page.css");
+
+/// The page of `report`.
+pub(super) fn page(report: &Report) -> io::Result<String> {
+    let mut body = facts::heading(report);
+    body += &facts::standing(report);
+    body += &figures::of_report(report);
+    body += &charts::of_report(report);
+    body += &figures::times(&sides_with_pointers(report));
+    body += &facts::of_report(&sides_with_pointers(report));
+    let parts = [
+        ("title", escape(&title(report))),
+        ("style", STYLE.to_owned()),
+        ("body", body),
+        ("version", env!("CARGO_PKG_VERSION").to_owned()),
+        // A string in JSON may have any character by its number: so no text within can end the element.
+        ("json", serde_json::to_string(report)?.replace('<', "\\u003c")),
+    ];
+    Ok(fill(TEMPLATE, &parts))
+}
+
+/// A run on the page, with its letter if it is one of two, and where it is in the JSON.
+struct Side<'a> {
+    letter: Option<&'static str>,
+    pointer: &'static str,
+    result: &'a RunResult,
+}
+
+fn sides_with_pointers(report: &Report) -> Vec<Side<'_>> {
+    let sides = sides(report).into_iter();
+    let side = |(letter, result)| {
+        let pointer = match (report, letter) {
+            (Report::Run(_), _) => "",
+            (Report::Search(_), _) => "/best",
+            (Report::Compare(_), Some("A")) => "/a",
+            (Report::Compare(_), _) => "/b",
+        };
+        Side { letter, pointer, result }
+    };
+    sides.map(side).collect()
+}
+
+fn title(report: &Report) -> String {
+    match report {
+        Report::Run(result) => format!("{} {}", result.settings.command, result.settings.target),
+        Report::Compare(result) => format!("{} and {}", result.a.settings.target, result.b.settings.target),
+        Report::Search(result) => format!("search {}", result.slo),
+    }
+}
+
+/// Replaces each `{{name}}` of the template once; what is put in is not looked at again.
+fn fill(template: &str, parts: &[(&str, String)]) -> String {
+    let mut filled = String::with_capacity(template.len() + parts.iter().map(|(_, text)| text.len()).sum::<usize>());
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once("{{") {
+        let (name, after) = after.split_once("}}").unwrap_or((after, ""));
+        filled.push_str(before);
+        filled.push_str(parts.iter().find(|(part, _)| *part == name).map_or("", |(_, text)| text));
+        rest = after;
+    }
+    filled + rest
+}

@@ -1,0 +1,175 @@
+//! Puts a finished measurement where it was asked for: on standard output, in files, on a page. All that the rest calls.
+
+mod hgrm;
+mod hlog;
+mod html;
+mod table;
+mod timeline;
+mod words;
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use crate::cli::OutputArgs;
+use crate::result::{FORMAT, Report, RunResult};
+
+/// Shows `report` and writes the files that `outputs` names; `is_terminal` tells whether standard output is one.
+///
+/// The table comes first, so that a full disk cannot take the figures; every file is tried, also after one that failed. The
+/// path `-` is standard output, which then has this instead of the table.
+///
+/// # Errors
+///
+/// The first that occurred. A reader of standard output that goes away is none.
+pub fn write_all(report: &Report, outputs: &OutputArgs, is_terminal: bool) -> Result<(), OutputError> {
+    let paths = [&outputs.json, &outputs.hgrm, &outputs.hlog, &outputs.html];
+    let on_stdout = paths.iter().filter(|path| path.as_deref() == Some(Path::new(STDOUT))).count();
+    if on_stdout > 1 {
+        return Err(OutputError::TwoOnStdout);
+    }
+    let mut written = Vec::new();
+    if on_stdout == 0 && !outputs.quiet {
+        let is_coloured = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        written.push(write(Path::new(STDOUT), |out| table::write(out, report, is_coloured)));
+    }
+    if let Some(path) = &outputs.json {
+        written.push(write(path, |out| json(out, report)));
+    }
+    if let Some(path) = &outputs.hgrm {
+        written.push(write_hgrm(path, report));
+    }
+    if let Some(path) = &outputs.hlog {
+        let sides = sides(report);
+        let has_run = if sides.is_empty() { Err(OutputError::NoRun(path.clone())) } else { Ok(()) };
+        written.push(has_run.and_then(|()| write(path, |out| hlog::write(out, &sides))));
+    }
+    if let Some(path) = &outputs.html {
+        written.push(write(path, |out| out.write_all(html::page(report)?.as_bytes())));
+    }
+    written.into_iter().collect()
+}
+
+/// Reads the JSON file of an earlier measurement.
+///
+/// # Errors
+///
+/// If it cannot be read, is no such file, or is of a later version.
+pub fn read_report(path: &Path) -> Result<Report, OutputError> {
+    let text = std::fs::read(path).map_err(|error| OutputError::Read(path.to_owned(), error))?;
+    let report = serde_json::from_slice(&text).map_err(|error| OutputError::NoReport(path.to_owned(), error))?;
+    let format = match &report {
+        Report::Run(result) => result.format,
+        Report::Compare(result) => result.format,
+        Report::Search(result) => result.format,
+    };
+    if format > FORMAT { Err(OutputError::TooNew(path.to_owned(), format)) } else { Ok(report) }
+}
+
+/// The path that is standard output.
+const STDOUT: &str = "-";
+
+/// A result that stands for one target, with its letter where there are two.
+type Side<'a> = (Option<&'static str>, &'a RunResult);
+
+fn sides(report: &Report) -> Vec<Side<'_>> {
+    match report {
+        Report::Run(result) => vec![(None, result)],
+        Report::Compare(result) => vec![(Some("A"), &result.a), (Some("B"), &result.b)],
+        Report::Search(result) => result.best.iter().map(|best| (None, best)).collect(),
+    }
+}
+
+fn json(out: &mut dyn Write, report: &Report) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, report)?;
+    out.write_all(b"\n")
+}
+
+/// The format knows one distribution a file: of two targets come two files, `x.a.hgrm` and `x.b.hgrm`.
+fn write_hgrm(path: &Path, report: &Report) -> Result<(), OutputError> {
+    match sides(report).as_slice() {
+        [] => Err(OutputError::NoRun(path.to_owned())),
+        [(_, result)] => write(path, |out| hgrm::write(out, result)),
+        both if path == Path::new(STDOUT) => {
+            write(path, |out| both.iter().try_for_each(|(_, result)| hgrm::write(out, result)))
+        }
+        both => both.iter().try_for_each(|(letter, result)| {
+            write(&path_of_side(path, letter.unwrap_or_default()), |out| hgrm::write(out, result))
+        }),
+    }
+}
+
+fn path_of_side(path: &Path, letter: &str) -> PathBuf {
+    let mut name = path.file_stem().unwrap_or_default().to_owned();
+    name.push(".");
+    name.push(letter.to_ascii_lowercase());
+    if let Some(extension) = path.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    path.with_file_name(name)
+}
+
+fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), OutputError> {
+    let failed = |error| OutputError::Write(path.to_owned(), error);
+    if path == Path::new(STDOUT) {
+        let mut out = BufWriter::new(io::stdout().lock());
+        return match content(&mut out).and_then(|()| out.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            result => result.map_err(failed),
+        };
+    }
+    let mut out = BufWriter::new(File::create(path).map_err(failed)?);
+    content(&mut out).and_then(|()| out.flush()).map_err(failed)
+}
+
+/// Why an output is missing.
+#[derive(Debug)]
+pub enum OutputError {
+    /// The file cannot be written.
+    Write(PathBuf, io::Error),
+    /// The file cannot be read.
+    Read(PathBuf, io::Error),
+    /// The file is not one of ours.
+    NoReport(PathBuf, serde_json::Error),
+    /// The file has a later format than this program knows.
+    TooNew(PathBuf, u32),
+    /// A search that found no rate has no latencies to write.
+    NoRun(PathBuf),
+    /// Two outputs would be mixed.
+    TwoOnStdout,
+}
+
+impl fmt::Display for OutputError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OutputError::Write(path, error) if path == Path::new(STDOUT) => {
+                write!(f, "cannot write to standard output: {error}")
+            }
+            OutputError::Write(path, error) => write!(f, "cannot write {}: {error}", path.display()),
+            OutputError::Read(path, error) => write!(f, "cannot read {}: {error}", path.display()),
+            OutputError::NoReport(path, error) => write!(f, "{} is no result of loadtest: {error}", path.display()),
+            OutputError::TooNew(path, format) => {
+                write!(f, "{} has format {format}, this loadtest knows up to {FORMAT}", path.display())
+            }
+            OutputError::NoRun(path) => {
+                write!(f, "{} is not written: no rate met the SLO, so there are no latencies", path.display())
+            }
+            OutputError::TwoOnStdout => f.write_str("only one of --json, --hgrm, --hlog and --html can be '-'"),
+        }
+    }
+}
+
+impl std::error::Error for OutputError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            OutputError::Write(_, error) | OutputError::Read(_, error) => Some(error),
+            OutputError::NoReport(_, error) => Some(error),
+            OutputError::TooNew(..) | OutputError::NoRun(_) | OutputError::TwoOnStdout => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

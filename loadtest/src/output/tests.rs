@@ -1,0 +1,272 @@
+//! What the outputs say, as the readers of each format see it.
+
+use std::path::PathBuf;
+use std::str;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::Deserializer;
+use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
+
+use super::*;
+use crate::result::{self, Samples};
+
+#[path = "../../tests/page/sample.rs"]
+mod sample;
+
+fn shown(report: &Report) -> String {
+    let mut out = Vec::new();
+    table::write(&mut out, report, false).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn of_run(result: RunResult) -> Report {
+    Report::Run(Box::new(result))
+}
+
+/// The line whose first word, or words, are `name`.
+fn line<'a>(text: &'a str, name: &str) -> &'a str {
+    text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no line {name:?} in:\n{text}"))
+}
+
+#[test]
+fn the_table_has_every_figure_that_the_sample_supports() {
+    let result = sample::stalling();
+    let times = [50.0, 90.0, 99.0, 99.9].map(|one| words::time(result.latency.percentile_ns(one).unwrap() as f64));
+    let count = words::count(result.latency.count());
+    let rate = words::number(result.rate());
+    let text = shown(&of_run(result));
+    let latency = line(&text, "latency, scheduled");
+    for time in &times {
+        assert!(latency.contains(time), "{time} is missing in: {latency}");
+    }
+    assert!(latency.trim_end().ends_with(&count), "{count} is missing in: {latency}");
+    for name in ["service time", "sent late by", "connect", "generator", "server", "note"] {
+        line(&text, name);
+    }
+    assert!(line(&text, "throughput").contains(&format!("{rate} messages/s")), "{text}");
+    assert!(line(&text, "SLO").contains("MISSED: p99<2ms (90ms)"), "{text}");
+    assert!(line(&text, "errors").ends_with("none"), "{text}");
+    assert!(!text.contains("INVALID"), "{text}");
+}
+
+#[test]
+fn a_percentile_that_few_samples_make_is_not_shown() {
+    let mut result = sample::steady();
+    result.latency = Samples::new();
+    (1..=100).for_each(|ms| result.latency.record(ms * 1_000_000));
+    result.service_time = result.latency.clone();
+    result.latency_corrected = None;
+    result.connect_time = Samples::new();
+    result.runs.truncate(1);
+    let text = shown(&of_run(result));
+    let header = text.lines().find(|line| line.contains("p50")).unwrap();
+    assert_eq!(header.split_whitespace().collect::<Vec<_>>(), ["p50", "p90", "max", "count"]);
+}
+
+#[test]
+fn closed_loop_shows_the_latency_once_and_what_a_schedule_would_have_seen() {
+    let text = shown(&of_run(sample::steady()));
+    line(&text, "latency ");
+    line(&text, "latency, corrected");
+    assert!(!text.contains("service time") && !text.contains("sent late by"), "{text}");
+    assert!(line(&text, "SLO").contains("met: p99<2ms (1.2ms)"), "{text}");
+}
+
+#[test]
+fn an_invalid_run_says_so_before_its_figures_and_why() {
+    let text = shown(&of_run(sample::hostile()));
+    let invalid = text.find("INVALID").unwrap();
+    assert!(invalid < text.find("p50").unwrap(), "{text}");
+    assert!(text.contains("- generator thread 0 used 97% of a core"), "{text}");
+    let errors = line(&text, "errors");
+    for words in
+        ["12 connects failed", "7 messages unanswered", "3 places with changed bytes", "1 place with lost bytes"]
+    {
+        assert!(errors.contains(words), "{words} is missing in: {errors}");
+    }
+}
+
+#[test]
+fn nothing_from_outside_steers_the_terminal() {
+    let text = shown(&of_run(sample::hostile()));
+    assert!(text.chars().all(|character| !character.is_control() || character == '\n'), "{text:?}");
+}
+
+#[test]
+fn an_idle_run_counts_connections() {
+    let text = shown(&of_run(sample::idle()));
+    assert!(line(&text, "connections").contains("18,998 alive of 19,000"), "{text}");
+    assert!(line(&text, "errors").contains("2 connections lost"), "{text}");
+    assert!(!text.contains("throughput"), "{text}");
+}
+
+#[test]
+fn a_comparison_gives_ratio_interval_and_verdict() {
+    let text = shown(&Report::Compare(Box::new(sample::comparison())));
+    let rate: Vec<_> = line(&text, "rate").split_whitespace().collect();
+    assert_eq!(rate, ["rate", "101,234/s", "61,021/s", "0.603", "0.591", "0.615", "39.7%", "lower"]);
+    assert!(text.contains("B's rate is 39.7% lower than A's: 0.591 to 0.615 of A's at 95% confidence."), "{text}");
+    assert!(text.contains("B's p50 is 2.08 times A's"), "{text}");
+    assert!(text.contains("No difference shown in p99: B's is 0.981 to 1.158 of A's"), "{text}");
+    assert!(text.contains("5 pairs of runs, in turn: the interval is tight enough."), "{text}");
+    line(&text, "A throughput");
+    line(&text, "B: latency");
+}
+
+#[test]
+fn a_search_gives_the_rate_and_what_was_tried() {
+    let text = shown(&Report::Search(Box::new(sample::search())));
+    assert!(text.contains("The highest rate that met the SLO is 90,000/s."), "{text}");
+    assert!(line(&text, "140,000/s").trim_end().ends_with("p99<2ms: 7.1ms measured"), "{text}");
+}
+
+#[test]
+fn a_distribution_file_says_of_each_value_what_the_histogram_says() {
+    let result = sample::stalling();
+    let mut out = Vec::new();
+    hgrm::write(&mut out, &result).unwrap();
+    let text = str::from_utf8(&out).unwrap();
+    let histogram = result.latency.histogram();
+
+    // As HdrHistogram's plotter reads it: what has four columns of numbers and no '#'.
+    let rows = text
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split_whitespace().map(|word| word.parse::<f64>().ok()).collect::<Option<Vec<_>>>());
+    let rows: Vec<_> = rows.filter(|row| row.len() >= 3).collect();
+    assert!(rows.len() > 50, "{text}");
+    for row in &rows {
+        let ns = (row[0] * hgrm::NS_PER_UNIT).round() as u64;
+        assert!(histogram.equivalent(ns, histogram.value_at_quantile(row[1])), "{row:?}");
+        assert_eq!(row[2] as u64, histogram.count_between(0, ns), "{row:?}");
+        if let Some(inverse) = row.get(3) {
+            assert!((inverse * (1.0 - row[1]) - 1.0).abs() < 0.01, "{row:?}");
+        }
+    }
+    assert_eq!(rows.last().map(Vec::len), Some(3), "the last is the maximum, which nothing lies beyond");
+    let footer: Vec<_> = text.lines().rev().take(3).collect();
+    assert!(footer[1].contains(&format!("Total count    = {:12}", histogram.len())), "{footer:?}");
+    assert!(footer[0].contains("SubBuckets     =         2048"), "{footer:?}");
+}
+
+/// Start in s, tag and histogram of each line.
+fn read_log(bytes: &[u8]) -> Vec<(f64, Option<String>, Histogram<u64>)> {
+    let entries = IntervalLogIterator::new(bytes).map(|entry| entry.expect("a log that can be read"));
+    let intervals = entries.filter_map(|entry| match entry {
+        LogEntry::Interval(interval) => {
+            let histogram = BASE64.decode(interval.encoded_histogram()).unwrap();
+            let histogram = Deserializer::new().deserialize(&mut histogram.as_slice()).unwrap();
+            let tag = interval.tag().map(|tag| tag.as_str().to_owned());
+            Some((interval.start_timestamp().as_secs_f64(), tag, histogram))
+        }
+        LogEntry::StartTime(since_epoch) | LogEntry::BaseTime(since_epoch) => {
+            assert_eq!(since_epoch, Duration::from_millis(1_795_368_665_250));
+            None
+        }
+    });
+    intervals.collect()
+}
+
+#[test]
+fn an_interval_log_gives_back_every_interval_of_every_run() {
+    let result = sample::steady();
+    let mut out = Vec::new();
+    hlog::write(&mut out, &[(None, &result)]).unwrap();
+    let read = read_log(&out);
+    assert_eq!(read.len(), result.intervals.len());
+    for (index, ((start_s, tag, histogram), interval)) in read.iter().zip(&result.intervals).enumerate() {
+        assert!((start_s - index as f64).abs() < 1e-9, "runs follow each other: {start_s} is not {index}");
+        assert_eq!((tag, histogram), (&None, interval.latency.histogram()));
+    }
+}
+
+#[test]
+fn an_interval_log_of_two_targets_has_tags_and_is_in_order() {
+    let result = sample::comparison();
+    let mut out = Vec::new();
+    hlog::write(&mut out, &[(Some("A"), &result.a), (Some("B"), &result.b)]).unwrap();
+    let read = read_log(&out);
+    assert!(read.is_sorted_by(|(one, ..), (other, ..)| one <= other));
+    for (letter, side) in [("A", &result.a), ("B", &result.b)] {
+        let tagged = read.iter().filter(|(_, tag, _)| tag.as_deref() == Some(letter));
+        assert!(tagged.map(|(.., histogram)| histogram).eq(side.intervals.iter().map(|one| one.latency.histogram())));
+    }
+}
+
+#[test]
+fn files_are_written_and_read_back_as_they_were() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let outputs = OutputArgs {
+        json: Some(path("x.json")),
+        hgrm: Some(path("x.hgrm")),
+        hlog: Some(path("x.hlog")),
+        html: Some(path("x.html")),
+        quiet: true,
+    };
+    let reports = [
+        of_run(sample::hostile()),
+        of_run(sample::idle()),
+        Report::Compare(Box::new(sample::comparison())),
+        Report::Search(Box::new(sample::search())),
+    ];
+    for report in reports {
+        write_all(&report, &outputs, false).unwrap();
+        let read = read_report(&path("x.json")).unwrap();
+        let [read, written] = [read, report].map(|report| serde_json::to_string(&report).unwrap());
+        let same = read.bytes().zip(written.bytes()).take_while(|(one, other)| one == other).count();
+        assert!(read == written, "…{} was read back as …{}", &written[same - 60..][..100], &read[same - 60..][..100]);
+    }
+    // One that compares has a distribution for each side.
+    for name in ["x.hgrm", "x.a.hgrm", "x.b.hgrm", "x.hlog", "x.html"] {
+        assert!(path(name).metadata().unwrap().len() > 0, "{name}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_named_and_the_others_are_still_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let html = directory.path().join("x.html");
+    let json = Some(directory.path().join("missing/x.json"));
+    let outputs = OutputArgs { json, html: Some(html.clone()), quiet: true, ..OutputArgs::default() };
+    let error = write_all(&of_run(sample::idle()), &outputs, false).unwrap_err().to_string();
+    assert!(error.starts_with("cannot write ") && error.contains("missing/x.json: No such file"), "{error}");
+    assert!(html.exists());
+}
+
+#[test]
+fn what_cannot_be_done_is_told_in_a_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let newer = serde_json::to_string(&of_run(sample::idle())).unwrap().replacen("\"format\":1", "\"format\":99", 1);
+    let cases = [
+        (directory.path().join("none.json"), "cannot read "),
+        (file("empty.json", ""), "is no result of loadtest: EOF"),
+        (file("other.json", "{\"kind\":\"run\"}"), "is no result of loadtest: missing field"),
+        (file("newer.json", &newer), "has format 99, this loadtest knows up to 1"),
+    ];
+    for (path, words) in cases {
+        let error = read_report(&path).unwrap_err().to_string();
+        assert!(error.contains(words) && error.lines().count() == 1, "{error}");
+    }
+
+    let mut nothing = sample::search();
+    (nothing.best, nothing.best_rate) = (None, None);
+    let dash = || Some(PathBuf::from("-"));
+    let cases = [
+        (OutputArgs { hlog: dash(), quiet: true, ..OutputArgs::default() }, "no rate met the SLO"),
+        (OutputArgs { hgrm: dash(), quiet: true, ..OutputArgs::default() }, "no rate met the SLO"),
+        (OutputArgs { json: dash(), html: dash(), ..OutputArgs::default() }, "only one of"),
+    ];
+    for (outputs, words) in cases {
+        let error = write_all(&Report::Search(Box::new(nothing.clone())), &outputs, false).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    }
+}

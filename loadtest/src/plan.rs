@@ -1,0 +1,365 @@
+//! What is to be done, known to be possible: past this point no setting is invalid.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::time::{Duration, SystemTime};
+
+use crate::cli::{Arrival, ExpectReflect, LoadArgs, Proxy, Verify};
+use crate::pattern::MAX_SIZE;
+use crate::proxy::{Sender, Tlv, TooLong};
+use crate::result::{Settings, Shard};
+use crate::slo::{Slo, SloError};
+use crate::sources::Sources;
+
+/// The longest run, and the longest of all waits: a day.
+const MAX_TIME: Duration = Duration::from_secs(86_400);
+/// The most messages a second that anyone asks for.
+const MAX_RATE: f64 = 1e9;
+/// What may be in flight of a connection, in bytes.
+const MAX_IN_FLIGHT: u64 = 1 << 30;
+/// Message stamps of one process, 16 bytes each.
+const MAX_STAMPS: u64 = 1 << 28;
+/// Descriptors besides connections: standard streams, polls, timers, files.
+const OTHER_DESCRIPTORS: u64 = 32;
+
+/// What a connection does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Request and response, again and again.
+    Rr,
+    /// Request and response, once.
+    Crr,
+    /// As `Rr`, with large messages of which many are in flight.
+    Stream,
+    /// Nothing.
+    Idle,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Rr => "rr",
+            Kind::Crr => "crr",
+            Kind::Stream => "stream",
+            Kind::Idle => "idle",
+        })
+    }
+}
+
+/// One target under one load.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What a connection does.
+    pub kind: Kind,
+    /// As it was given.
+    pub target_text: String,
+    /// Whom to connect to.
+    pub target: SocketAddr,
+    /// Connections of all shards.
+    pub connections: u64,
+    /// Threads of this process.
+    pub threads: u64,
+    /// How long to measure.
+    pub duration: Duration,
+    /// What is cut off before.
+    pub warmup: Duration,
+    /// Messages a second of all shards; `None` is closed loop.
+    pub rate: Option<f64>,
+    /// When they are due.
+    pub arrival: Arrival,
+    /// Messages in flight on a connection.
+    pub depth: u32,
+    /// Bytes of a message.
+    pub size: usize,
+    /// Connects a second of all shards.
+    pub connect_rate: Option<f64>,
+    /// Where to connect from.
+    pub sources: Sources,
+    /// Whether to close with FIN.
+    pub time_wait: bool,
+    /// The longest wait for a connect, and for answers at the end.
+    pub timeout: Duration,
+    /// The header.
+    pub header: Sender,
+    /// Whether it comes back.
+    pub expect_reflect: ExpectReflect,
+    /// Whether bytes are compared.
+    pub verify: bool,
+    /// How late 99% of the messages may be sent.
+    pub max_lag: Duration,
+    /// The core of each thread; empty for any.
+    pub cores: Vec<usize>,
+    /// Whether to spin.
+    pub spin: bool,
+    /// How many runs.
+    pub runs: u32,
+    /// Which part of all this to do.
+    pub shard: Option<Shard>,
+    /// When to begin.
+    pub start_at: Option<SystemTime>,
+    /// The server, if it runs here.
+    pub server_pid: Option<u32>,
+    /// What must hold.
+    pub slo: Option<Slo>,
+}
+
+impl Plan {
+    /// What `args` ask for of `target`.
+    ///
+    /// # Errors
+    ///
+    /// What cannot be done, before it is tried.
+    pub fn new(kind: Kind, target_text: &str, args: &LoadArgs) -> Result<Self, PlanError> {
+        let target = resolve(target_text)?;
+        let (size, depth) = match kind {
+            Kind::Stream => (64 * 1024, 16),
+            Kind::Rr | Kind::Crr | Kind::Idle => (64, 1),
+        };
+        let size = args.size.map_or(size, |size| size.as_u64());
+        let depth = args.depth.unwrap_or(depth);
+        let tlvs =
+            args.tlv.iter().map(|text| Tlv::parse(text)).collect::<Result<Vec<_>, _>>().map_err(PlanError::Tlv)?;
+        let header = Sender { version: args.proxy, clients: args.proxy_src, tlvs };
+        header.check()?;
+        let plan = Plan {
+            kind,
+            target_text: target_text.to_owned(),
+            target,
+            connections: args.connections.into(),
+            threads: args.threads.into(),
+            duration: args.duration,
+            warmup: args.warmup,
+            rate: args.rate,
+            arrival: args.arrival,
+            depth,
+            size: usize::try_from(size).unwrap_or(usize::MAX),
+            connect_rate: args.connect_rate,
+            sources: Sources::new(
+                args.source_ip,
+                target,
+                args.connections.into(),
+                args.time_wait && kind == Kind::Crr,
+            )?,
+            time_wait: args.time_wait,
+            timeout: args.timeout,
+            header,
+            expect_reflect: args.expect_reflect,
+            verify: args.verify == Verify::Full,
+            max_lag: args.max_lag,
+            cores: if args.pin { cores(args.threads as usize)? } else { Vec::new() },
+            spin: args.spin,
+            runs: 1,
+            shard: None,
+            start_at: None,
+            server_pid: None,
+            slo: args.slo.as_deref().map(Slo::parse).transpose()?,
+        };
+        plan.check()?;
+        Ok(plan)
+    }
+
+    fn check(&self) -> Result<(), PlanError> {
+        let fits = |name, text: String, fits: bool| if fits { Ok(()) } else { Err(PlanError::Range(name, text)) };
+        let is_rate = |rate: Option<f64>| rate.is_none_or(|rate| rate > 0.0 && rate <= MAX_RATE);
+        let size = self.size as u64;
+        fits("--size", format!("1 byte to {MAX_SIZE} bytes"), (1..=MAX_SIZE as u64).contains(&size))?;
+        fits(
+            "--depth",
+            "at most 1 GiB in flight on a connection".into(),
+            size * u64::from(self.depth) <= MAX_IN_FLIGHT,
+        )?;
+        let stamps = self.own(self.connections) * u64::from(self.depth);
+        fits("--depth", format!("at most {MAX_STAMPS} messages in flight in all"), stamps <= MAX_STAMPS)?;
+        fits("--rate", "more than 0 and at most 1e9 a second".into(), is_rate(self.rate))?;
+        fits("--connect-rate", "more than 0 and at most 1e9 a second".into(), is_rate(self.connect_rate))?;
+        fits("--duration", "1ms to a day".into(), (Duration::from_millis(1)..=MAX_TIME).contains(&self.duration))?;
+        fits("--warmup", "at most a day".into(), self.warmup <= MAX_TIME)?;
+        fits("--timeout", "1ms to a day".into(), (Duration::from_millis(1)..=MAX_TIME).contains(&self.timeout))?;
+        let shards = self.shard.map_or(1, |shard| u64::from(shard.count));
+        let enough = self.connections >= self.threads * shards;
+        fits("--threads", "no more than connections in a shard".into(), enough)?;
+        if self.header.is_none() && !self.header.tlvs.is_empty()
+            || self.header.version == Proxy::V1 && !self.header.tlvs.is_empty()
+        {
+            return Err(PlanError::Range("--tlv", "only with --proxy v2".into()));
+        }
+        if self.kind == Kind::Idle && self.rate.is_some() {
+            return Err(PlanError::Range("--rate", "none for idle: nothing is sent".into()));
+        }
+        Ok(())
+    }
+
+    /// Takes the part `text`, such as `1/2`.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such part.
+    pub fn take_shard(&mut self, text: &str) -> Result<(), PlanError> {
+        let shard = text
+            .split_once('/')
+            .and_then(|(index, count)| Some(Shard { index: index.parse().ok()?, count: count.parse().ok()? }));
+        let shard = shard.filter(|shard| (1..=shard.count).contains(&shard.index) && shard.count <= 10_000);
+        self.shard =
+            Some(shard.ok_or_else(|| PlanError::Range("--shard", "I/N, such as 1/2, with I from 1 to N".into()))?);
+        self.check()
+    }
+
+    /// Begins at `text`: RFC 3339, or seconds since 1970.
+    ///
+    /// # Errors
+    ///
+    /// If it is no time, or not one of the coming day.
+    pub fn begin_at(&mut self, text: &str) -> Result<(), PlanError> {
+        let since_1970 = |s| SystemTime::UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(s).ok()?);
+        let time = text.parse().ok().and_then(since_1970).or_else(|| humantime::parse_rfc3339_weak(text).ok());
+        let time = time.filter(|time| time.duration_since(SystemTime::now()).is_ok_and(|wait| wait <= MAX_TIME));
+        let expected = "a time within the coming day, as RFC 3339 or seconds since 1970";
+        self.start_at = Some(time.ok_or_else(|| PlanError::Range("--start-at", expected.into()))?);
+        Ok(())
+    }
+
+    /// This shard's part of `total`.
+    #[must_use]
+    pub fn own(&self, total: u64) -> u64 {
+        self.shard.map_or(total, |shard| part(total, u64::from(shard.index - 1), u64::from(shard.count)))
+    }
+
+    /// The number of this process's first thread among those of all shards, and how many those are.
+    #[must_use]
+    pub fn workers(&self) -> (u64, u64) {
+        let (before, shards) = self.shard.map_or((0, 1), |shard| (u64::from(shard.index - 1), u64::from(shard.count)));
+        (before * self.threads, shards * self.threads)
+    }
+
+    /// Makes sure that there are descriptors and ports for all connections: raises the limit on open files as far as it goes.
+    ///
+    /// # Errors
+    ///
+    /// If there are not.
+    pub fn reserve(&self) -> Result<u64, PlanError> {
+        self.sources.check(self.connections)?;
+        let own = self.own(self.connections);
+        let need = own + OTHER_DESCRIPTORS + 4 * self.threads;
+        let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(need);
+        if limit < need {
+            return Err(PlanError::Descriptors { need, limit });
+        }
+        Ok(limit)
+    }
+
+    /// As the result has them.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        Settings {
+            command: self.kind.to_string(),
+            target: self.target_text.clone(),
+            connections: self.connections,
+            threads: self.threads,
+            duration_s: self.duration.as_secs_f64(),
+            warmup_s: self.warmup.as_secs_f64(),
+            rate: self.rate,
+            arrival: self.arrival.to_string(),
+            depth: self.depth.into(),
+            size: self.size as u64,
+            runs: self.runs.into(),
+            connect_rate: self.connect_rate,
+            proxy: self.header.version.to_string(),
+            verify: if self.verify { Verify::Full } else { Verify::Off }.to_string(),
+            time_wait: self.time_wait,
+            spin: self.spin,
+            pin: !self.cores.is_empty(),
+        }
+    }
+}
+
+/// Part `index` of `count` of `total`: the first ones are one greater where it does not divide.
+#[must_use]
+pub fn part(total: u64, index: u64, count: u64) -> u64 {
+    total / count + u64::from(index < total % count)
+}
+
+fn resolve(text: &str) -> Result<SocketAddr, PlanError> {
+    let found = text.to_socket_addrs().map_err(|error| PlanError::Target(text.to_owned(), error.to_string()));
+    let target = found?.next().ok_or_else(|| PlanError::Target(text.to_owned(), "it has no address".into()))?;
+    if target.port() == 0 {
+        return Err(PlanError::Target(text.to_owned(), "port 0 cannot be connected to".into()));
+    }
+    Ok(match target.ip() {
+        // As the system takes it; but sources must be told apart.
+        IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::new(std::net::Ipv4Addr::LOCALHOST.into(), target.port()),
+        IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::new(std::net::Ipv6Addr::LOCALHOST.into(), target.port()),
+        _ => target,
+    })
+}
+
+/// A core for each of `threads`, of those that the process may use.
+fn cores(threads: usize) -> Result<Vec<usize>, PlanError> {
+    let allowed = crate::system::allowed_cores();
+    if allowed.len() < threads {
+        let text = format!("no more threads than cores, of which there are {}", allowed.len());
+        return Err(PlanError::Range("--pin", text));
+    }
+    // From the last on: what is started without a thought of cores begins with the first.
+    Ok(allowed.into_iter().rev().take(threads).collect())
+}
+
+/// Why something cannot be done.
+#[derive(Debug, PartialEq)]
+pub enum PlanError {
+    /// The target is none.
+    Target(String, String),
+    /// A setting is out of range: its name, and what it takes.
+    Range(&'static str, String),
+    /// A TLV makes no sense.
+    Tlv(String),
+    /// The SLO makes no sense.
+    Slo(SloError),
+    /// Not enough open files.
+    Descriptors {
+        /// What is needed.
+        need: u64,
+        /// What is allowed.
+        limit: u64,
+    },
+    /// Not enough ports.
+    Ports {
+        /// Connections.
+        connections: u64,
+        /// Source addresses.
+        addresses: u64,
+        /// Ports of one.
+        ports: u64,
+    },
+}
+
+impl From<SloError> for PlanError {
+    fn from(error: SloError) -> Self {
+        PlanError::Slo(error)
+    }
+}
+
+impl From<TooLong> for PlanError {
+    fn from(error: TooLong) -> Self {
+        PlanError::Tlv(error.to_string())
+    }
+}
+
+impl fmt::Display for PlanError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PlanError::Target(text, why) => write!(f, "target '{text}': {why}"),
+            PlanError::Range(name, expected) => write!(f, "{name}: {expected}"),
+            PlanError::Tlv(what) => write!(f, "--tlv: {what}"),
+            PlanError::Slo(error) => error.fmt(f),
+            PlanError::Descriptors { need, limit } => {
+                write!(f, "{need} open files are needed and {limit} allowed: raise the limit (ulimit -n)")
+            }
+            PlanError::Ports { connections, addresses, ports } => write!(
+                f,
+                "{connections} connections from {addresses} address(es) with {ports} ports each: give --source-ip a network"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for PlanError {}

@@ -1,0 +1,446 @@
+//! What a finished measurement is: all that the outputs show, the files hold, and `merge` and `report` read back.
+//!
+//! Units are in the names. Everything here is `serde`: the JSON file is exactly [`Report`], whose `kind` says which it is.
+
+use serde::{Deserialize, Serialize};
+
+pub use crate::samples::{PERCENTILES, Samples, percentile_name};
+
+/// The version of the format of the JSON file.
+pub const FORMAT: u32 = 1;
+
+/// What one invocation found out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Report {
+    /// One target under one load: `rr`, `crr`, `stream`, `idle`, and `merge` of those.
+    Run(Box<RunResult>),
+    /// Two targets under the same load: `compare`.
+    Compare(Box<CompareResult>),
+    /// The highest rate that meets an SLO: `search`.
+    Search(Box<SearchResult>),
+}
+
+/// One target under one load.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunResult {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// What was asked for.
+    pub settings: Settings,
+    /// Which part of it this process did; `None` for all, and for shards that were merged.
+    pub shard: Option<Shard>,
+    /// When the measured time began, as RFC 3339 in UTC.
+    pub started: String,
+    /// How long was measured, in s, warm-up not counted, all runs together. Shorter than asked for after a Ctrl-C.
+    pub measured_s: f64,
+    /// How long it took to open the connections, in s.
+    pub setup_s: f64,
+    /// Whether it ended early, and why: "interrupted", or that no connection was left.
+    pub cut_short: Option<String>,
+    /// Counts.
+    pub totals: Totals,
+    /// From the *scheduled* send to the completion. In closed loop a message is scheduled when its connection is free, so this
+    /// equals `service_time`.
+    pub latency: Samples,
+    /// From the actual send to the completion (`crr`: from the connect).
+    pub service_time: Samples,
+    /// Closed loop alone: what `latency` would have been to a steady schedule, by `HdrHistogram`'s correction for coordinated
+    /// omission. A stall shows here and in open loop, and hardly in `latency` of a closed loop.
+    pub latency_corrected: Option<Samples>,
+    /// From connect to established, of all connections.
+    pub connect_time: Samples,
+    /// The measured time in equal pieces, in order; with several runs those of the first, then of the second, and so on.
+    pub intervals: Vec<Interval>,
+    /// One per run of `--runs`, in order. At least one.
+    pub runs: Vec<Figures>,
+    /// What the generator itself needed.
+    pub generator: Generator,
+    /// The server's own use, where `--server-pid` tells who it is.
+    pub server: Option<ServerUse>,
+    /// The machine of the generator.
+    pub environment: Environment,
+    /// Why the figures must not be used: empty if they may.
+    pub invalid: Vec<String>,
+    /// What is worth knowing and does not make the figures invalid.
+    pub notes: Vec<String>,
+    /// Whether the SLO was met, if there is one.
+    pub slo: Option<SloOutcome>,
+    /// The first verification failures, in words, at most [`MAX_DETAILS`].
+    pub failures: Vec<String>,
+}
+
+/// The most verification failures that are told in words.
+pub const MAX_DETAILS: usize = 10;
+
+/// What was asked for, for all shards together. Shards whose settings are not equal cannot be merged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// `rr`, `crr`, `stream` or `idle`.
+    pub command: String,
+    /// The target as it was given.
+    pub target: String,
+    /// Connections (`crr`: at a time).
+    pub connections: u64,
+    /// Threads of a process.
+    pub threads: u64,
+    /// How long to measure, in s, one run.
+    pub duration_s: f64,
+    /// What is cut off before it, in s.
+    pub warmup_s: f64,
+    /// Messages a second, all together, in open loop; `None` is closed loop.
+    pub rate: Option<f64>,
+    /// `uniform` or `poisson`.
+    pub arrival: String,
+    /// Messages in flight on a connection.
+    pub depth: u64,
+    /// Bytes of a message.
+    pub size: u64,
+    /// Runs.
+    pub runs: u64,
+    /// Connects a second, all together; `None` is as fast as they go.
+    pub connect_rate: Option<f64>,
+    /// `none`, `v1` or `v2`.
+    pub proxy: String,
+    /// `full` or `off`.
+    pub verify: String,
+    /// Whether connections are closed with FIN, and end in TIME-WAIT, instead of with RST.
+    pub time_wait: bool,
+    /// Whether threads spin instead of sleeping.
+    pub spin: bool,
+    /// Whether each thread is pinned to a core.
+    pub pin: bool,
+}
+
+/// A part of a measurement that several processes make together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shard {
+    /// From 1 to `count`.
+    pub index: u32,
+    /// How many there are.
+    pub count: u32,
+}
+
+/// Counts of a whole run, warm-up included unless the name says "measured".
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Connections that were established.
+    pub connections_opened: u64,
+    /// Connects that failed.
+    pub connections_failed: u64,
+    /// Connections that the target closed or reset while they were needed.
+    pub connections_lost: u64,
+    /// Connections that were open at the end, when everything was to be open.
+    pub connections_alive: u64,
+    /// Messages that were sent whole or in part.
+    pub requests_sent: u64,
+    /// Messages that came back whole.
+    pub requests_completed: u64,
+    /// Messages that were sent and did not come back in the time that was left for it at the end.
+    pub requests_unanswered: u64,
+    /// Open loop: messages that were due and not sent, because no connection was free for them.
+    pub requests_unsent: u64,
+    /// Messages that came back within the measured time.
+    pub measured_completed: u64,
+    /// Payload bytes sent.
+    pub bytes_sent: u64,
+    /// Payload bytes received.
+    pub bytes_received: u64,
+    /// Payload bytes received within the measured time.
+    pub measured_bytes: u64,
+    /// Header lines that the target sent back before the payload.
+    pub headers_reflected: u64,
+    /// Verification failures, by kind.
+    pub verification: Verification,
+    /// Why connects failed and connections were lost, in the system's words, with how often.
+    pub errors: std::collections::BTreeMap<String, u64>,
+}
+
+/// Verification failures by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verification {
+    /// Places where bytes were changed.
+    pub corrupted: u64,
+    /// Places where bytes were left out.
+    pub lost: u64,
+    /// Places where bytes came twice, or that were never asked for.
+    pub duplicated: u64,
+    /// Places where another connection's bytes came.
+    pub crossed: u64,
+    /// Header lines that were due and did not come, or came damaged.
+    pub header: u64,
+}
+
+impl Verification {
+    /// All of them.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.corrupted + self.lost + self.duplicated + self.crossed + self.header
+    }
+}
+
+/// A piece of the measured time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Interval {
+    /// Since the start of its run's measured time, in s.
+    pub start_s: f64,
+    /// How long it is, in s.
+    pub length_s: f64,
+    /// Messages that came back in it.
+    pub completed: u64,
+    /// Payload bytes received in it.
+    pub bytes: u64,
+    /// The latency of the messages that came back in it.
+    pub latency: Samples,
+}
+
+impl Interval {
+    /// Messages a second.
+    #[must_use]
+    pub fn rate(&self) -> f64 {
+        self.completed as f64 / self.length_s.max(1e-9)
+    }
+}
+
+/// The figures of one run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Figures {
+    /// Messages a second (`crr`: connections a second).
+    pub rate: f64,
+    /// Payload bytes received a second.
+    pub bytes_per_s: f64,
+    /// Latency's mean in ns.
+    pub mean_ns: f64,
+    /// Latency's percentiles in ns, where the sample supports them; see [`Samples::percentile_ns`].
+    pub p50_ns: Option<u64>,
+    /// As above.
+    pub p99_ns: Option<u64>,
+    /// As above.
+    pub p999_ns: Option<u64>,
+    /// The longest latency in ns.
+    pub max_ns: u64,
+    /// Server CPU time for a message in ns, with `--server-pid`.
+    pub server_cpu_ns: Option<f64>,
+    /// Failed connects, lost connections, unanswered messages and verification failures.
+    pub errors: u64,
+}
+
+/// What the generator itself needed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Generator {
+    /// Each thread's share of a core while it measured, 0 to 1. With `--spin`: of the time that it did not merely spin.
+    pub thread_cpu: Vec<f64>,
+    /// CPU time for a message in ns, all threads.
+    pub cpu_ns_per_request: f64,
+    /// How late messages were sent although a connection was free, in open loop.
+    pub lag: Samples,
+}
+
+/// The server's own use while it was measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServerUse {
+    /// The process.
+    pub pid: u32,
+    /// CPU time in s, all threads.
+    pub cpu_s: f64,
+    /// In cores.
+    pub cpu_share: f64,
+    /// CPU time for a message in ns.
+    pub cpu_ns_per_request: f64,
+    /// Resident memory before the first connection, in bytes.
+    pub rss_before_bytes: u64,
+    /// Resident memory at the end, with all connections open, in bytes.
+    pub rss_after_bytes: u64,
+    /// The growth for a connection, in bytes.
+    pub rss_per_connection_bytes: f64,
+}
+
+/// The machine of the generator, and what happened on it meanwhile.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Environment {
+    /// This program's version.
+    pub loadtest: String,
+    /// The host's name.
+    pub host: String,
+    /// The kernel's name, release and version.
+    pub kernel: String,
+    /// The CPU's model.
+    pub cpu: String,
+    /// Cores that this process may use.
+    pub cores: u64,
+    /// The cores to which threads were pinned, in their order; empty if they were not.
+    pub pinned: Vec<u64>,
+    /// The source of the time.
+    pub clock: String,
+    /// The limit on open files, as it was while measuring.
+    pub fd_limit: u64,
+    /// The settings of the kernel that matter, by name.
+    pub sysctls: std::collections::BTreeMap<String, String>,
+    /// The share of all cores' time that another guest took, 0 to 1, during the run.
+    pub steal: f64,
+    /// The share of the time in which some task waited for a core, 0 to 1; `None` where the kernel does not tell.
+    pub cpu_pressure: Option<f64>,
+    /// TCP segments that were sent again during the run, on the whole machine.
+    pub tcp_retransmits: u64,
+    /// Connections that a full accept queue refused during the run, on the whole machine.
+    pub listen_overflows: u64,
+}
+
+/// Whether an SLO was met.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SloOutcome {
+    /// The SLO as it was given.
+    pub text: String,
+    /// Whether all of it was met.
+    pub met: bool,
+    /// Each of its conditions.
+    pub conditions: Vec<SloCondition>,
+}
+
+/// One condition of an SLO.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SloCondition {
+    /// As it was given: `p99<2ms`.
+    pub text: String,
+    /// What was measured, in words: `1.7ms`, or why there is no figure.
+    pub measured: String,
+    /// Whether it was met.
+    pub met: bool,
+}
+
+/// Two targets under the same load, in turn.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CompareResult {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// The first target, all its runs together; its `runs` has the figures of each.
+    pub a: RunResult,
+    /// The second.
+    pub b: RunResult,
+    /// How many runs of each there were.
+    pub pairs: u64,
+    /// How sure the intervals are, all of them at once: 0.95.
+    pub confidence: f64,
+    /// How B relates to A, figure by figure.
+    pub ratios: Vec<Ratio>,
+    /// Why there were no more pairs: that it is tight enough, or that the limit was reached, or an interrupt.
+    pub stopped: String,
+    /// Why the figures must not be used: empty if they may.
+    pub invalid: Vec<String>,
+}
+
+/// How B relates to A in one figure.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ratio {
+    /// `rate`, `p50`, `p99`, `server CPU per message`.
+    pub figure: String,
+    /// The unit of `a` and `b`: `1/s` or `ns`.
+    pub unit: String,
+    /// Median of A's runs.
+    pub a: f64,
+    /// Median of B's runs.
+    pub b: f64,
+    /// B to A: the geometric mean over the pairs.
+    pub ratio: f64,
+    /// The confidence interval's lower end.
+    pub low: f64,
+    /// The confidence interval's upper end.
+    pub high: f64,
+    /// Whether the interval leaves out 1. If not, "no difference shown".
+    pub difference_shown: bool,
+}
+
+/// The search for the highest rate that meets an SLO.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SearchResult {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// The SLO as it was given.
+    pub slo: String,
+    /// What was tried, in order.
+    pub steps: Vec<SearchStep>,
+    /// The highest rate that met it, in messages a second; `None` if none did.
+    pub best_rate: Option<f64>,
+    /// The run at that rate.
+    pub best: Option<RunResult>,
+    /// What ended the search, in words.
+    pub stopped: String,
+    /// Whether the generator, not the target, was the limit.
+    pub generator_limited: bool,
+}
+
+/// One rate that was tried.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SearchStep {
+    /// Messages a second that were offered.
+    pub rate: f64,
+    /// Whether the SLO was met.
+    pub met: bool,
+    /// What was measured.
+    pub figures: Figures,
+    /// Why it was not met; empty if it was.
+    pub why: String,
+}
+
+impl Totals {
+    /// Failed connects, lost connections, unanswered messages and verification failures.
+    #[must_use]
+    pub fn errors(&self) -> u64 {
+        self.connections_failed + self.connections_lost + self.requests_unanswered + self.verification.total()
+    }
+
+    /// Adds those of another part of the same measurement.
+    pub fn add(&mut self, other: &Totals) {
+        self.connections_opened += other.connections_opened;
+        self.connections_failed += other.connections_failed;
+        self.connections_lost += other.connections_lost;
+        self.connections_alive += other.connections_alive;
+        self.requests_sent += other.requests_sent;
+        self.requests_completed += other.requests_completed;
+        self.requests_unanswered += other.requests_unanswered;
+        self.requests_unsent += other.requests_unsent;
+        self.measured_completed += other.measured_completed;
+        self.bytes_sent += other.bytes_sent;
+        self.bytes_received += other.bytes_received;
+        self.measured_bytes += other.measured_bytes;
+        self.headers_reflected += other.headers_reflected;
+        self.verification.corrupted += other.verification.corrupted;
+        self.verification.lost += other.verification.lost;
+        self.verification.duplicated += other.verification.duplicated;
+        self.verification.crossed += other.verification.crossed;
+        self.verification.header += other.verification.header;
+        for (text, count) in &other.errors {
+            *self.errors.entry(text.clone()).or_default() += count;
+        }
+    }
+}
+
+impl RunResult {
+    /// Messages a second (`crr`: connections a second).
+    #[must_use]
+    pub fn rate(&self) -> f64 {
+        self.totals.measured_completed as f64 / self.measured_s.max(1e-9)
+    }
+
+    /// Payload bytes received a second.
+    #[must_use]
+    pub fn bytes_per_s(&self) -> f64 {
+        self.totals.measured_bytes as f64 / self.measured_s.max(1e-9)
+    }
+
+    /// The figures that runs are compared by.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        Figures {
+            rate: self.rate(),
+            bytes_per_s: self.bytes_per_s(),
+            mean_ns: self.latency.mean_ns(),
+            p50_ns: self.latency.percentile_ns(50.0),
+            p99_ns: self.latency.percentile_ns(99.0),
+            p999_ns: self.latency.percentile_ns(99.9),
+            max_ns: self.latency.max_ns(),
+            server_cpu_ns: self.server.as_ref().map(|server| server.cpu_ns_per_request),
+            errors: self.totals.errors(),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Where connections come from.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use ipnet::{IpNet, Ipv4Net};
+
+use crate::plan::PlanError;
+use crate::proxy::{host_count, nth_host};
+
+/// Connections of one address, before another is taken. Linux hands out ports of one parity first: with more than about so
+/// many, each connect looks through all of those.
+const PER_ADDRESS: u64 = 10_000;
+
+/// The addresses that connections are bound to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sources {
+    /// As the system chooses.
+    System,
+    /// The addresses of a network, one after the other.
+    Round(IpNet),
+    /// 127.0.0.2 and so on, each for 10,000 connections.
+    Loopback,
+}
+
+impl Sources {
+    /// As asked for, or as needed.
+    ///
+    /// # Errors
+    ///
+    /// If the target is not of the network's family.
+    pub fn new(
+        network: Option<IpNet>,
+        target: SocketAddr,
+        connections: u64,
+        leaves_time_wait: bool,
+    ) -> Result<Self, PlanError> {
+        let is_loopback_v4 = matches!(target.ip(), IpAddr::V4(ip) if ip.is_loopback());
+        match network {
+            Some(network) if network.addr().is_ipv4() != target.is_ipv4() => {
+                Err(PlanError::Range("--source-ip", "an address of the target's family".into()))
+            }
+            Some(network) => Ok(Sources::Round(network)),
+            None if is_loopback_v4 && leaves_time_wait => Ok(Sources::Round(loopback_round())),
+            None if is_loopback_v4 && connections > PER_ADDRESS => Ok(Sources::Loopback),
+            None => Ok(Sources::System),
+        }
+    }
+
+    /// The address for connection `number`, or `None` for the system's choice.
+    #[must_use]
+    pub fn address(&self, number: u64) -> Option<IpAddr> {
+        match self {
+            Sources::System => None,
+            Sources::Round(network) => Some(nth_host(*network, number)),
+            Sources::Loopback => {
+                // 127.0.0.1 is left to those who connect without a thought.
+                let offset = 2 + number / PER_ADDRESS % (1 << 22);
+                Some(IpAddr::V4((u32::from(Ipv4Addr::new(127, 0, 0, 0)) + offset as u32).into()))
+            }
+        }
+    }
+
+    /// Whether there are ports for so many connections at a time.
+    ///
+    /// # Errors
+    ///
+    /// If there are not.
+    pub fn check(&self, connections: u64) -> Result<(), PlanError> {
+        let addresses = match self {
+            Sources::System => 1,
+            Sources::Round(network) => host_count(*network),
+            Sources::Loopback => return Ok(()),
+        };
+        let ports = ports();
+        if addresses.saturating_mul(ports) < connections {
+            return Err(PlanError::Ports { connections, addresses, ports });
+        }
+        Ok(())
+    }
+}
+
+fn loopback_round() -> IpNet {
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 1, 0), 24))
+}
+
+/// The ports that the system hands out.
+fn ports() -> u64 {
+    const USUAL: u64 = 28_232;
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let mut ends = range.split_ascii_whitespace().filter_map(|end| end.parse::<u64>().ok());
+    match (ends.next(), ends.next()) {
+        (Some(first), Some(last)) if last >= first => last - first + 1,
+        _ => USUAL,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_spread_past_ten_thousand() {
+        let target = "127.0.0.1:1".parse().unwrap();
+        assert_eq!(Sources::new(None, target, 10_000, false), Ok(Sources::System));
+        let spread = Sources::new(None, target, 10_001, false).unwrap();
+        assert_eq!(spread.address(9_999).unwrap().to_string(), "127.0.0.2");
+        assert_eq!(spread.address(10_000).unwrap().to_string(), "127.0.0.3");
+    }
+
+    #[test]
+    fn ports_that_do_not_suffice_are_said() {
+        let one = Sources::Round("127.0.0.9/32".parse().unwrap());
+        assert!(one.check(1000).is_ok());
+        assert!(matches!(one.check(70_000), Err(PlanError::Ports { addresses: 1, .. })));
+    }
+}

@@ -1,0 +1,106 @@
+//! What the operating system tells about this process and lets it set, in safe calls.
+
+use std::io;
+use std::time::Duration;
+
+#[cfg(target_os = "linux")]
+pub use self::linux::{allowed_cores, pin, prepare_bind, thread_cpu};
+#[cfg(not(target_os = "linux"))]
+pub use self::other::{allowed_cores, pin, prepare_bind, thread_cpu};
+
+/// What most systems need.
+type CpuTime = io::Result<Duration>;
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::io;
+    use std::os::fd::AsRawFd;
+    use std::time::Duration;
+
+    const WORD: usize = usize::BITS as usize;
+    /// The kernel's own most.
+    const MAX_CORES: usize = 8192;
+
+    /// The cores that the process may use.
+    #[must_use]
+    pub fn allowed_cores() -> Vec<usize> {
+        let mut mask = [0; MAX_CORES / WORD];
+        if uapi::sched_getaffinity(0, &mut mask).is_err() {
+            return Vec::new();
+        }
+        (0..MAX_CORES).filter(|core| mask[core / WORD] >> (core % WORD) & 1 == 1).collect()
+    }
+
+    /// Keeps the calling thread on a core.
+    ///
+    /// # Errors
+    ///
+    /// Those of `sched_setaffinity(2)`.
+    pub fn pin(core: usize) -> io::Result<()> {
+        let mut mask = [0; MAX_CORES / WORD];
+        mask[core / WORD] = 1 << (core % WORD);
+        Ok(uapi::sched_setaffinity(0, &mask)?)
+    }
+
+    /// The CPU time of the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// Those of `clock_gettime(2)`.
+    pub fn thread_cpu() -> super::CpuTime {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        uapi::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time)?;
+        Ok(Duration::new(time.tv_sec.cast_unsigned(), time.tv_nsec as u32))
+    }
+
+    /// Lets `bind` choose an address without a port, which `connect` then chooses with the target known: so that ports are
+    /// unique for a target, not for an address.
+    ///
+    /// # Errors
+    ///
+    /// Those of `setsockopt(2)`.
+    pub fn prepare_bind(socket: &socket2::Socket) -> io::Result<()> {
+        const ON: libc::c_int = 1;
+        Ok(uapi::setsockopt(socket.as_raw_fd(), libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, &ON)?)
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod other {
+    use std::io;
+    use std::time::Duration;
+
+    /// Unknown.
+    #[must_use]
+    pub fn allowed_cores() -> Vec<usize> {
+        Vec::new()
+    }
+
+    /// Not done.
+    ///
+    /// # Errors
+    ///
+    /// Always.
+    pub fn pin(_: usize) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Unknown.
+    ///
+    /// # Errors
+    ///
+    /// Always.
+    pub fn thread_cpu() -> super::CpuTime {
+        let _: Option<Duration> = None;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Not needed.
+    ///
+    /// # Errors
+    ///
+    /// Never.
+    pub fn prepare_bind(_: &socket2::Socket) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,161 @@
+//! The page as a browser shows it, light, dark, on a telephone and on paper: no errors, no requests, and every figure on it
+//! is the one of the JSON within.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
+use loadtest::cli::OutputArgs;
+use loadtest::output::write_all;
+use loadtest::result::{self, Report};
+use serde_json::{Value, json};
+
+#[path = "page/browser.rs"]
+mod browser;
+#[path = "page/sample.rs"]
+mod sample;
+
+use browser::Browser;
+
+/// How the page is looked at: name, width in px, colour scheme, medium.
+const VIEWS: [(&str, u32, &str, &str); 4] = [
+    ("light", 1200, "light", "screen"),
+    ("dark", 1200, "dark", "screen"),
+    ("phone", 390, "light", "screen"),
+    ("print", 720, "dark", "print"),
+];
+
+#[test]
+fn an_open_loop_run_is_shown_as_it_was() {
+    check("open", &Report::Run(Box::new(sample::stalling())));
+}
+
+#[test]
+fn a_closed_loop_run_is_shown_as_it_was() {
+    check("closed", &Report::Run(Box::new(sample::steady())));
+}
+
+#[test]
+fn an_idle_run_is_shown_as_it_was() {
+    check("idle", &Report::Run(Box::new(sample::idle())));
+}
+
+#[test]
+fn a_comparison_is_shown_as_it_was() {
+    check("compare", &Report::Compare(Box::new(sample::comparison())));
+}
+
+#[test]
+fn a_search_is_shown_as_it_was() {
+    check("search", &Report::Search(Box::new(sample::search())));
+}
+
+#[test]
+fn texts_that_mean_no_good_are_merely_shown() {
+    check("hostile", &Report::Run(Box::new(sample::hostile())));
+}
+
+/// Opens the page of `report` in each of [`VIEWS`], and leaves pictures in the target's directory for a person to look at.
+fn check(name: &str, report: &Report) {
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("page");
+    fs::create_dir_all(&directory).expect("the target's directory can be written");
+    let path = directory.join(format!("{name}.html"));
+    let outputs = OutputArgs { html: Some(path.clone()), quiet: true, ..OutputArgs::default() };
+    write_all(report, &outputs, false).expect("the page is written");
+
+    let mut browser = Browser::start();
+    for (view, width, scheme, medium) in VIEWS {
+        browser.look(width, scheme, medium);
+        let requests = browser.open(&path);
+        assert_eq!(requests.len(), 1, "the page stands alone, but asks for {requests:?}");
+
+        assert_figures(&mut browser, report);
+        assert_legible(&mut browser, view, width);
+        browser.take_picture(&directory.join(format!("{name}-{view}.png")));
+    }
+    browser.print(&directory.join(format!("{name}.pdf")));
+    assert_eq!(browser.complaints(), Vec::<String>::new(), "{name}");
+}
+
+/// Every figure has the value that the JSON has where it says it is from, and the text says the same to its last digit.
+fn assert_figures(browser: &mut Browser, report: &Report) {
+    let embedded = browser.evaluate("document.getElementById('result').textContent");
+    let embedded: Value = serde_json::from_str(embedded.as_str().expect("text")).expect("JSON");
+    assert!(embedded == serde_json::to_value(report).expect("JSON"), "the JSON within is not the result");
+
+    let figures = browser.evaluate(
+        "[...document.querySelectorAll('data')].map(e => [e.dataset.json, e.dataset.per ?? '', e.value, e.textContent])",
+    );
+    let figures: Vec<[String; 4]> = serde_json::from_value(figures).expect("texts");
+    assert!(figures.len() > 25, "only {} figures are on the page", figures.len());
+    for [pointers, per, value, text] in &figures {
+        let at = |pointer: &str| {
+            let found = embedded.pointer(pointer).and_then(Value::as_f64);
+            found.unwrap_or_else(|| panic!("{text} is from {pointer}, where there is no figure"))
+        };
+        let expected = pointers.split(' ').map(at).sum::<f64>() / if per.is_empty() { 1.0 } else { at(per) };
+        let value: f64 = value.parse().expect("a number");
+        assert!((value - expected).abs() <= expected.abs() * 1e-12, "{pointers}: {value} is not {expected}");
+        assert_says(text, expected);
+    }
+
+    // The figures that matter are there at all.
+    let shown: BTreeSet<_> = figures.iter().map(|[pointer, ..]| pointer.as_str()).collect();
+    let wanted: &[&str] = match report {
+        Report::Run(result) if result.settings.command == "idle" => {
+            &["/totals/connections_alive", "/connect_time/percentiles_ns/p99.9", "/server/rss_per_connection_bytes"]
+        }
+        Report::Run(_) => &[
+            "/totals/measured_completed",
+            "/latency/percentiles_ns/p50",
+            "/latency/percentiles_ns/p99",
+            "/latency/percentiles_ns/p99.9",
+            "/latency/max_ns",
+            "/latency/count",
+            "/generator/thread_cpu/0",
+        ],
+        Report::Compare(_) => &["/ratios/0/ratio", "/ratios/0/low", "/a/latency/max_ns", "/b/latency/max_ns"],
+        Report::Search(_) => &["/best_rate", "/steps/2/figures/p99_ns", "/best/latency/percentiles_ns/p99"],
+    };
+    for pointer in wanted {
+        assert!(shown.contains(pointer), "{pointer} is not on the page");
+    }
+}
+
+/// `text` is `value` rounded to the digits that it has.
+fn assert_says(text: &str, value: f64) {
+    let (number, unit) = text.split_once(' ').unwrap_or((text, ""));
+    let (number, scale) = match (number.strip_suffix('%'), unit) {
+        (Some(number), "") => (number, 0.01),
+        (None, "" | "ns" | "B" | "/s" | "1/s") => (number, 1.0),
+        (None, "µs") => (number, 1e3),
+        (None, "ms") => (number, 1e6),
+        (None, "s") => (number, 1e9),
+        (None, "KiB") => (number, 1024.0),
+        (None, "MiB") => (number, 1024.0 * 1024.0),
+        (None, "GiB") => (number, 1024.0 * 1024.0 * 1024.0),
+        other => panic!("{text}: {other:?} is no figure"),
+    };
+    let number = number.trim_end_matches("/s").replace(',', "");
+    let digits = number.split_once('.').map_or("", |(_, digits)| digits);
+    let shown: f64 = number.parse().unwrap_or_else(|_| panic!("{text} is no figure"));
+    let last_digit = digits.chars().fold(scale, |place, _| place / 10.0);
+    assert!((shown * scale - value).abs() <= last_digit * 0.5001, "{text} is shown for {value}");
+}
+
+/// Nothing sticks out to the side, and one picture of each is shown, with letters of a size that can be read.
+fn assert_legible(browser: &mut Browser, view: &str, width: u32) {
+    let wide = browser.evaluate("document.documentElement.scrollWidth");
+    assert!(wide.as_u64().is_some_and(|wide| wide <= u64::from(width)), "{view}: the page is {wide} px wide");
+    let letters = browser.evaluate(
+        "[...document.querySelectorAll('svg')].filter(e => e.checkVisibility())
+         .map(e => 13 * e.getBoundingClientRect().width / e.viewBox.baseVal.width)",
+    );
+    let pictures = browser.evaluate("document.querySelectorAll('figure').length");
+    let letters = letters.as_array().expect("sizes");
+    assert_eq!(json!(letters.len()), pictures, "{view}: each picture is shown once");
+    assert!(
+        letters.iter().all(|size| size.as_f64().is_some_and(|size| size > 9.5)),
+        "{view}: letters of {letters:?} px"
+    );
+}
