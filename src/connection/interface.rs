@@ -130,7 +130,7 @@ impl Ready {
     }
 }
 
-/// When to call [`Connection::turn`] again.
+/// When to call [`Connection::turn`](super::Connection::turn) again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     /// When the socket reports something new: nothing else has changed since the turn before.
