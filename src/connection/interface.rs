@@ -57,6 +57,7 @@ pub struct Shared {
     pub clock: Clock,
     /// The memory that connections hold.
     pub budget: Budget,
+    pub(super) read_size: usize,
     pub(super) buffer: Box<[u8]>,
 }
 
@@ -73,7 +74,7 @@ impl Shared {
             Echo::Lines { max } => max.max(proxy::MAX_V2_LEN),
         };
         let buffer = vec![0; Self::HEADROOM + unfinished + read_size].into_boxed_slice();
-        Shared { echo, reflect_header, clock: Clock::start(), budget, buffer }
+        Shared { echo, reflect_header, clock: Clock::start(), budget, read_size, buffer }
     }
 }
 

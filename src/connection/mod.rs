@@ -171,7 +171,7 @@ impl<S: Stream> Connection<S> {
     /// the peer's window bounds it, for the price of a third system call.
     #[cold]
     fn echo_unheld(&mut self, was_blocked: bool, shared: &mut Shared, observer: &mut impl Observer) -> Next {
-        let seen = match uninterrupted(|| self.stream.peek(&mut shared.buffer)) {
+        let seen = match uninterrupted(|| self.stream.peek(&mut shared.buffer[..shared.read_size])) {
             Ok(0) => return Next::Closed(Reason::ByPeer),
             Ok(count) => count,
             Err(error) => return self.read_failed(&error),
@@ -198,7 +198,7 @@ impl<S: Stream> Connection<S> {
             self.latched = self.latched.and(Ready::BLOCKED);
             return next;
         }
-        self.next_after_read(seen < shared.buffer.len())
+        self.next_after_read(seen < shared.read_size)
     }
 
     /// A turn with a header, with lines, or with something held.
@@ -248,7 +248,7 @@ impl<S: Stream> Connection<S> {
     /// and when to go on if they make no difference.
     #[inline(always)]
     fn read(&mut self, new: usize, room: usize, shared: &mut Shared) -> ControlFlow<Next, (usize, Next)> {
-        let limit = shared.buffer.len().min(new + room);
+        let limit = new + room.min(shared.read_size);
         match uninterrupted(|| self.stream.read(&mut shared.buffer[new..limit])) {
             Ok(count) => Continue((new + count, self.next_after_read(new + count < limit))),
             Err(error) => Break(self.read_failed(&error)),
