@@ -41,6 +41,12 @@ pub struct Cli {
     #[arg(value_parser = BoolishValueParser::new(), help_heading = LISTENING)]
     pub defer_accept: bool,
 
+    /// Address and port of the admin port: status page, metrics and health, over HTTP [default: none]
+    ///
+    /// It tells who is connected: keep it on a private address.
+    #[arg(long, value_name = "ADDR:PORT", env = "PROXY_ECHO_ADMIN", help_heading = LISTENING)]
+    pub admin: Option<SocketAddr>,
+
     /// Receive buffer of a socket, such as 256KiB [default: the kernel's]
     #[arg(long, value_name = "SIZE", env = "PROXY_ECHO_RECV_BUFFER", help_heading = LISTENING)]
     pub recv_buffer: Option<ByteSize>,
@@ -100,7 +106,12 @@ pub struct Cli {
     #[arg(value_parser = humantime::parse_duration, help_heading = LIMITS)]
     pub stall_timeout: Duration,
 
-    /// How long connections may go on after SIGINT or SIGTERM; a second signal ends them at once
+    /// How long to go on accepting after SIGINT or SIGTERM, while balancers notice that /readyz of the admin port says no
+    #[arg(long, value_name = "TIME", env = "PROXY_ECHO_DRAIN_DELAY", default_value = "0s")]
+    #[arg(value_parser = humantime::parse_duration, help_heading = LIMITS)]
+    pub drain_delay: Duration,
+
+    /// How long connections may go on after that; a second signal ends them at once
     ///
     /// One that says nothing for ten seconds in that time is closed before.
     #[arg(long, value_name = "TIME", env = "PROXY_ECHO_DRAIN_TIMEOUT", default_value = "30s")]

@@ -21,6 +21,9 @@ const MAX_TIME: Duration = Duration::from_secs(24 * 24 * 60 * 60);
 /// How long a connection that is closed for a line too long may take to read what it was sent before.
 const LINGER_MS: u32 = 2_000;
 
+/// How exact idle times are where they are shown, in ms.
+const LOOKED_AT_MS: u32 = 1_000;
+
 /// An unfinished line is copied at each read, so that its length must have a limit.
 const MAX_LINE: usize = 1024 * 1024;
 
@@ -34,6 +37,8 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// See `listen`.
     pub port: u16,
+    /// The address of the admin port.
+    pub admin: Option<SocketAddr>,
     /// Connections that the kernel queues.
     pub backlog: i32,
     /// `SO_REUSEPORT`.
@@ -56,7 +61,9 @@ pub struct Config {
     pub max_held: usize,
     /// The time limits of a connection.
     pub time_limits: TimeLimits,
-    /// How long connections may go on after a signal, in ms.
+    /// How long accepting goes on after a signal, in ms.
+    pub drain_delay_ms: u32,
+    /// How long connections may go on after that, in ms.
     pub drain_ms: u32,
     /// What is logged.
     pub log: LogLevel,
@@ -85,10 +92,13 @@ impl Config {
         let header_ms = at_least_1ms("--header-timeout", cli.header_timeout)?;
         let stall_ms = at_least_1ms("--stall-timeout", cli.stall_timeout)?;
         let idle_ms = Some(milliseconds("--idle-timeout", cli.idle_timeout)?).filter(|&ms| ms > 0);
+        let drain_delay_ms = milliseconds("--drain-delay", cli.drain_delay)?;
         let drain_ms = milliseconds("--drain-timeout", cli.drain_timeout)?;
+        let most_period_ms = cli.admin.map(|_| LOOKED_AT_MS);
         Ok(Config {
             listen: cli.listen,
             port: cli.port,
+            admin: cli.admin,
             backlog: cli.backlog,
             reuse_port: cli.reuse_port,
             defer_accept: cli.defer_accept,
@@ -102,7 +112,8 @@ impl Config {
             },
             max_connections: max_connections(cli.max_connections)?,
             max_held,
-            time_limits: TimeLimits { header_ms, idle_ms, stall_ms, linger_ms: LINGER_MS },
+            time_limits: TimeLimits { header_ms, idle_ms, stall_ms, linger_ms: LINGER_MS, most_period_ms },
+            drain_delay_ms,
             drain_ms,
             log: cli.log,
             log_format: cli.log_format,

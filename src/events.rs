@@ -20,6 +20,7 @@ pub(crate) struct Entry<'a> {
 
 pub(crate) enum Event<'a> {
     Listening(SocketAddr),
+    AdminListening(SocketAddr),
     /// Headers are optional; `trusted` says whether any peer's is taken.
     Guessing {
         trusted: bool,
@@ -44,6 +45,10 @@ pub(crate) enum Event<'a> {
         open: usize,
         timeout: Duration,
     },
+    /// Connections that are still open when the time to finish is over.
+    Cut(usize),
+    /// SIGHUP came.
+    NothingReloaded,
     LinesDropped(u64),
     Terminated,
 }
@@ -72,6 +77,7 @@ impl fmt::Display for Event<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Event::Listening(address) => write!(f, "server is on {address}"),
+            Event::AdminListening(address) => write!(f, "admin is on {address}"),
             Event::Guessing { trusted: true } => {
                 f.write_str("PROXY headers are optional: guessed from the first bytes of trusted peers")
             }
@@ -93,6 +99,10 @@ impl fmt::Display for Event<'_> {
                     humantime::format_duration(*timeout)
                 )
             }
+            Event::Cut(open) => write!(f, "the time to finish is over: connections cut {open}"),
+            Event::NothingReloaded => f.write_str(
+                "SIGHUP: nothing is reloaded, all settings are arguments (a restart need not lose a connection)",
+            ),
             Event::LinesDropped(count) => write!(f, "{count} log lines were dropped: their reader is too slow"),
             Event::Terminated => f.write_str("server was terminated."),
         }
@@ -147,11 +157,7 @@ pub(crate) fn shown(received: &[u8]) -> &[u8] {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Refusal::Invalid(error) => error.fmt(f),
-            Refusal::Cut => f.write_str("it ends too early"),
-            Refusal::Late => f.write_str("the rest did not come in time"),
-        }
+        f.write_str(self.as_str())
     }
 }
 

@@ -36,6 +36,18 @@ impl Budget {
         Self::enough(self.left)
     }
 
+    /// The most bytes that may be held.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        self.limit.unsigned_abs()
+    }
+
+    /// The bytes that are held.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        (self.limit - self.left).unsigned_abs()
+    }
+
     fn add(&mut self, bytes: isize) {
         self.left += bytes;
         self.room = Self::enough(self.left - self.limit / 8);

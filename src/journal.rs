@@ -1,34 +1,42 @@
-//! What is said about connections: their numbers and counts, which of them are health checks, and what the level leaves out.
+//! What is known and said about connections: their numbers, counts and origins, which of them are health checks, and what
+//! the level leaves out.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use memchr::memchr_iter;
 
 use crate::cli::LogLevel;
 use crate::connection::{Observer, Reason, Refusal};
-use crate::events::{Event, Farewell};
+use crate::events::{Event, Farewell, offset, shown};
 use crate::log::Log;
+use crate::metrics::{Metrics, Refused};
+use crate::origin::Origin;
 use crate::proxy::{Addresses, Command, Header, Version};
 
-/// Keeps a record for each connection, beside the slab: the echo itself needs none, and at [`LogLevel::Quiet`] there is none.
+/// Keeps a record for each connection, beside the slab: the echo itself needs none, and where nobody wants to know, at
+/// [`LogLevel::Quiet`] without an admin port, there is none.
 pub(crate) struct Journal {
     log: Log,
     level: LogLevel,
-    accepted: u64,
+    is_off: bool,
+    metrics: Metrics,
     next_trouble_ms: u64,
     records: Vec<Record>,
+    /// Where each connection comes from, for the admin port.
+    origins: Option<Vec<Origin>>,
     /// At [`LogLevel::Clients`], what would be said of connections that may be health checks.
     withheld: HashMap<usize, Withheld>,
 }
 
+/// What is counted of one connection.
 #[derive(Clone, Copy, Default)]
-struct Record {
-    number: u64,
-    accepted_ms: u64,
-    received: u64,
-    sent: u64,
+pub(crate) struct Record {
+    pub(crate) number: u64,
+    pub(crate) accepted_ms: u64,
+    pub(crate) received: u64,
+    pub(crate) sent: u64,
 }
 
 struct Withheld {
@@ -43,10 +51,13 @@ impl Withheld {
 }
 
 impl Journal {
-    pub(crate) fn new(log: Log, level: LogLevel, capacity: usize) -> Self {
-        let capacity = if level == LogLevel::Quiet { 0 } else { capacity };
-        let (records, withheld) = (Vec::with_capacity(capacity), HashMap::new());
-        Journal { log, level, accepted: 0, next_trouble_ms: 0, records, withheld }
+    /// A journal of up to `capacity` connections; `is_watched` where there is an admin port.
+    pub(crate) fn new(log: Log, level: LogLevel, is_watched: bool, capacity: usize) -> Self {
+        let is_off = level == LogLevel::Quiet && !is_watched;
+        let records = Vec::with_capacity(if is_off { 0 } else { capacity });
+        let origins = is_watched.then(|| Vec::with_capacity(capacity));
+        let (metrics, withheld) = (Metrics::default(), HashMap::new());
+        Journal { log, level, is_off, metrics, next_trouble_ms: 0, records, origins, withheld }
     }
 
     /// Something about the server's start or stop, said at every level.
@@ -57,6 +68,7 @@ impl Journal {
     /// Something that keeps clients waiting: said once in ten seconds, because it comes in storms.
     pub(crate) fn trouble(&mut self, event: Event<'_>, now_ms: u64) {
         const DISTANCE_MS: u64 = 10_000;
+        self.metrics.accept_errors += u64::from(matches!(event, Event::AcceptFailed(_)));
         if self.level > LogLevel::Quiet && now_ms >= self.next_trouble_ms {
             self.next_trouble_ms = now_ms + DISTANCE_MS;
             self.log.write(None, event);
@@ -64,28 +76,40 @@ impl Journal {
     }
 
     pub(crate) fn accepted(&mut self, key: usize, peer: SocketAddr, now_ms: u64) {
-        if self.is_quiet() {
+        if self.is_off {
             return;
         }
-        self.accepted += 1;
-        let number = self.accepted;
-        let record = Record { number, accepted_ms: now_ms, ..Record::default() };
-        // Slab keys are dense: a new one is at most one past the last.
-        match self.records.get_mut(key) {
-            Some(slot) => *slot = record,
-            None => self.records.push(record),
-        }
+        self.metrics.accepted += 1;
+        let number = self.metrics.accepted;
+        put(&mut self.records, key, Record { number, accepted_ms: now_ms, ..Record::default() });
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        if let Some(origins) = &mut self.origins {
+            put(origins, key, Origin::new(peer));
+        }
         if self.level == LogLevel::Clients {
             self.withheld.insert(key, Withheld { peer: peer.ip(), text: Vec::new(), lines: 0 });
         }
         self.say(key, number, Event::Accepted { peer });
     }
 
-    /// Whether nothing is said about connections.
+    /// Whether nobody wants to know about connections.
     #[inline]
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.level == LogLevel::Quiet
+    pub(crate) fn is_off(&self) -> bool {
+        self.is_off
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// What is known of a connection, where there is an admin port.
+    pub(crate) fn known(&self, key: usize) -> Option<(&Record, &Origin)> {
+        self.records.get(key).zip(self.origins.as_ref()?.get(key))
+    }
+
+    /// Lines of the log that were dropped since the start.
+    pub(crate) fn dropped_lines(&self) -> u64 {
+        self.log.dropped()
     }
 
     /// The observer of a connection's turn.
@@ -98,6 +122,14 @@ impl Journal {
         let Some(&Record { number, accepted_ms, received, sent }) = self.records.get(key) else {
             return;
         };
+        self.metrics.closed(reason);
+        if let Some(origin) = self.origins.as_ref().and_then(|origins| origins.get(key)) {
+            let may_be_probe = match origin.header() {
+                Some(header) => may_be_health_check(&header, origin.peer().ip()),
+                None => matches!(reason, Reason::ByPeer | Reason::Reset),
+            };
+            self.metrics.probes += u64::from(received == 0 && may_be_probe);
+        }
         if reason == Reason::NotTrusted {
             self.reveal(key);
         }
@@ -120,6 +152,7 @@ impl Journal {
 
     fn say(&mut self, key: usize, number: u64, event: Event<'_>) {
         match self.withheld.get_mut(&key) {
+            _ if self.level == LogLevel::Quiet => {}
             Some(withheld) => {
                 self.log.render(&mut withheld.text, Some(number), event);
                 withheld.lines += 1;
@@ -172,6 +205,10 @@ impl Voice<'_> {
 
 impl Observer for Voice<'_> {
     fn header(&mut self, header: &Header<'_>) {
+        self.journal.metrics.headers.count(header);
+        if let Some(origin) = self.journal.origins.as_mut().and_then(|origins| origins.get_mut(self.key)) {
+            origin.learn(header);
+        }
         self.say(Event::Header(header));
         if self.journal.level == LogLevel::Lines && header.version == Version::V1 {
             self.say(Event::Input(header.raw));
@@ -184,10 +221,16 @@ impl Observer for Voice<'_> {
     }
 
     fn plain(&mut self) {
+        self.journal.metrics.headers.absent += 1;
         self.say(Event::Plain);
     }
 
     fn refused(&mut self, refusal: Refusal, received: &[u8]) {
+        if let Some(origin) = self.journal.origins.as_ref().and_then(|origins| origins.get(self.key)) {
+            let (offset, received) = (offset(received), shown(received).into());
+            let (time, peer) = (SystemTime::now(), origin.peer());
+            self.journal.metrics.refused(Refused { time, peer, refusal, offset, received });
+        }
         self.say(Event::Refused { refusal, received });
         self.journal.reveal(self.key);
     }
@@ -196,6 +239,7 @@ impl Observer for Voice<'_> {
     fn received(&mut self, count: usize) {
         if let Some(record) = self.record() {
             record.received += count as u64;
+            self.journal.metrics.received += count as u64;
             if count > 0 && !self.journal.withheld.is_empty() {
                 self.journal.reveal(self.key);
             }
@@ -213,7 +257,16 @@ impl Observer for Voice<'_> {
     fn sent(&mut self, count: usize) {
         if let Some(record) = self.record() {
             record.sent += count as u64;
+            self.journal.metrics.sent += count as u64;
         }
+    }
+}
+
+/// Slab keys are dense: a new one is at most one past the last.
+fn put<T>(table: &mut Vec<T>, key: usize, value: T) {
+    match table.get_mut(key) {
+        Some(slot) => *slot = value,
+        None => table.push(value),
     }
 }
 

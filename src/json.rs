@@ -25,6 +25,7 @@ impl Serialize for Entry<'_> {
 fn name(event: &Event<'_>) -> &'static str {
     match event {
         Event::Listening(_) => "listening",
+        Event::AdminListening(_) => "admin_listening",
         Event::Guessing { .. } => "guessing",
         Event::Accepted { .. } => "accepted",
         Event::Header(_) => "header",
@@ -35,6 +36,8 @@ fn name(event: &Event<'_>) -> &'static str {
         Event::AcceptFailed(_) => "accept_failed",
         Event::Full(_) => "full",
         Event::Stopping { .. } => "stopping",
+        Event::Cut(_) => "cut",
+        Event::NothingReloaded => "nothing_reloaded",
         Event::LinesDropped(_) => "lines_dropped",
         Event::Terminated => "terminated",
     }
@@ -42,7 +45,7 @@ fn name(event: &Event<'_>) -> &'static str {
 
 fn fields<M: SerializeMap>(event: &Event<'_>, map: &mut M) -> Result<(), M::Error> {
     match event {
-        Event::Listening(address) => map.serialize_entry("address", address),
+        Event::Listening(address) | Event::AdminListening(address) => map.serialize_entry("address", address),
         Event::Guessing { trusted } => map.serialize_entry("trusted", trusted),
         Event::Accepted { peer } => map.serialize_entry("peer", peer),
         Event::Header(header) => header_fields(header, map),
@@ -53,7 +56,7 @@ fn fields<M: SerializeMap>(event: &Event<'_>, map: &mut M) -> Result<(), M::Erro
         }
         Event::Input(bytes) => map.serialize_entry("text", &Text(Escaped(bytes))),
         Event::Gone(Farewell { reason, received, sent, unsent, lasted }) => {
-            map.serialize_entry("reason", reason_name(*reason))?;
+            map.serialize_entry("reason", reason.name())?;
             if let Reason::Failed(kind) = reason {
                 map.serialize_entry("error", &Text(kind))?;
             }
@@ -69,27 +72,12 @@ fn fields<M: SerializeMap>(event: &Event<'_>, map: &mut M) -> Result<(), M::Erro
             map.serialize_entry("seconds", &timeout.as_secs_f64())
         }
         Event::LinesDropped(count) => map.serialize_entry("lines", count),
-        Event::Plain | Event::Terminated => Ok(()),
+        Event::Cut(open) => map.serialize_entry("connections", open),
+        Event::Plain | Event::NothingReloaded | Event::Terminated => Ok(()),
     }
 }
 
-fn reason_name(reason: Reason) -> &'static str {
-    match reason {
-        Reason::ByPeer => "closed_by_peer",
-        Reason::Reset => "reset_by_peer",
-        Reason::HeaderRefused => "header_refused",
-        Reason::HeaderTimeout => "header_timeout",
-        Reason::HeaderCut => "header_cut",
-        Reason::NotTrusted => "not_trusted",
-        Reason::LineTooLong => "line_too_long",
-        Reason::IdleTimeout => "idle_timeout",
-        Reason::StallTimeout => "stall_timeout",
-        Reason::Stopped => "server_stopped",
-        Reason::Failed(_) => "failed",
-    }
-}
-
-fn header_fields<M: SerializeMap>(header: &Header<'_>, map: &mut M) -> Result<(), M::Error> {
+pub(crate) fn header_fields<M: SerializeMap>(header: &Header<'_>, map: &mut M) -> Result<(), M::Error> {
     map.serialize_entry("version", &if header.version == Version::V1 { 1 } else { 2 })?;
     map.serialize_entry("family", family(header))?;
     match header.addresses {
@@ -122,7 +110,7 @@ fn vectors<M: SerializeMap>(tlvs: Tlvs<'_>, map: &mut M) -> Result<(), M::Error>
 }
 
 /// What is displayed, as a string.
-struct Text<T>(T);
+pub(crate) struct Text<T>(pub(crate) T);
 
 impl<T: std::fmt::Display> Serialize for Text<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

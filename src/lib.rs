@@ -9,13 +9,16 @@
 //!
 //! - [`cli`], [`config`]: arguments and environment, then settings that are known to be valid.
 //! - [`server`]: the reactor. One thread, one poll, one slab of connections.
-//! - `journal`, `log`, `events`, `json`, `escape`: what is said about connections, when, where to and in which words.
+//! - `admin`, `service`: what an operator sees of the server over HTTP, and what a service manager is told.
+//! - `journal`, `metrics`, `origin`: what is known about connections: numbers, counts, where they come from.
+//! - `log`, `events`, `json`, `escape`: what is said about them, where to and in which words.
 //! - `listener`, `queue`, `alarm`: sockets that accept, connections that wait for a turn, and being woken in time.
 //! - [`policy`]: who may send a header.
 //! - [`connection`]: one connection's state machine, over any stream that does not block.
 //! - [`clock`], [`held`], `lines`: time, memory that outlives a turn, under one budget, and where lines end.
 //! - [`proxy`]: the protocol. Pure: bytes in, a header or an error out.
 
+mod admin;
 mod alarm;
 pub mod cli;
 pub mod clock;
@@ -29,7 +32,13 @@ mod json;
 mod lines;
 mod listener;
 mod log;
+mod metrics;
+mod origin;
 pub mod policy;
 pub mod proxy;
 mod queue;
 pub mod server;
+mod service;
+
+/// The commit that this was built from, where it is known.
+pub const COMMIT: Option<&str> = option_env!("PROXY_ECHO_COMMIT");

@@ -1,11 +1,13 @@
 //! Listening sockets. Options that an accepted socket inherits from its listener (NODELAY, KEEPALIVE, OOBINLINE, buffer
 //! sizes) are set here, once, so that accepting costs no further system call.
 
+use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use listenfd::ListenFd;
 use mio::net::TcpListener;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::config::Config;
 
@@ -46,8 +48,29 @@ pub(crate) fn after_error(error: &io::Error) -> AfterError {
     }
 }
 
-/// Binds what `config` asks for: the given addresses, or all of both families on one port.
-pub(crate) fn bind_all(config: &Config) -> Result<Vec<TcpListener>, BindError> {
+/// Takes the sockets that a service manager passed, or binds what `config` asks for: the given addresses, or all of both
+/// families on one port.
+pub(crate) fn listen_all(config: &Config) -> Result<Vec<TcpListener>, BindError> {
+    let passed = passed(config)?;
+    if passed.is_empty() { bind_all(config) } else { Ok(passed) }
+}
+
+/// Listening sockets passed as descriptors from 3 on, counted by `LISTEN_FDS`: `sd_listen_fds(3)`.
+fn passed(config: &Config) -> Result<Vec<TcpListener>, BindError> {
+    let mut sockets = ListenFd::from_env();
+    let mut listeners = Vec::new();
+    for index in 0..sockets.len() {
+        let taken = sockets.take_tcp_listener(index).and_then(|socket| {
+            let socket = socket.ok_or(ErrorKind::NotFound)?;
+            listen(&SockRef::from(&socket), config)?;
+            Ok(TcpListener::from_std(socket))
+        });
+        listeners.push(taken.map_err(|error| BindError { place: Place::Passed(index), error })?);
+    }
+    Ok(listeners)
+}
+
+fn bind_all(config: &Config) -> Result<Vec<TcpListener>, BindError> {
     if config.listen.is_empty() {
         return bind_both(config);
     }
@@ -79,19 +102,30 @@ fn is_without_ipv6(error: &io::Error) -> bool {
 }
 
 fn bind(address: SocketAddr, only_v6: bool, config: &Config) -> Result<TcpListener, BindError> {
-    listen(address, only_v6, config).map_err(|error| BindError { address, error })
+    let open = || {
+        let socket = socket(address, only_v6, config.reuse_port)?;
+        socket.bind(&address.into())?;
+        listen(&socket, config)?;
+        Ok(TcpListener::from_std(socket.into()))
+    };
+    open().map_err(|error| BindError { place: Place::Address(address), error })
 }
 
-fn listen(address: SocketAddr, only_v6: bool, config: &Config) -> io::Result<TcpListener> {
+fn socket(address: SocketAddr, only_v6: bool, reuse_port: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         // Some BSDs have IPv6 sockets for IPv6 only, and say so: then that is what it is.
         socket.set_only_v6(only_v6).or_else(|error| if only_v6 { Err(error) } else { Ok(()) })?;
     }
     socket.set_reuse_address(true)?;
-    if config.reuse_port {
+    if reuse_port {
         socket.set_reuse_port(true)?;
     }
+    Ok(socket)
+}
+
+/// Makes a socket listen, with all that accepted ones inherit.
+fn listen(socket: &Socket, config: &Config) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     socket.set_keepalive(true)?;
     // An urgent byte stays in its place in the stream, so that none is lost (RFC 6093, section 6).
@@ -102,13 +136,12 @@ fn listen(address: SocketAddr, only_v6: bool, config: &Config) -> io::Result<Tcp
     if let Some(bytes) = config.send_buffer {
         socket.set_send_buffer_size(bytes)?;
     }
-    socket.bind(&address.into())?;
     socket.listen(config.backlog)?;
     socket.set_nonblocking(true)?;
     if config.defer_accept {
-        defer_accept(&socket, config.time_limits.header_ms)?;
+        defer_accept(socket, config.time_limits.header_ms)?;
     }
-    Ok(TcpListener::from_std(socket.into()))
+    Ok(())
 }
 
 /// `TCP_DEFER_ACCEPT`: a connection is accepted with its first data, or when `at_most_ms` are over.
@@ -124,11 +157,30 @@ fn defer_accept(_: &Socket, _: u32) -> io::Result<()> {
     Err(ErrorKind::Unsupported.into())
 }
 
-/// Why an address cannot be listened on.
+/// Why a place cannot be listened on.
 #[derive(Debug)]
 pub struct BindError {
-    /// The address.
-    pub address: SocketAddr,
+    /// Where.
+    pub place: Place,
     /// What the system said.
     pub error: io::Error,
+}
+
+/// Where a listening socket comes from.
+#[derive(Clone, Copy, Debug)]
+pub enum Place {
+    /// An address to bind.
+    Address(SocketAddr),
+    /// A socket of this number among those that were passed.
+    Passed(usize),
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let error = &self.error;
+        match self.place {
+            Place::Address(address) => write!(f, "cannot listen on {address}: {error}"),
+            Place::Passed(index) => write!(f, "cannot listen on descriptor {} that was passed: {error}", 3 + index),
+        }
+    }
 }

@@ -15,9 +15,29 @@ use crate::events::{Entry, Event};
 pub(crate) struct Log {
     format: LogFormat,
     batch: Batch,
-    /// Lines that were dropped, or could not be written, and of those the ones that were not reported yet.
-    dropped: Arc<AtomicU64>,
+    dropped: Arc<Dropped>,
     writer: Option<Writer>,
+}
+
+/// Lines that were dropped, or could not be written.
+#[derive(Default)]
+struct Dropped {
+    total: AtomicU64,
+    /// Of those, the ones that the log does not tell of.
+    unreported: AtomicU64,
+}
+
+impl Dropped {
+    fn add(&self, lines: u64) {
+        self.total.fetch_add(lines, Ordering::Relaxed);
+        self.unreported.fetch_add(lines, Ordering::Relaxed);
+    }
+
+    /// A batch is lost, and what it reports is not reported.
+    fn lose(&self, batch: &Batch) {
+        self.add(batch.lines);
+        self.unreported.fetch_add(batch.dropped, Ordering::Relaxed);
+    }
 }
 
 #[derive(Default)]
@@ -48,7 +68,7 @@ impl Log {
 
     /// A log in `format`. Without `background` every entry is written at once, which suits a few.
     pub(crate) fn new(format: LogFormat, background: bool) -> io::Result<Self> {
-        let dropped = Arc::new(AtomicU64::new(0));
+        let dropped = Arc::new(Dropped::default());
         let writer = if background { Some(Writer::start(Arc::clone(&dropped))?) } else { None };
         Ok(Log { format, batch: Batch::default(), dropped, writer })
     }
@@ -75,7 +95,12 @@ impl Log {
 
     /// Counts lines that were not even rendered.
     pub(crate) fn drop_lines(&mut self, lines: u64) {
-        self.dropped.fetch_add(lines, Ordering::Relaxed);
+        self.dropped.add(lines);
+    }
+
+    /// Lines that were dropped since the start.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.total.load(Ordering::Relaxed)
     }
 
     /// Hands what was gathered to the writer, with a count of what had to be dropped before.
@@ -92,12 +117,12 @@ impl Log {
         let Some(writer) = &self.writer else {
             return batch.print(&self.dropped);
         };
-        batch.dropped = self.dropped.swap(0, Ordering::Relaxed);
+        batch.dropped = self.dropped.unreported.swap(0, Ordering::Relaxed);
         if batch.dropped > 0 {
             render(&mut batch.text, self.format, None, Event::LinesDropped(batch.dropped));
         }
         if let Err(batch) = writer.try_send(batch) {
-            self.dropped.fetch_add(batch.lines + batch.dropped, Ordering::Relaxed);
+            self.dropped.lose(&batch);
         }
     }
 
@@ -113,7 +138,7 @@ impl Log {
 }
 
 impl Writer {
-    fn start(dropped: Arc<AtomicU64>) -> io::Result<Self> {
+    fn start(dropped: Arc<Dropped>) -> io::Result<Self> {
         let (queue, batches) = bounded::<Batch>(Log::BATCHES);
         let (end, ended) = bounded(0);
         let waiting = Arc::new(AtomicUsize::new(0));
@@ -144,10 +169,10 @@ impl Writer {
 
 impl Batch {
     /// Writes to standard output. A full disk or a closed pipe costs the lines, which are counted, and nothing else.
-    fn print(&self, dropped: &AtomicU64) {
+    fn print(&self, dropped: &Dropped) {
         let mut stdout = io::stdout().lock();
         if stdout.write_all(&self.text).and_then(|()| stdout.flush()).is_err() {
-            dropped.fetch_add(self.lines + self.dropped, Ordering::Relaxed);
+            dropped.lose(self);
         }
     }
 }

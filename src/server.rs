@@ -9,15 +9,16 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use mio::event::Event as Readiness;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 use slab::Slab;
 
+use crate::admin::{Admin, View};
 use crate::alarm::Alarm;
 use crate::cli::LogLevel;
 use crate::config::Config;
@@ -25,10 +26,12 @@ use crate::connection::{Connection, Expect, Next, Ready, Reason, Shared, Stream,
 use crate::events::Event;
 use crate::held::Budget;
 use crate::journal::Journal;
-use crate::listener::{self, AfterError, BindError};
+use crate::listener::{self, AfterError, BindError, Place};
 use crate::log::Log;
+use crate::metrics::Turns;
 use crate::policy::{Policy, ProxyProtocol};
 use crate::queue::Queue;
+use crate::service::{self, News, Watchdog};
 
 /// Events taken from the kernel at a time.
 const EVENTS: usize = 1024;
@@ -47,7 +50,8 @@ const NEVER: u64 = u64::MAX;
 /// Tokens from here down are not slab keys. (mio keeps `usize::MAX` for itself.)
 const SIGNALS: Token = Token(usize::MAX - 1);
 const ALARM: Token = Token(usize::MAX - 2);
-const LAST_LISTENER: usize = usize::MAX - 3;
+const ADMIN: Token = Token(usize::MAX - 2 - Admin::TOKENS);
+const LAST_LISTENER: usize = ADMIN.0 - 1;
 
 /// A server that is bound, and serves when it is run.
 pub struct Server {
@@ -63,23 +67,44 @@ pub struct Server {
     paused: Queue,
     shared: Shared,
     journal: Journal,
+    admin: Option<Admin>,
+    watchdog: Watchdog,
+    turns: Turns,
+    /// Turns until one is timed.
+    untimed: u32,
+    started: SystemTime,
+    listening: Vec<SocketAddr>,
     policy: Policy,
     time_limits: TimeLimits,
     max_connections: usize,
+    drain_delay_ms: u32,
     drain_ms: u32,
     alarm: Alarm,
     /// Whether something was queued, accepted, closed or held since the chores were done last.
     has_chores: bool,
     has_signals: bool,
+    phase: Phase,
     /// No time limit of a connection ends before.
     sweep_ms: u64,
     accept_pause_ends_ms: u64,
     pause_ends_ms: u64,
     /// Keys of connections to be closed; kept so as not to be allocated again.
     expired: Vec<usize>,
-    /// After a signal: when connections that are still open are closed.
-    stop_ms: Option<u64>,
-    is_stopped: bool,
+}
+
+/// What the server is about; it goes down this list, at each signal or when the time is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Serving,
+    /// Accepting goes on until then, while balancers notice.
+    Leaving {
+        ends_ms: u64,
+    },
+    /// What is open may finish until then.
+    Draining {
+        ends_ms: u64,
+    },
+    Stopped,
 }
 
 struct Listener {
@@ -106,20 +131,30 @@ impl Server {
     /// An address that cannot be listened on, or a system without what a reactor needs.
     pub fn bind(config: &Config) -> Result<Self, Error> {
         let poll = Poll::new()?;
-        let mut signals = Signals::new([SIGINT, SIGTERM])?;
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
         let alarm = Alarm::new(poll.registry(), ALARM)?;
         let mut listeners = Vec::new();
-        for (index, mut socket) in listener::bind_all(config)?.into_iter().enumerate() {
+        let mut listening = Vec::new();
+        for (index, mut socket) in listener::listen_all(config)?.into_iter().enumerate() {
             poll.registry().register(&mut socket, Token(LAST_LISTENER - index), Interest::READABLE)?;
+            listening.push(socket.local_addr()?);
             listeners.push(Listener { socket, has_more: true });
         }
+        let bind = |address| {
+            Admin::bind(address, poll.registry(), ADMIN)
+                .map_err(|error| BindError { place: Place::Address(address), error })
+        };
+        let admin = config.admin.map(bind).transpose()?;
         let capacity = config.max_connections;
         let budget = Budget::new(config.max_held);
         let log = Log::new(config.log_format, config.log > LogLevel::Quiet)?;
-        let mut journal = Journal::new(log, config.log, capacity);
-        for listener in &listeners {
-            journal.server(Event::Listening(listener.socket.local_addr()?));
+        let mut journal = Journal::new(log, config.log, admin.is_some(), capacity);
+        for &address in &listening {
+            journal.server(Event::Listening(address));
+        }
+        if let Some(admin) = &admin {
+            journal.server(Event::AdminListening(admin.address()));
         }
         if config.policy.proxy_protocol == ProxyProtocol::Optional {
             journal.server(Event::Guessing { trusted: !config.policy.trusted.is_empty() });
@@ -136,29 +171,32 @@ impl Server {
             paused: Queue::new(capacity),
             shared: Shared::new(config.echo, config.reflect_header, READ_SIZE, budget),
             journal,
+            admin,
+            watchdog: Watchdog::new(),
+            turns: Turns::default(),
+            untimed: 0,
+            started: SystemTime::now(),
+            listening,
             policy: config.policy.clone(),
             time_limits: config.time_limits,
             max_connections: capacity,
+            drain_delay_ms: config.drain_delay_ms,
             drain_ms: config.drain_ms,
             alarm,
             has_chores: true,
             has_signals: false,
+            phase: Phase::Serving,
             sweep_ms: NEVER,
             accept_pause_ends_ms: 0,
             pause_ends_ms: NEVER,
             expired: Vec::new(),
-            stop_ms: None,
-            is_stopped: false,
         })
     }
 
     /// The addresses that are listened on.
-    ///
-    /// # Errors
-    ///
-    /// Those of `getsockname(2)`.
-    pub fn local_addrs(&self) -> io::Result<Vec<SocketAddr>> {
-        self.listeners.iter().map(|listener| listener.socket.local_addr()).collect()
+    #[must_use]
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.listening
     }
 
     /// Serves until a signal ends it, and says so in the log.
@@ -168,8 +206,12 @@ impl Server {
     /// The poll failed: there is nothing left to wait on.
     pub fn run(mut self) -> Result<(), Error> {
         let mut events = Events::with_capacity(EVENTS);
-        while !self.is_stopped {
+        service::tell(News::Ready, "serving");
+        while self.phase != Phase::Stopped {
             self.tick(&mut events)?;
+        }
+        if !self.connections.is_empty() {
+            self.journal.server(Event::Cut(self.connections.len()));
         }
         self.expired.extend(self.connections.iter().map(|(key, _)| key));
         while let Some(key) = self.expired.pop() {
@@ -182,13 +224,26 @@ impl Server {
 
     fn tick(&mut self, events: &mut Events) -> Result<(), Error> {
         self.wait(events)?;
+        let began = self.begin_timing();
         self.has_chores |= events.is_empty() | self.alarm.take_over();
         self.handle(events);
         if self.has_chores {
             self.do_chores()?;
         }
         self.journal.flush();
+        if let Some(began) = began {
+            self.turns.record(began.elapsed());
+        }
         Ok(())
+    }
+
+    /// The time, if this turn is one that is timed.
+    #[inline]
+    fn begin_timing(&mut self) -> Option<Instant> {
+        self.admin.as_ref()?;
+        let is_timed = self.untimed == 0;
+        self.untimed = if is_timed { Turns::SAMPLING } else { self.untimed } - 1;
+        is_timed.then(Instant::now)
     }
 
     fn wait(&mut self, events: &mut Events) -> Result<(), Error> {
@@ -199,7 +254,7 @@ impl Server {
         }
     }
 
-    /// What there is to do besides events: signals, further turns, new connections, time limits.
+    /// What there is to do besides events: signals, further turns, new connections, time limits, the admin port.
     fn do_chores(&mut self) -> Result<(), Error> {
         let now_ms = self.shared.clock.read();
         if std::mem::take(&mut self.has_signals) {
@@ -208,28 +263,79 @@ impl Server {
         self.run_queued();
         self.accept();
         self.sweep();
+        self.end_phase();
+        self.serve_admin();
+        self.watchdog.feed(now_ms, format_args!("{} connections", self.connections.len()));
         self.has_chores = !self.running.is_empty()
+            || self.admin.as_ref().is_some_and(Admin::has_more)
             || (!self.starved.is_empty() && self.shared.budget.room() > 0)
             || (self.may_accept() && self.listeners.iter().any(|listener| listener.has_more));
-        self.is_stopped = self.stop_ms.is_some_and(|stop_ms| self.connections.is_empty() || stop_ms <= now_ms);
-        let accept_ms = if self.accept_pause_ends_ms > now_ms { self.accept_pause_ends_ms } else { NEVER };
-        let alarm_ms = self.sweep_ms.min(accept_ms).min(self.pause_ends_ms).min(self.stop_ms.unwrap_or(NEVER));
+        let alarm_ms = self.next_time_ms();
         if alarm_ms < NEVER {
             self.alarm.set(alarm_ms, now_ms)?;
         }
         Ok(())
     }
 
+    /// When there is something to do next, whatever happens.
+    fn next_time_ms(&self) -> u64 {
+        let accept_ms = if self.accept_pause_ends_ms > self.now_ms() { self.accept_pause_ends_ms } else { NEVER };
+        let phase_ms = match self.phase {
+            Phase::Leaving { ends_ms } | Phase::Draining { ends_ms } => ends_ms,
+            Phase::Serving | Phase::Stopped => NEVER,
+        };
+        let admin_ms = self.admin.as_ref().and_then(Admin::ends_ms).unwrap_or(NEVER);
+        [self.sweep_ms, accept_ms, self.pause_ends_ms, phase_ms, admin_ms, self.watchdog.next_ms()]
+            .into_iter()
+            .min()
+            .unwrap_or(NEVER)
+    }
+
+    fn serve_admin(&mut self) {
+        let Some(admin) = &mut self.admin else {
+            return;
+        };
+        let now_ms = self.shared.clock.now_ms();
+        let view = View {
+            started: self.started,
+            now_ms,
+            listening: &self.listening,
+            connections: &self.connections,
+            max_connections: self.max_connections,
+            waiting: self.starved.len() + self.paused.len(),
+            journal: &self.journal,
+            budget: &self.shared.budget,
+            turns: &self.turns,
+            is_draining: self.phase != Phase::Serving,
+            is_exhausted: self.accept_pause_ends_ms > now_ms || self.shared.budget.room() == 0,
+        };
+        admin.serve(self.poll.registry(), ADMIN, &view);
+    }
+
     fn handle(&mut self, events: &Events) {
         for event in events {
             match event.token() {
-                SIGNALS => (self.has_signals, self.has_chores) = (true, true),
-                ALARM => self.has_chores = true,
-                Token(token) if token > LAST_LISTENER - self.listeners.len() => {
-                    self.listeners[LAST_LISTENER - token].has_more = true;
-                    self.has_chores = true;
+                Token(key) if key < self.max_connections => self.turn(key, ready(event)),
+                token => self.note(token),
+            }
+        }
+    }
+
+    /// Notes that there is a chore.
+    fn note(&mut self, token: Token) {
+        self.has_chores = true;
+        match token {
+            ALARM => {}
+            SIGNALS => self.has_signals = true,
+            Token(token) if token >= ADMIN.0 => {
+                if let Some(admin) = &mut self.admin {
+                    admin.note(token - ADMIN.0);
                 }
-                Token(key) => self.turn(key, ready(event)),
+            }
+            Token(token) => {
+                if let Some(listener) = self.listeners.get_mut(LAST_LISTENER - token) {
+                    listener.has_more = true;
+                }
             }
         }
     }
@@ -287,9 +393,9 @@ impl Server {
     /// Makes sure that the next sweep is not too late for a connection, nor for the clock's period.
     fn watch_time(&mut self, key: usize) {
         let now_ms = self.now_ms();
-        if let Some(left_ms) = self.connections[key].time_left(&self.time_limits, now_ms as u32) {
-            let period_ms = self.time_limits.period_ms().unwrap_or(left_ms);
-            self.sweep_ms = self.sweep_ms.min(now_ms + u64::from(left_ms.min(period_ms)));
+        let left_ms = self.connections[key].time_left(&self.time_limits, now_ms as u32);
+        if let Some(next_ms) = left_ms.into_iter().chain(self.time_limits.period_ms()).min() {
+            self.sweep_ms = self.sweep_ms.min(now_ms + u64::from(next_ms));
         }
     }
 
@@ -299,7 +405,7 @@ impl Server {
 
     fn close(&mut self, key: usize, reason: Reason) {
         let connection = self.connections.remove(key);
-        if !self.journal.is_quiet() {
+        if !self.journal.is_off() {
             self.shared.clock.read();
         }
         self.journal.gone(key, reason, connection.unsent(), self.now_ms());
@@ -385,11 +491,36 @@ impl Server {
     }
 
     fn take_signals(&mut self) {
-        for _ in 0..self.signals.pending().count() {
-            match self.stop_ms {
-                None => self.stop_accepting(),
-                Some(_) => self.stop_ms = Some(self.now_ms()),
+        let now_ms = self.now_ms();
+        for signal in self.signals.pending() {
+            match self.phase {
+                _ if signal == SIGHUP => self.journal.server(Event::NothingReloaded),
+                Phase::Serving => {
+                    self.phase = Phase::Leaving { ends_ms: now_ms + u64::from(self.drain_delay_ms) };
+                    let timeout = Duration::from_millis((self.drain_delay_ms + self.drain_ms).into());
+                    service::tell(News::Stopping, "finishing connections");
+                    if !self.connections.is_empty() || self.drain_delay_ms > 0 {
+                        self.journal.server(Event::Stopping { open: self.connections.len(), timeout });
+                    }
+                }
+                _ => self.phase = Phase::Stopped,
             }
+        }
+    }
+
+    /// Goes on to the next phase, if it is time.
+    fn end_phase(&mut self) {
+        let now_ms = self.now_ms();
+        if let Phase::Leaving { ends_ms } = self.phase
+            && ends_ms <= now_ms
+        {
+            self.stop_accepting();
+            self.phase = Phase::Draining { ends_ms: now_ms + u64::from(self.drain_ms) };
+        }
+        if let Phase::Draining { ends_ms } = self.phase
+            && (self.connections.is_empty() || ends_ms <= now_ms)
+        {
+            self.phase = Phase::Stopped;
         }
     }
 
@@ -404,16 +535,11 @@ impl Server {
             }
         }
         self.listeners.clear();
-        self.stop_ms = Some(self.now_ms() + u64::from(self.drain_ms));
         let idle_ms = self.time_limits.idle_ms.map_or(SILENCE_MS, |idle_ms| idle_ms.min(SILENCE_MS));
         self.time_limits.idle_ms = Some(idle_ms);
         self.sweep_ms = self.now_ms();
         let now_ms = self.now_ms() as u32;
         self.connections.iter_mut().for_each(|(_, connection)| connection.restart_idling(now_ms));
-        if !self.connections.is_empty() {
-            let open = self.connections.len();
-            self.journal.server(Event::Stopping { open, timeout: Duration::from_millis(self.drain_ms.into()) });
-        }
     }
 }
 
@@ -426,7 +552,7 @@ fn give_turn(
     journal: &mut Journal,
     key: usize,
 ) -> Next {
-    if journal.is_quiet() {
+    if journal.is_off() {
         connection.turn(ready, shared, &mut ())
     } else {
         connection.turn(ready, shared, &mut journal.of(key))
@@ -480,7 +606,7 @@ impl From<io::Error> for Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Bind(BindError { address, error }) => write!(f, "cannot listen on {address}: {error}"),
+            Error::Bind(error) => error.fmt(f),
             Error::System(error) => write!(f, "the system refuses what the server needs: {error}"),
         }
     }

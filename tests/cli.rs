@@ -20,6 +20,7 @@ use server::{DEADLINE, Server};
 const OPTIONS: &[(&str, &str, &str, &str)] = &[
     ("[PORT]", "PROXY_ECHO_PORT", "0", "65536"),
     ("--listen", "PROXY_ECHO_LISTEN", "127.0.0.1:0", "localhost:80"),
+    ("--admin", "PROXY_ECHO_ADMIN", "127.0.0.1:0", "localhost:80"),
     ("--backlog", "PROXY_ECHO_BACKLOG", "16", "0"),
     ("--reuse-port", "PROXY_ECHO_REUSE_PORT", "", "maybe"),
     ("--defer-accept", "PROXY_ECHO_DEFER_ACCEPT", "", "maybe"),
@@ -35,6 +36,7 @@ const OPTIONS: &[(&str, &str, &str, &str)] = &[
     ("--header-timeout", "PROXY_ECHO_HEADER_TIMEOUT", "3s", "0s"),
     ("--idle-timeout", "PROXY_ECHO_IDLE_TIMEOUT", "0s", "25days"),
     ("--stall-timeout", "PROXY_ECHO_STALL_TIMEOUT", "1min", "0s"),
+    ("--drain-delay", "PROXY_ECHO_DRAIN_DELAY", "0s", "1year"),
     ("--drain-timeout", "PROXY_ECHO_DRAIN_TIMEOUT", "0s", "1year"),
     ("--log", "PROXY_ECHO_LOG", "clients", "everything"),
     ("--log-format", "PROXY_ECHO_LOG_FORMAT", "json", "xml"),

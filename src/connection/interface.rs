@@ -90,13 +90,16 @@ pub struct TimeLimits {
     pub stall_ms: u32,
     /// From our FIN to the peer's, when a connection is closed for what the peer did.
     pub linger_ms: u32,
+    /// The longest period of the clock, where somebody looks at how long connections are idle.
+    pub most_period_ms: Option<u32>,
 }
 
 impl TimeLimits {
     /// How often the clock must be read while there are connections, or `None` if it need not.
     #[must_use]
     pub fn period_ms(&self) -> Option<u32> {
-        self.idle_ms.map(|idle_ms| (idle_ms / 8).max(1))
+        let period_ms = self.idle_ms.map(|idle_ms| (idle_ms / 8).max(1));
+        period_ms.into_iter().chain(self.most_period_ms).min()
     }
 }
 
@@ -175,6 +178,41 @@ pub enum Reason {
     Failed(ErrorKind),
 }
 
+impl Reason {
+    /// One of each name.
+    pub(crate) const ALL: [Reason; 11] = [
+        Reason::ByPeer,
+        Reason::Reset,
+        Reason::HeaderRefused,
+        Reason::HeaderTimeout,
+        Reason::HeaderCut,
+        Reason::NotTrusted,
+        Reason::LineTooLong,
+        Reason::IdleTimeout,
+        Reason::StallTimeout,
+        Reason::Stopped,
+        Reason::Failed(ErrorKind::Other),
+    ];
+
+    /// The reason in a word, for programs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Reason::ByPeer => "closed_by_peer",
+            Reason::Reset => "reset_by_peer",
+            Reason::HeaderRefused => "header_refused",
+            Reason::HeaderTimeout => "header_timeout",
+            Reason::HeaderCut => "header_cut",
+            Reason::NotTrusted => "not_trusted",
+            Reason::LineTooLong => "line_too_long",
+            Reason::IdleTimeout => "idle_timeout",
+            Reason::StallTimeout => "stall_timeout",
+            Reason::Stopped => "server_stopped",
+            Reason::Failed(_) => "failed",
+        }
+    }
+}
+
 /// Is told what a connection does, in the order in which it happens.
 pub trait Observer {
     /// A header is complete.
@@ -210,4 +248,16 @@ pub enum Refusal {
     Cut,
     /// It was not one in time.
     Late,
+}
+
+impl Refusal {
+    /// The refusal in a sentence.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Refusal::Invalid(error) => error.as_str(),
+            Refusal::Cut => "it ends too early",
+            Refusal::Late => "the rest did not come in time",
+        }
+    }
 }

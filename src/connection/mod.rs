@@ -97,6 +97,29 @@ impl<S: Stream> Connection<S> {
         self.held.as_ref().map_or(0, |held| held.owed().len())
     }
 
+    /// Its state in a word, for programs.
+    #[must_use]
+    pub fn state(&self) -> &'static str {
+        match self.state {
+            State::AwaitingHeader | State::AwaitingEither => "awaiting_header",
+            State::Echoing => "echoing",
+            State::Finishing => "finishing",
+            State::Condemned | State::Draining => "closing",
+        }
+    }
+
+    /// Bytes in memory: what the peer was not sent, and what is unfinished.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.held.as_ref().map_or(0, |held| held.owed().len() + held.unfinished().len())
+    }
+
+    /// How long ago something was said or taken, in ms, by the clock's reading then.
+    #[must_use]
+    pub fn idle_ms(&self, now_ms: u32) -> u32 {
+        now_ms.wrapping_sub(self.since_ms)
+    }
+
     /// Gives back what it holds and closes.
     pub fn close(self, budget: &mut Budget) {
         if let Some(held) = self.held {

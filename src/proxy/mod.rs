@@ -231,6 +231,29 @@ pub enum Error {
 }
 
 impl Error {
+    /// All of them.
+    pub const ALL: [Error; 19] = [
+        Error::Signature,
+        Error::V1Protocol,
+        Error::V1Ipv4,
+        Error::V1Ipv6,
+        Error::V1Port,
+        Error::V1Space,
+        Error::V1LineEnd,
+        Error::V1TooLong,
+        Error::V2Version,
+        Error::V2Command,
+        Error::V2Family,
+        Error::V2Transport,
+        Error::V2Length,
+        Error::TlvOverrun,
+        Error::TlvTrailing,
+        Error::Crc32cLength,
+        Error::Crc32cDuplicate,
+        Error::Crc32cMismatch,
+        Error::UniqueIdLength,
+    ];
+
     /// The sentence of [`fmt::Display`].
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -1,0 +1,189 @@
+//! HTTP/1.1 as far as a page, a monitor and a health check need it (RFC 9112): requests without a body, answers with one.
+
+use std::io::Write;
+
+use httparse::{EMPTY_HEADER, Request as Head, Status};
+
+/// A request that is answered by what it asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Request<'a> {
+    pub(crate) path: &'a str,
+    /// What stands behind `?`, still encoded.
+    pub(crate) query: &'a str,
+    /// `HEAD`: the answer without its body.
+    pub(crate) is_head: bool,
+    pub(crate) keep_alive: bool,
+    /// Whether it wants metrics as OpenMetrics.
+    pub(crate) open_metrics: bool,
+    /// Its length in bytes.
+    pub(crate) length: usize,
+}
+
+/// What the bytes so far amount to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Parsed<'a> {
+    Request(Request<'a>),
+    Partial,
+    /// It is answered by this status, and the connection ends.
+    Refused(u16),
+}
+
+/// The longest request in bytes.
+pub(crate) const MOST: usize = 8 * 1024;
+const HEADERS: usize = 64;
+
+pub(crate) fn parse(input: &[u8]) -> Parsed<'_> {
+    let mut headers = [EMPTY_HEADER; HEADERS];
+    let mut head = Head::new(&mut headers);
+    let length = match head.parse(input) {
+        Ok(Status::Complete(length)) => length,
+        Ok(Status::Partial) if input.len() >= MOST => return Parsed::Refused(431),
+        Ok(Status::Partial) => return Parsed::Partial,
+        Err(httparse::Error::TooManyHeaders) => return Parsed::Refused(431),
+        Err(httparse::Error::Version) => return Parsed::Refused(505),
+        Err(_) => return Parsed::Refused(400),
+    };
+    let (Some(method), Some(target), Some(version)) = (head.method, head.path, head.version) else {
+        return Parsed::Refused(400);
+    };
+    let value = |name| {
+        let header = head.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
+        header.map(|header| str::from_utf8(header.value).unwrap_or(""))
+    };
+    let is_head = match method {
+        "GET" => false,
+        "HEAD" => true,
+        _ => return Parsed::Refused(405),
+    };
+    let has_body = value("Transfer-Encoding").is_some() || value("Content-Length").is_some_and(|length| length != "0");
+    let has_host = version == 0 || value("Host").is_some();
+    if !target.starts_with('/') || has_body || !has_host {
+        return Parsed::Refused(400);
+    }
+    let has = |list: Option<&str>, word: &str| {
+        list.is_some_and(|list| list.split(',').any(|item| item.trim().eq_ignore_ascii_case(word)))
+    };
+    let keep_alive = match version {
+        0 => has(value("Connection"), "keep-alive"),
+        _ => !has(value("Connection"), "close"),
+    };
+    let open_metrics = value("Accept").is_some_and(|accept| accept.contains("application/openmetrics-text"));
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    Parsed::Request(Request { path, query, is_head, keep_alive, open_metrics, length })
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Response {
+    status: u16,
+    content_type: &'static str,
+    body: Vec<u8>,
+}
+
+impl Response {
+    /// A document.
+    pub(crate) fn document(content_type: &'static str, body: Vec<u8>) -> Self {
+        Response { status: 200, content_type, body }
+    }
+
+    /// A status and a line of text.
+    pub(crate) fn text(status: u16, line: impl std::fmt::Display) -> Self {
+        Response { status, content_type: "text/plain; charset=utf-8", body: format!("{line}\n").into_bytes() }
+    }
+
+    /// A status in its own words.
+    pub(crate) fn status(status: u16) -> Self {
+        Response::text(status, reason(status))
+    }
+
+    /// Writes it behind what `out` holds.
+    pub(crate) fn write(&self, is_head: bool, keep_alive: bool, out: &mut Vec<u8>) {
+        let Response { status, content_type, body } = self;
+        let (length, reason) = (body.len(), reason(*status));
+        // A Vec takes every write. Nothing from outside is loaded by a page, and nothing is kept: it is old in a second.
+        let _ = write!(
+            out,
+            "HTTP/1.1 {status} {reason}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\
+             Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n\
+             Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
+             connect-src 'self'; img-src data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'\r\n"
+        );
+        if *status == 405 {
+            out.extend_from_slice(b"Allow: GET, HEAD\r\n");
+        }
+        if !keep_alive {
+            out.extend_from_slice(b"Connection: close\r\n");
+        }
+        out.extend_from_slice(b"\r\n");
+        if !is_head {
+            out.extend_from_slice(body);
+        }
+    }
+}
+
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        400 => "Bad Request",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        503 => "Service Unavailable",
+        505 => "HTTP Version Not Supported",
+        _ => "Unknown",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_that_are_taken() {
+        let curl = "GET /connections.json?limit=5&sort=age HTTP/1.1\r\nHost: a\r\n\r\nGET";
+        let request = Request {
+            path: "/connections.json",
+            query: "limit=5&sort=age",
+            is_head: false,
+            keep_alive: true,
+            open_metrics: false,
+            length: curl.len() - 3,
+        };
+        assert_eq!(parse(curl.as_bytes()), Parsed::Request(request));
+        for (text, is_head, keep_alive, open_metrics) in [
+            ("HEAD / HTTP/1.1\r\nhost: a\r\nConnection: foo, Close\r\n\r\n", true, false, false),
+            ("GET / HTTP/1.0\r\n\r\n", false, false, false),
+            ("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", false, true, false),
+            ("GET / HTTP/1.1\nHost: a\nContent-Length: 0\n\n", false, true, false),
+            ("GET / HTTP/1.1\r\nHost: a\r\nAccept: application/openmetrics-text;q=0.5\r\n\r\n", false, true, true),
+        ] {
+            let length = text.len();
+            let request = Request { path: "/", query: "", is_head, keep_alive, open_metrics, length };
+            assert_eq!(parse(text.as_bytes()), Parsed::Request(request), "{text}");
+            for cut in 0..length {
+                assert_eq!(parse(&text.as_bytes()[..cut]), Parsed::Partial, "{text} cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn requests_that_are_refused() {
+        let many = "GET / HTTP/1.1\r\n".to_owned() + &"A: b\r\n".repeat(HEADERS + 1) + "\r\n";
+        let long = "GET /".to_owned() + &"a".repeat(MOST);
+        for (text, status) in [
+            ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", 405),
+            ("GET / HTTP/2.0\r\n\r\n", 505),
+            ("GET / HTTP/1.1\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+            ("GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("\u{16}\u{3}\u{1} a TLS hello", 400),
+            (&many, 431),
+            (&long, 431),
+        ] {
+            assert_eq!(parse(text.as_bytes()), Parsed::Refused(status), "{text}");
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The admin port: a small HTTP service in the reactor, for people (`/`), monitors (`/metrics`) and health checks.
+//!
+//! It is one of the reactor's chores: what is ready is noted with the other events, and served after them. Clients are few
+//! and have little time; when they are too many, the one that has been silent longest makes room.
+
+mod client;
+mod connections;
+mod exposition;
+mod http;
+mod process;
+mod routes;
+mod status;
+mod view;
+
+use std::io;
+use std::net::SocketAddr;
+
+use mio::net::{TcpListener, TcpStream};
+use mio::{Interest, Registry, Token};
+use slab::Slab;
+
+use self::client::{Client, Next};
+pub(crate) use self::view::View;
+
+pub(crate) struct Admin {
+    listener: TcpListener,
+    address: SocketAddr,
+    has_more: bool,
+    clients: Slab<Client<TcpStream>>,
+    /// Keys of clients that have something to do.
+    ready: Vec<usize>,
+}
+
+impl Admin {
+    /// Clients at a time. With a request and an answer each, they hold a few megabytes at most.
+    const CLIENTS: usize = 16;
+    /// Tokens that it uses.
+    pub(crate) const TOKENS: usize = 1 + Self::CLIENTS;
+
+    /// Listens on `address`. Its tokens are [`Admin::TOKENS`] from `first` on.
+    pub(crate) fn bind(address: SocketAddr, registry: &Registry, first: Token) -> io::Result<Self> {
+        let mut listener = TcpListener::bind(address)?;
+        registry.register(&mut listener, first, Interest::READABLE)?;
+        let address = listener.local_addr()?;
+        let clients = Slab::with_capacity(Self::CLIENTS);
+        Ok(Admin { listener, address, has_more: true, clients, ready: Vec::new() })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Notes an event of the token at `index`.
+    pub(crate) fn note(&mut self, index: usize) {
+        match index.checked_sub(1) {
+            None => self.has_more = true,
+            Some(key) => self.ready.push(key),
+        }
+    }
+
+    /// Whether there is more to do at once.
+    pub(crate) fn has_more(&self) -> bool {
+        self.has_more || !self.ready.is_empty()
+    }
+
+    /// Does what there is to do.
+    pub(crate) fn serve(&mut self, registry: &Registry, first: Token, view: &View<'_>) {
+        for key in std::mem::take(&mut self.ready) {
+            self.turn(key, view);
+        }
+        for _ in 0..Self::CLIENTS {
+            if !self.has_more {
+                break;
+            }
+            match self.listener.accept() {
+                Ok((stream, _)) => self.admit(stream, registry, first, view),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // A storm of errors is the main listener's to report; here the next event tries again.
+                Err(_) => self.has_more = false,
+            }
+        }
+        let late = |(key, client): (usize, &Client<_>)| (client.ends_ms() <= view.now_ms).then_some(key);
+        while let Some(key) = self.clients.iter().find_map(late) {
+            self.clients.remove(key);
+        }
+    }
+
+    /// When the first client's time is over.
+    pub(crate) fn ends_ms(&self) -> Option<u64> {
+        self.clients.iter().map(|(_, client)| client.ends_ms()).min()
+    }
+
+    fn admit(&mut self, stream: TcpStream, registry: &Registry, first: Token, view: &View<'_>) {
+        if self.clients.len() == Self::CLIENTS
+            && let Some((key, _)) = self.clients.iter().min_by_key(|(_, client)| client.ends_ms())
+        {
+            self.clients.remove(key);
+        }
+        let entry = self.clients.vacant_entry();
+        let key = entry.key();
+        let client = entry.insert(Client::new(stream, view.now_ms));
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if registry.register(client.stream(), Token(first.0 + 1 + key), interest).is_err() {
+            self.clients.remove(key);
+            return;
+        }
+        self.turn(key, view);
+    }
+
+    fn turn(&mut self, key: usize, view: &View<'_>) {
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
+        match client.turn(view.now_ms, |request| routes::answer(request, view)) {
+            Next::Wait => {}
+            Next::Again => self.ready.push(key),
+            Next::Closed => drop(self.clients.remove(key)),
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! What the process costs, as the kernel tells it.
+
+/// Figures of this process.
+#[derive(Clone, Copy, Debug, serde::Serialize)]
+pub(super) struct Process {
+    pub(super) resident_bytes: u64,
+    pub(super) open_files: u64,
+    pub(super) max_files: u64,
+    pub(super) cpu_seconds: f64,
+}
+
+#[cfg(target_os = "linux")]
+pub(super) fn read() -> Option<Process> {
+    use std::time::Duration;
+    let process = procfs::process::Process::myself().ok()?;
+    let stat = process.stat().ok()?;
+    let open_files = process.fd_count().ok()? as u64;
+    let (max_files, _) = rlimit::Resource::NOFILE.get().ok()?;
+    let resident_bytes = stat.rss * procfs::page_size();
+    let cpu = Duration::from_millis((stat.utime + stat.stime) * 1000 / procfs::ticks_per_second());
+    let cpu_seconds = cpu.as_secs_f64();
+    Some(Process { resident_bytes, open_files, max_files, cpu_seconds })
+}
+
+/// Elsewhere they are left out.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn read() -> Option<Process> {
+    None
+}

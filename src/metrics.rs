@@ -1,0 +1,145 @@
+//! What is counted for the admin port: plain numbers, no I/O.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+use crate::connection::{Reason, Refusal};
+use crate::proxy::{self, Addresses, Command, Header, Version};
+
+/// Counts since the start.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    pub(crate) accepted: u64,
+    pub(crate) closed: BTreeMap<&'static str, u64>,
+    pub(crate) headers: Headers,
+    pub(crate) refused: BTreeMap<&'static str, u64>,
+    /// Those that were refused last, the newest first.
+    pub(crate) refusals: VecDeque<Refused>,
+    /// Connections that ended and looked like health checks.
+    pub(crate) probes: u64,
+    /// Bytes of payload that came.
+    pub(crate) received: u64,
+    /// Bytes that were sent, reflected headers included.
+    pub(crate) sent: u64,
+    pub(crate) accept_errors: u64,
+}
+
+/// Headers by version and command; version 1 has `UNKNOWN` in the place of a command for "no client".
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(crate) struct Headers {
+    pub(crate) v1_proxy: u64,
+    pub(crate) v1_unknown: u64,
+    pub(crate) v2_proxy: u64,
+    pub(crate) v2_local: u64,
+    /// Connections without one, where none is required.
+    pub(crate) absent: u64,
+}
+
+/// What came instead of a header.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) time: SystemTime,
+    pub(crate) peer: SocketAddr,
+    pub(crate) refusal: Refusal,
+    /// Where it ceased to be one.
+    pub(crate) offset: usize,
+    /// Its first bytes.
+    pub(crate) received: Box<[u8]>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        // Counts that are there from the start, as 0, let a monitor see the first increment.
+        let zero = |name| (name, 0);
+        let invalid = proxy::Error::ALL.map(Refusal::Invalid);
+        Metrics {
+            accepted: 0,
+            closed: Reason::ALL.map(Reason::name).map(zero).into(),
+            headers: Headers::default(),
+            refused: invalid.into_iter().chain([Refusal::Cut, Refusal::Late]).map(Refusal::as_str).map(zero).collect(),
+            refusals: VecDeque::new(),
+            probes: 0,
+            received: 0,
+            sent: 0,
+            accept_errors: 0,
+        }
+    }
+}
+
+impl Metrics {
+    /// Refusals that are remembered.
+    const REFUSALS: usize = 20;
+
+    pub(crate) fn closed(&mut self, reason: Reason) {
+        *self.closed.entry(reason.name()).or_default() += 1;
+    }
+
+    pub(crate) fn refused(&mut self, refused: Refused) {
+        *self.refused.entry(refused.refusal.as_str()).or_default() += 1;
+        self.refusals.truncate(Self::REFUSALS - 1);
+        self.refusals.push_front(refused);
+    }
+}
+
+impl Headers {
+    pub(crate) fn count(&mut self, header: &Header<'_>) {
+        *match (header.version, header.command, header.addresses) {
+            (Version::V1, _, Addresses::Unspecified) => &mut self.v1_unknown,
+            (Version::V1, ..) => &mut self.v1_proxy,
+            (Version::V2, Command::Local, _) => &mut self.v2_local,
+            (Version::V2, Command::Proxy, _) => &mut self.v2_proxy,
+        } += 1;
+    }
+}
+
+/// How long the reactor's turns take, between one wait for events and the next.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Turns {
+    /// Turns of at most [`Turns::BOUNDS`], each counted at the first bound that holds, and the longer ones.
+    pub(crate) counts: [u64; Turns::BOUNDS.len() + 1],
+    pub(crate) sum: Duration,
+}
+
+impl Turns {
+    /// One turn in so many is timed: reading the clock twice costs as much as a third of a message.
+    pub(crate) const SAMPLING: u32 = 64;
+
+    /// Upper bounds in seconds.
+    pub(crate) const BOUNDS: [f64; 12] = [5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 1e-1];
+
+    pub(crate) fn record(&mut self, turn: Duration) {
+        let seconds = turn.as_secs_f64();
+        let bound = Self::BOUNDS.iter().position(|&bound| seconds <= bound);
+        self.counts[bound.unwrap_or(Self::BOUNDS.len())] += 1;
+        self.sum += turn;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_counts_at_the_first_bound_that_holds() {
+        let mut turns = Turns::default();
+        for micros in [1, 5, 6, 100_000, 100_001] {
+            turns.record(Duration::from_micros(micros));
+        }
+        assert_eq!(turns.counts, [2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1]);
+        assert_eq!(turns.sum, Duration::from_micros(200_013));
+    }
+
+    #[test]
+    fn the_last_refusals_are_remembered() {
+        let mut metrics = Metrics::default();
+        for offset in 0..100 {
+            let (time, peer) = (SystemTime::UNIX_EPOCH, "127.0.0.1:1".parse().unwrap());
+            metrics.refused(Refused { time, peer, refusal: Refusal::Cut, offset, received: Box::default() });
+        }
+        assert_eq!(metrics.refused[Refusal::Cut.as_str()], 100);
+        assert!(metrics.refusals.iter().map(|refused| refused.offset).eq((80..100).rev()));
+    }
+}
