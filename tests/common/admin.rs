@@ -1,0 +1,47 @@
+//! A client of the admin port, as plain as a health check.
+#![allow(dead_code, reason = "no test needs all of it")]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use crate::server::{DEADLINE, Server};
+
+/// The address of the admin port, which the log tells.
+pub fn address(server: &mut Server) -> SocketAddr {
+    let line = server.wait_for("admin is on ");
+    line.rsplit(' ').next().and_then(|word| word.parse().ok()).expect("an address")
+}
+
+pub fn connect(admin: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(admin).expect("the admin port accepts");
+    stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+    stream
+}
+
+/// What comes back for `request` until the server closes.
+pub fn exchange(admin: SocketAddr, request: &[u8]) -> String {
+    let mut stream = connect(admin);
+    stream.write_all(request).expect("the server reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("the server answers in text and closes");
+    answer
+}
+
+/// Status and body.
+pub fn get(admin: SocketAddr, path: &str) -> (u16, String) {
+    get_with(admin, path, "")
+}
+
+/// The same with further header lines.
+pub fn get_with(admin: SocketAddr, path: &str, lines: &str) -> (u16, String) {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n{lines}\r\n");
+    let answer = exchange(admin, request.as_bytes());
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    (head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status"), body.to_owned())
+}
+
+/// The value of a metric by its name and labels as they are written, such as `up{job="a"}`.
+pub fn metric(metrics: &str, name: &str) -> f64 {
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no {name} in {metrics}")).parse().expect("a number")
+}
