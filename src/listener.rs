@@ -48,11 +48,46 @@ pub(crate) fn after_error(error: &io::Error) -> AfterError {
     }
 }
 
+/// A listening socket of the reactor's.
+pub(crate) struct Listener {
+    pub(crate) socket: TcpListener,
+    /// Whether the kernel reported connections, and did not say yet that there are no more.
+    pub(crate) has_more: bool,
+    /// Whether it was passed by a service manager, which shares it with others.
+    is_passed: bool,
+}
+
+impl Listener {
+    /// Keeps further connections out, so that those that are here can be accepted to the last one before it is closed: what
+    /// is in the queue of a closing socket is reset. A passed socket lives on with its queue.
+    pub(crate) fn keep_out(&self) {
+        #[cfg(target_os = "linux")]
+        if !self.is_passed {
+            // Where it cannot be done, a connection that comes in the microseconds until the close is lost.
+            let _ = SockRef::from(&self.socket).attach_filter(&no_syn());
+        }
+    }
+}
+
+/// A program for the kernel that drops segments with SYN (bit 1 of the TCP header's byte 13; RFC 9293, section 3.1).
+#[cfg(target_os = "linux")]
+fn no_syn() -> [socket2::SockFilter; 4] {
+    let op = |code: u32, jump_true, k| socket2::SockFilter::new(code as u16, jump_true, 0, k);
+    [
+        op(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 0, 13),
+        op(libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K, 1, 0x02),
+        op(libc::BPF_RET | libc::BPF_K, 0, u32::MAX),
+        op(libc::BPF_RET | libc::BPF_K, 0, 0),
+    ]
+}
+
 /// Takes the sockets that a service manager passed, or binds what `config` asks for: the given addresses, or all of both
 /// families on one port.
-pub(crate) fn listen_all(config: &Config) -> Result<Vec<TcpListener>, BindError> {
+pub(crate) fn listen_all(config: &Config) -> Result<Vec<Listener>, BindError> {
     let passed = passed(config)?;
-    if passed.is_empty() { bind_all(config) } else { Ok(passed) }
+    let is_passed = !passed.is_empty();
+    let sockets = if is_passed { passed } else { bind_all(config)? };
+    Ok(sockets.into_iter().map(|socket| Listener { socket, has_more: true, is_passed }).collect())
 }
 
 /// Listening sockets passed as descriptors from 3 on, counted by `LISTEN_FDS`: `sd_listen_fds(3)`.

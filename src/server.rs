@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use mio::event::Event as Readiness;
-use mio::net::{TcpListener, TcpStream};
+use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
@@ -26,7 +26,7 @@ use crate::connection::{Connection, Expect, Next, Ready, Reason, Shared, Stream,
 use crate::events::Event;
 use crate::held::Budget;
 use crate::journal::Journal;
-use crate::listener::{self, AfterError, BindError, Place};
+use crate::listener::{self, AfterError, BindError, Listener, Place};
 use crate::log::Log;
 use crate::metrics::Turns;
 use crate::policy::{Policy, ProxyProtocol};
@@ -107,12 +107,6 @@ enum Phase {
     Stopped,
 }
 
-struct Listener {
-    socket: TcpListener,
-    /// Whether the kernel reported connections, and did not say yet that there are no more.
-    has_more: bool,
-}
-
 impl Stream for TcpStream {
     fn shutdown_write(&self) -> io::Result<()> {
         self.shutdown(std::net::Shutdown::Write)
@@ -134,12 +128,11 @@ impl Server {
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
         let alarm = Alarm::new(poll.registry(), ALARM)?;
-        let mut listeners = Vec::new();
+        let mut listeners = listener::listen_all(config)?;
         let mut listening = Vec::new();
-        for (index, mut socket) in listener::listen_all(config)?.into_iter().enumerate() {
-            poll.registry().register(&mut socket, Token(LAST_LISTENER - index), Interest::READABLE)?;
+        for (index, Listener { socket, .. }) in listeners.iter_mut().enumerate() {
+            poll.registry().register(socket, Token(LAST_LISTENER - index), Interest::READABLE)?;
             listening.push(socket.local_addr()?);
-            listeners.push(Listener { socket, has_more: true });
         }
         let bind = |address| {
             Admin::bind(address, poll.registry(), ADMIN)
@@ -527,6 +520,7 @@ impl Server {
     /// Takes in what the kernel has queued, closes the listeners, and gives what is open its time.
     fn stop_accepting(&mut self) {
         const MOST_TURNS: usize = 64;
+        self.listeners.iter().for_each(Listener::keep_out);
         for _ in 0..MOST_TURNS {
             self.listeners.iter_mut().for_each(|listener| listener.has_more = true);
             self.accept();

@@ -35,7 +35,13 @@ impl Server {
 
     /// Runs `command`, which must start a server that listens on loopback, or on all addresses.
     pub fn spawn(mut command: Command) -> Server {
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the server starts");
+        command.stdin(Stdio::null());
+        Server::spawn_with_input(command)
+    }
+
+    /// The same, with the standard input that `command` has.
+    pub fn spawn_with_input(mut command: Command) -> Server {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the server starts");
         let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
         let (sender, lines) = sync_channel(Server::LINES_AHEAD);
         thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));

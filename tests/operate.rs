@@ -1,0 +1,253 @@
+//! What an operator does to a server: starts it by a service manager, restarts it under load, stops it, breaks its log.
+#![cfg(target_os = "linux")]
+
+#[path = "common/client.rs"]
+mod client;
+#[path = "common/server.rs"]
+mod server;
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use client::{HEADER, client, round_trip};
+use rustix::process::{Pid, Signal, kill_process};
+use server::{DEADLINE, Server};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_proxy-echo");
+
+/// A server, to be started, that is passed `listener` as a service manager does it: `sd_listen_fds(3)`.
+fn activated(listener: &TcpListener, args: &[&str]) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\"", "sh", PROGRAM]).args(args);
+    command.stdin(Stdio::from(OwnedFd::from(listener.try_clone().expect("a second handle"))));
+    command
+}
+
+/// One connection from its first byte to its last.
+fn visit(address: SocketAddr) -> io::Result<()> {
+    talk_to(TcpStream::connect(address)?)
+}
+
+fn talk_to(mut stream: TcpStream) -> io::Result<()> {
+    stream.set_read_timeout(Some(DEADLINE))?;
+    stream.write_all(HEADER)?;
+    let mut answer = [0; HEADER.len() + 5];
+    stream.read_exact(&mut answer[..HEADER.len()])?;
+    stream.write_all(b"Hello")?;
+    stream.read_exact(&mut answer[HEADER.len()..])?;
+    assert_eq!(answer[..], [HEADER, b"Hello"].concat()[..]);
+    Ok(())
+}
+
+/// Visits at full rate while `restarts` happen, and returns how many there were. The server that is left serves to the end.
+fn visit_during(address: SocketAddr, restarts: impl FnOnce(&AtomicUsize) -> Server) -> usize {
+    let (is_over, visits) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let _last = thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    visit(address).expect("a connection is served, whoever listens");
+                    visits.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        let last = restarts(&visits);
+        is_over.store(true, Ordering::Relaxed);
+        last
+    });
+    visits.into_inner()
+}
+
+/// Waits until there were a hundred more visits.
+fn wait_for_visits(visits: &AtomicUsize) {
+    let (end, enough) = (Instant::now() + DEADLINE, visits.load(Ordering::Relaxed) + 100);
+    while visits.load(Ordering::Relaxed) < enough {
+        assert!(Instant::now() < end, "nobody is served");
+        thread::yield_now();
+    }
+}
+
+/// Ten times a new server, and then the end of the old one.
+fn restart_ten_times(mut old: Server, visits: &AtomicUsize, start: impl Fn() -> Server) -> Server {
+    for _ in 0..10 {
+        let mut talk = client(&old);
+        wait_for_visits(visits);
+        let new = start();
+        old.signal(Signal::TERM);
+        wait_for_visits(visits);
+        // A connection of the old one has its time.
+        round_trip(&mut talk);
+        drop(talk);
+        assert!(old.ended().success());
+        old = new;
+    }
+    wait_for_visits(visits);
+    old
+}
+
+#[test]
+fn ten_restarts_with_a_passed_socket_lose_no_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("an address");
+    let address = listener.local_addr().expect("an address");
+    let start = || Server::spawn_with_input(activated(&listener, &["--log", "quiet"]));
+    let first = start();
+    let visits = visit_during(address, |visits| restart_ten_times(first, visits, start));
+    println!("{visits} connections through ten restarts");
+}
+
+#[test]
+fn ten_restarts_with_a_shared_port_lose_no_connection() {
+    let first = Server::start(&["--log", "quiet", "--reuse-port"]);
+    let listen = first.address.to_string();
+    let start = || {
+        let mut command = Command::new(PROGRAM);
+        command.args(["--listen", &listen, "--log", "quiet", "--reuse-port"]);
+        Server::spawn(command)
+    };
+    let visits = visit_during(first.address, |visits| restart_ten_times(first, visits, start));
+    println!("{visits} connections through ten restarts");
+}
+
+#[test]
+fn a_drain_under_load_cuts_no_connection() {
+    let mut server = Server::start(&["--log", "quiet", "--drain-delay", "200ms"]);
+    let address = server.address;
+    let (visits, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let mut talk = client(&server);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                // Once the port is closed nobody gets in; until then everybody is served to the end.
+                while !is_over.load(Ordering::Relaxed) {
+                    match TcpStream::connect(address) {
+                        Ok(stream) => {
+                            talk_to(stream).expect("who is accepted is served");
+                            visits.fetch_add(1, Ordering::Relaxed);
+                        }
+                        Err(error) if error.kind() == ErrorKind::ConnectionRefused => break,
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+            });
+        }
+        wait_for_visits(&visits);
+        server.signal(Signal::TERM);
+        wait_for_visits(&visits);
+    });
+    round_trip(&mut talk);
+    drop(talk);
+    assert!(server.ended().success());
+}
+
+/// A socket for `sd_notify(3)`, and what comes to it.
+struct Manager {
+    socket: UnixDatagram,
+    folder: tempfile::TempDir,
+}
+
+impl Manager {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let socket = UnixDatagram::bind(folder.path().join("notify")).expect("a socket");
+        socket.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+        Manager { socket, folder }
+    }
+
+    fn start(&self, watchdog_usec: &str, args: &[&str]) -> Server {
+        let mut command = Command::new(PROGRAM);
+        command.args(["--listen", "127.0.0.1:0"]).args(args);
+        command.env("NOTIFY_SOCKET", self.folder.path().join("notify")).env("WATCHDOG_USEC", watchdog_usec);
+        Server::spawn(command)
+    }
+
+    fn next(&self) -> String {
+        let mut message = [0; 1024];
+        let length = self.socket.recv(&mut message).expect("the server tells something");
+        String::from_utf8_lossy(&message[..length]).into_owned()
+    }
+}
+
+#[test]
+fn a_service_manager_is_told_of_start_life_and_end() {
+    let manager = Manager::new();
+    let mut server = manager.start("200000", &[]);
+    assert_eq!(manager.next(), "READY=1\nSTATUS=serving\n");
+    let talk = client(&server);
+    let end = Instant::now() + DEADLINE;
+    while manager.next() != "WATCHDOG=1\nSTATUS=1 connections\n" {
+        assert!(Instant::now() < end);
+    }
+    let (since, count) = (Instant::now(), 10);
+    for _ in 0..count {
+        assert_eq!(manager.next(), "WATCHDOG=1\nSTATUS=1 connections\n");
+    }
+    assert!(since.elapsed() >= Duration::from_millis(90) * count, "it is told more often than it wants");
+    server.signal(Signal::TERM);
+    while manager.next() != "STOPPING=1\nSTATUS=finishing connections\n" {
+        assert!(Instant::now() < end);
+    }
+    drop(talk);
+    assert!(server.ended().success());
+}
+
+#[test]
+fn without_a_watchdog_the_manager_is_left_alone() {
+    let manager = Manager::new();
+    let mut command = Command::new(PROGRAM);
+    command.args(["--listen", "127.0.0.1:0"]).env("NOTIFY_SOCKET", manager.folder.path().join("notify"));
+    command.env_remove("WATCHDOG_USEC");
+    let mut server = Server::spawn(command);
+    assert_eq!(manager.next(), "READY=1\nSTATUS=serving\n");
+    round_trip(&mut client(&server));
+    server.signal(Signal::TERM);
+    assert_eq!(manager.next(), "STOPPING=1\nSTATUS=finishing connections\n");
+    assert!(server.ended().success());
+}
+
+#[test]
+fn a_passed_descriptor_that_is_no_socket_is_named() {
+    let output = Command::new("sh")
+        .args(["-c", "exec 3</dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\"", "sh", PROGRAM])
+        .output()
+        .expect("the program starts");
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(words.starts_with("error: cannot listen on descriptor 3 that was passed: "), "{words}");
+    assert_eq!(words.lines().count(), 1, "{words}");
+}
+
+#[test]
+fn sighup_is_answered_and_changes_nothing() {
+    let mut server = Server::start(&["--log", "quiet"]);
+    let mut talk = client(&server);
+    server.signal(Signal::HUP);
+    server.wait_for("SIGHUP: nothing is reloaded");
+    round_trip(&mut talk);
+    round_trip(&mut client(&server));
+    drop(talk);
+    assert_eq!(server.stop().len(), 3);
+}
+
+#[test]
+fn a_log_that_cannot_be_written_costs_only_its_lines() {
+    let (reader, writer) = io::pipe().expect("a pipe");
+    drop(reader);
+    let full = File::options().write(true).open("/dev/full").expect("it is there");
+    for log in [Stdio::from(writer), Stdio::from(full)] {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("an address");
+        let mut child = activated(&listener, &["--log", "lines"]).stdout(log).spawn().expect("the server starts");
+        for _ in 0..1000 {
+            visit(listener.local_addr().expect("an address")).expect("it serves");
+        }
+        kill_process(Pid::from_child(&child), Signal::TERM).expect("it runs");
+        let status = child.wait().expect("it ends");
+        assert!(status.success(), "{status}");
+    }
+}
