@@ -14,6 +14,7 @@
 //! - `log`, `events`, `json`, `escape`: what is said about them, where to and in which words.
 //! - `listener`, `queue`, `alarm`: sockets that accept, connections that wait for a turn, and being woken in time.
 //! - [`policy`]: who may send a header.
+//! - `socket`: the system calls of a connection's traffic.
 //! - [`connection`]: one connection's state machine, over any stream that does not block.
 //! - [`clock`], [`held`], `lines`: time, memory that outlives a turn, under one budget, and where lines end.
 //! - [`proxy`]: the protocol. Pure: bytes in, a header or an error out.
@@ -39,6 +40,7 @@ pub mod proxy;
 mod queue;
 pub mod server;
 mod service;
+mod socket;
 
 /// The commit that this was built from, where it is known.
 pub const COMMIT: Option<&str> = option_env!("PROXY_ECHO_COMMIT");

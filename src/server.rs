@@ -22,7 +22,7 @@ use crate::admin::{Admin, View};
 use crate::alarm::Alarm;
 use crate::cli::LogLevel;
 use crate::config::Config;
-use crate::connection::{Connection, Expect, Next, Ready, Reason, Shared, Stream, TimeLimits};
+use crate::connection::{Connection, Expect, Next, Ready, Reason, Shared, TimeLimits};
 use crate::events::Event;
 use crate::held::Budget;
 use crate::journal::Journal;
@@ -32,6 +32,7 @@ use crate::metrics::Turns;
 use crate::policy::{Policy, ProxyProtocol};
 use crate::queue::Queue;
 use crate::service::{self, News, Watchdog};
+use crate::socket::Socket;
 
 /// Events taken from the kernel at a time.
 const EVENTS: usize = 1024;
@@ -58,7 +59,7 @@ pub struct Server {
     poll: Poll,
     signals: Signals,
     listeners: Vec<Listener>,
-    connections: Slab<Connection<TcpStream>>,
+    connections: Slab<Connection<Socket>>,
     /// Connections whose turn was cut short.
     running: Queue,
     /// Connections that wait for the budget.
@@ -105,16 +106,6 @@ enum Phase {
         ends_ms: u64,
     },
     Stopped,
-}
-
-impl Stream for TcpStream {
-    fn shutdown_write(&self) -> io::Result<()> {
-        self.shutdown(std::net::Shutdown::Write)
-    }
-
-    fn peek(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        TcpStream::peek(self, buffer)
-    }
 }
 
 impl Server {
@@ -439,7 +430,7 @@ impl Server {
     fn admit(&mut self, stream: TcpStream, peer: SocketAddr) {
         let expect = self.policy.admit(peer.ip());
         let now_ms = self.now_ms() as u32;
-        let key = self.connections.insert(Connection::new(stream, expect.unwrap_or(Expect::Header), now_ms));
+        let key = self.connections.insert(Connection::new(Socket(stream), expect.unwrap_or(Expect::Header), now_ms));
         self.journal.accepted(key, peer, self.now_ms());
         if expect.is_none() {
             return self.close(key, Reason::NotTrusted);
@@ -449,7 +440,7 @@ impl Server {
         if let Next::Closed(reason) = next {
             return self.close(key, reason);
         }
-        match self.poll.registry().register(connection.stream(), Token(key), interest()) {
+        match self.poll.registry().register(&mut connection.stream().0, Token(key), interest()) {
             Ok(()) => self.settle(key, next),
             Err(error) => self.close(key, Reason::Failed(error.kind())),
         }
@@ -540,7 +531,7 @@ impl Server {
 /// A connection's turn, compiled once with a listener and once without, so that nobody pays for what is not logged.
 #[inline]
 fn give_turn(
-    connection: &mut Connection<TcpStream>,
+    connection: &mut Connection<Socket>,
     ready: Ready,
     shared: &mut Shared,
     journal: &mut Journal,

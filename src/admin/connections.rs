@@ -7,7 +7,6 @@ use std::time::Duration;
 use form_urlencoded::parse;
 use ipnet::IpNet;
 use memchr::memmem;
-use mio::net::TcpStream;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
@@ -17,6 +16,7 @@ use crate::journal::Record;
 use crate::json::header_fields;
 use crate::origin::Origin;
 use crate::proxy::{Addresses, Header, Version};
+use crate::socket::Socket;
 
 /// What of the list is wanted.
 #[derive(Debug, PartialEq)]
@@ -188,7 +188,7 @@ pub(super) fn list<'a>(query: &Query, view: &View<'a>) -> List<'a> {
 #[derive(Clone, Copy)]
 struct Row<'a> {
     now_ms: u64,
-    connection: &'a Connection<TcpStream>,
+    connection: &'a Connection<Socket>,
     record: &'a Record,
     origin: &'a Origin,
 }

@@ -15,18 +15,19 @@ mod view;
 use std::io;
 use std::net::SocketAddr;
 
-use mio::net::{TcpListener, TcpStream};
+use mio::net::TcpListener;
 use mio::{Interest, Registry, Token};
 use slab::Slab;
 
 use self::client::{Client, Next};
 pub(crate) use self::view::View;
+use crate::socket::Socket;
 
 pub(crate) struct Admin {
     listener: TcpListener,
     address: SocketAddr,
     has_more: bool,
-    clients: Slab<Client<TcpStream>>,
+    clients: Slab<Client<Socket>>,
     /// Keys of clients that have something to do.
     ready: Vec<usize>,
 }
@@ -73,7 +74,7 @@ impl Admin {
                 break;
             }
             match self.listener.accept() {
-                Ok((stream, _)) => self.admit(stream, registry, first, view),
+                Ok((stream, _)) => self.admit(Socket(stream), registry, first, view),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // A storm of errors is the main listener's to report; here the next event tries again.
                 Err(_) => self.has_more = false,
@@ -90,7 +91,7 @@ impl Admin {
         self.clients.iter().map(|(_, client)| client.ends_ms()).min()
     }
 
-    fn admit(&mut self, stream: TcpStream, registry: &Registry, first: Token, view: &View<'_>) {
+    fn admit(&mut self, stream: Socket, registry: &Registry, first: Token, view: &View<'_>) {
         if self.clients.len() == Self::CLIENTS
             && let Some((key, _)) = self.clients.iter().min_by_key(|(_, client)| client.ends_ms())
         {
@@ -100,7 +101,7 @@ impl Admin {
         let key = entry.key();
         let client = entry.insert(Client::new(stream, view.now_ms));
         let interest = Interest::READABLE | Interest::WRITABLE;
-        if registry.register(client.stream(), Token(first.0 + 1 + key), interest).is_err() {
+        if registry.register(&mut client.stream().0, Token(first.0 + 1 + key), interest).is_err() {
             self.clients.remove(key);
             return;
         }

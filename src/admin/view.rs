@@ -3,20 +3,20 @@
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
-use mio::net::TcpStream;
 use slab::Slab;
 
 use crate::connection::Connection;
 use crate::held::Budget;
 use crate::journal::Journal;
 use crate::metrics::Turns;
+use crate::socket::Socket;
 
 /// The server as it is between two turns.
 pub(crate) struct View<'a> {
     pub(crate) started: SystemTime,
     pub(crate) now_ms: u64,
     pub(crate) listening: &'a [SocketAddr],
-    pub(crate) connections: &'a Slab<Connection<TcpStream>>,
+    pub(crate) connections: &'a Slab<Connection<Socket>>,
     pub(crate) max_connections: usize,
     /// Connections that wait for memory.
     pub(crate) waiting: usize,
