@@ -346,9 +346,9 @@ impl Server {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn turn(&mut self, key: usize, ready: Ready) {
-        // A connection that was closed in this batch may have further events in it.
+        // One that waited in a queue may be closed by now.
         let Some(connection) = self.connections.get_mut(key) else {
             return;
         };
@@ -529,7 +529,7 @@ impl Server {
 }
 
 /// A connection's turn, compiled once with a listener and once without, so that nobody pays for what is not logged.
-#[inline]
+#[inline(always)]
 fn give_turn(
     connection: &mut Connection<Socket>,
     ready: Ready,

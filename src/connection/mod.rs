@@ -70,7 +70,7 @@ impl<S: Stream> Connection<S> {
     }
 
     /// One turn: sends what is owed, reads once, and does what follows from it.
-    #[inline]
+    #[inline(always)]
     pub fn turn(&mut self, ready: Ready, shared: &mut Shared, observer: &mut impl Observer) -> Next {
         let ready = self.latched.and(ready);
         self.latched = ready.without(Ready::READABLE.and(Ready::BLOCKED));
