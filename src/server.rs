@@ -299,6 +299,11 @@ impl Server {
     fn handle(&mut self, events: &Events) {
         for event in events {
             match event.token() {
+                // Nothing more can be sent to it, and what it said before is for the log alone.
+                Token(key) if event.is_error() && self.journal.is_off() && self.connections.contains(key) => {
+                    self.has_chores = true;
+                    self.close(key, Reason::Reset);
+                }
                 Token(key) if key < self.max_connections => self.turn(key, ready(event)),
                 token => self.note(token),
             }
@@ -425,8 +430,8 @@ impl Server {
         }
     }
 
-    /// Takes in a connection. It has its first turn before it is registered: registering reports what is ready by then, so
-    /// nothing is missed, and what came and went already never touches the poll.
+    /// Takes in a connection. What it has sent by now is reported with the next events: a read at once would find nothing,
+    /// but for a server that is late.
     fn admit(&mut self, stream: TcpStream, peer: SocketAddr) {
         let expect = self.policy.admit(peer.ip());
         let now_ms = self.now_ms() as u32;
@@ -435,13 +440,8 @@ impl Server {
         if expect.is_none() {
             return self.close(key, Reason::NotTrusted);
         }
-        let connection = &mut self.connections[key];
-        let next = give_turn(connection, Ready::READABLE, &mut self.shared, &mut self.journal, key);
-        if let Next::Closed(reason) = next {
-            return self.close(key, reason);
-        }
-        match self.poll.registry().register(&mut connection.stream().0, Token(key), interest()) {
-            Ok(()) => self.settle(key, next),
+        match self.poll.registry().register(&mut self.connections[key].stream().0, Token(key), interest()) {
+            Ok(()) => self.watch_time(key),
             Err(error) => self.close(key, Reason::Failed(error.kind())),
         }
     }
