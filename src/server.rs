@@ -158,7 +158,7 @@ impl Server {
             admin,
             watchdog: Watchdog::new(),
             turns: Turns::default(),
-            untimed: 0,
+            untimed: 1,
             started: SystemTime::now(),
             listening,
             policy: config.policy.clone(),
@@ -208,7 +208,8 @@ impl Server {
 
     fn tick(&mut self, events: &mut Events) -> Result<(), Error> {
         self.wait(events)?;
-        let began = self.begin_timing();
+        self.untimed -= 1;
+        let began = if self.untimed == 0 { self.begin_timing() } else { None };
         self.has_chores |= events.is_empty() | self.alarm.take_over();
         self.handle(events);
         if self.has_chores {
@@ -221,13 +222,11 @@ impl Server {
         Ok(())
     }
 
-    /// The time, if this turn is one that is timed.
-    #[inline]
+    /// The time, at a turn that is timed.
+    #[cold]
     fn begin_timing(&mut self) -> Option<Instant> {
-        self.admin.as_ref()?;
-        let is_timed = self.untimed == 0;
-        self.untimed = if is_timed { Turns::SAMPLING } else { self.untimed } - 1;
-        is_timed.then(Instant::now)
+        self.untimed = Turns::SAMPLING;
+        self.admin.is_some().then(Instant::now)
     }
 
     fn wait(&mut self, events: &mut Events) -> Result<(), Error> {
@@ -304,6 +303,7 @@ impl Server {
                     self.has_chores = true;
                     self.close(key, Reason::Reset);
                 }
+                // First, because most are.
                 Token(key) if key < self.max_connections => self.turn(key, ready(event)),
                 token => self.note(token),
             }
