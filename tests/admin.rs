@@ -110,7 +110,7 @@ fn every_count_is_that_of_what_was_done() {
         ("proxy_echo_accept_errors_total", 0),
         ("proxy_echo_log_lines_dropped_total", 0),
     ] {
-        assert_eq!(metric(&text, name), value as f64, "{name}");
+        assert_eq!(metric(&text, name), value as u64, "{name}");
     }
 
     let status = json(admin, "/status.json");
@@ -130,7 +130,7 @@ fn every_count_is_that_of_what_was_done() {
         let files = server.files() as u64;
         let told = status["process"]["open_files"].as_u64().expect("a count");
         assert!((files..=files + 3).contains(&told), "{told} files are told, {files} are open");
-        assert!(metric(&text, "process_resident_memory_bytes") > 1e6);
+        assert!(metric(&text, "process_resident_memory_bytes") > 1_000_000);
     }
 }
 
@@ -147,12 +147,12 @@ fn who_is_no_client_is_counted_as_such() {
     let _ = server.connect().read(&mut [0]);
     wait_for_closed(admin, 1);
     let (_, text) = get(admin, "/metrics");
-    assert_eq!(metric(&text, "proxy_echo_connections_closed_total{reason=\"not_trusted\"}"), 1.0);
-    assert_eq!(metric(&text, "proxy_echo_probes_total"), 0.0);
+    assert_eq!(metric(&text, "proxy_echo_connections_closed_total{reason=\"not_trusted\"}"), 1);
+    assert_eq!(metric(&text, "proxy_echo_probes_total"), 0);
     let (server, admin) = start(&["--proxy-protocol", "optional"]);
     assert_eq!(server.exchange(b"Hello"), b"Hello");
     wait_for_closed(admin, 1);
-    assert_eq!(metric(&get(admin, "/metrics").1, "proxy_echo_headers_absent_total"), 1.0);
+    assert_eq!(metric(&get(admin, "/metrics").1, "proxy_echo_headers_absent_total"), 1);
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn the_metrics_are_clean_to_prometheus() {
     let (_, open) = get_with(admin, "/metrics", "Accept: application/openmetrics-text;version=1.0.0\r\n");
     assert!(open.ends_with("# EOF\n") && open.contains("# TYPE proxy_echo_connections_accepted counter\n"));
     let turns = metric(&text, "proxy_echo_loop_turn_seconds_bucket{le=\"+Inf\"}");
-    assert!(turns >= 1.0 && turns == metric(&text, "proxy_echo_loop_turn_seconds_count"));
+    assert!(turns >= 1 && turns == metric(&text, "proxy_echo_loop_turn_seconds_count"));
 }
 
 #[test]
@@ -252,7 +252,7 @@ fn readiness_follows_limits_and_signals() {
     let one = client(&server);
     let mut two = client(&server);
     assert_eq!(get(admin, "/readyz"), (503, "full\n".to_owned()));
-    assert_eq!(metric(&get(admin, "/metrics").1, "proxy_echo_ready"), 0.0);
+    assert_eq!(metric(&get(admin, "/metrics").1, "proxy_echo_ready"), 0);
     drop(one);
     wait_for_closed(admin, 1);
     assert_eq!(get(admin, "/readyz").0, 200);

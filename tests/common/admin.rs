@@ -41,7 +41,7 @@ pub fn get_with(admin: SocketAddr, path: &str, lines: &str) -> (u16, String) {
 }
 
 /// The value of a metric by its name and labels as they are written, such as `up{job="a"}`.
-pub fn metric(metrics: &str, name: &str) -> f64 {
+pub fn metric(metrics: &str, name: &str) -> u64 {
     let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("no {name} in {metrics}")).parse().expect("a number")
+    line.unwrap_or_else(|| panic!("no {name} in {metrics}")).parse().expect("a whole number")
 }
