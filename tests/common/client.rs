@@ -11,21 +11,31 @@ use crate::server::{DEADLINE, Server};
 
 pub const HEADER: &[u8] = b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n";
 
-/// Many connections, spread over source addresses: one has 28,000 ports, and finding a free one gets slow halfway.
+/// Many connections.
 pub fn connect_many(server: &Server, count: usize) -> Vec<TcpStream> {
     rlimit::increase_nofile_limit(u64::MAX).expect("the limit can be raised");
-    let connect = |index: usize| {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-        // Without this the kernel looks for a port that is free for every destination.
-        let no_port = uapi::setsockopt(socket.as_raw_fd(), libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, &1i32);
-        no_port.expect("Linux has it");
-        let source = Ipv4Addr::from_bits(Ipv4Addr::new(127, 0, 0, 2).to_bits() + index as u32 / 4000);
-        socket.bind(&SocketAddr::from((source, 0)).into()).expect("an address");
-        socket.connect(&server.address.into()).expect("the server accepts");
-        socket.set_read_timeout(Some(DEADLINE)).expect("a timeout");
-        TcpStream::from(socket)
-    };
-    (0..count).map(connect).collect()
+    (0..count).map(|index| connect(socket_of_many(index), server.address)).collect()
+}
+
+/// The socket of one of many clients. They are spread over source addresses: one has 28,000 ports, and finding a free one
+/// gets slow halfway.
+pub fn socket_of_many(index: usize) -> Socket {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    // Without this the kernel looks for a port that is free for every destination.
+    let no_port = uapi::setsockopt(socket.as_raw_fd(), libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, &1i32);
+    no_port.expect("Linux has it");
+    let source = Ipv4Addr::from_bits(Ipv4Addr::new(127, 0, 0, 2).to_bits() + index as u32 / 4000);
+    socket.bind(&SocketAddr::from((source, 0)).into()).expect("an address");
+    socket
+}
+
+/// Connects; reads and writes fail after the deadline.
+pub fn connect(socket: Socket, address: SocketAddr) -> TcpStream {
+    socket.connect(&address.into()).expect("the server accepts");
+    socket.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+    socket.set_write_timeout(Some(DEADLINE)).expect("a timeout");
+    socket.set_tcp_nodelay(true).expect("nodelay");
+    TcpStream::from(socket)
 }
 
 /// Sends a line and takes it back. Whatever was sent to the server before, it has seen then.

@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::ops::Deref;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
@@ -16,6 +17,7 @@ pub const DEADLINE: Duration = Duration::from_secs(20);
 /// A server on a port of its own, on loopback. It ends with its test.
 pub struct Server {
     child: Child,
+    process: Process,
     lines: Receiver<String>,
     /// The log so far.
     pub log: Vec<String>,
@@ -46,7 +48,8 @@ impl Server {
         let (sender, lines) = sync_channel(Server::LINES_AHEAD);
         thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let mut server = Server { child, lines, log: Vec::new(), address };
+        let process = Process(Pid::from_child(&child));
+        let mut server = Server { child, process, lines, log: Vec::new(), address };
         let first_line = server.wait_for("");
         server.address = first_line.split([' ', '"']).find_map(|word| word.parse().ok()).expect("an address");
         if server.address.ip().is_unspecified() {
@@ -99,12 +102,10 @@ impl Server {
         self.log.iter().filter_map(|line| line.split_once(&mark)).map(|(_, event)| event.to_owned()).collect()
     }
 
-    pub fn pid(&self) -> Pid {
-        Pid::from_child(&self.child)
-    }
-
-    pub fn signal(&self, signal: Signal) {
-        kill_process(self.pid(), signal).expect("the server runs");
+    /// From now on the log is read, but forgotten, so that any number of lines can come.
+    pub fn forget_log(&mut self) {
+        let lines = std::mem::replace(&mut self.lines, sync_channel(0).1);
+        thread::spawn(move || lines.iter().for_each(drop));
     }
 
     /// Waits for the server to end by itself.
@@ -126,11 +127,40 @@ impl Server {
         self.log.extend(self.lines.iter());
         std::mem::take(&mut self.log)
     }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What can be asked of the server from any thread.
+#[derive(Clone, Copy)]
+pub struct Process(Pid);
+
+impl Deref for Server {
+    type Target = Process;
+
+    fn deref(&self) -> &Process {
+        &self.process
+    }
+}
+
+impl Process {
+    pub fn pid(self) -> Pid {
+        self.0
+    }
+
+    pub fn signal(self, signal: Signal) {
+        kill_process(self.0, signal).expect("the server runs");
+    }
 
     /// A number from a line of /proc/PID/status, such as `VmRSS` in KiB.
     #[cfg(target_os = "linux")]
-    pub fn status(&self, name: &str) -> usize {
-        let path = format!("/proc/{}/status", self.child.id());
+    pub fn status(self, name: &str) -> usize {
+        let path = format!("/proc/{}/status", self.0.as_raw_pid());
         let status = std::fs::read_to_string(path).expect("the server runs");
         let line = status.lines().find(|line| line.starts_with(name)).expect("a line of the status");
         line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
@@ -138,22 +168,19 @@ impl Server {
 
     /// How many descriptors it has open.
     #[cfg(target_os = "linux")]
-    pub fn files(&self) -> usize {
-        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("the server runs").count()
+    pub fn files(self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.0.as_raw_pid())).expect("the server runs").count()
     }
 
-    /// The CPU time that it has used.
+    /// The CPU time that its threads have used.
     #[cfg(target_os = "linux")]
-    pub fn cpu(&self) -> Duration {
-        let path = format!("/proc/{}/schedstat", self.child.id());
-        let stat = std::fs::read_to_string(path).expect("the server runs");
-        Duration::from_nanos(stat.split_whitespace().next().and_then(|ns| ns.parse().ok()).expect("nanoseconds"))
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    pub fn cpu(self) -> Duration {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.0.as_raw_pid())).expect("the server runs");
+        let used = threads.map(|thread| {
+            let path = thread.expect("a thread").path().join("schedstat");
+            let stat = std::fs::read_to_string(path).expect("the server runs");
+            stat.split_whitespace().next().and_then(|ns| ns.parse::<u64>().ok()).expect("nanoseconds")
+        });
+        Duration::from_nanos(used.sum())
     }
 }
