@@ -87,6 +87,8 @@ pub struct Server {
     phase: Phase,
     /// No time limit of a connection ends before.
     sweep_ms: u64,
+    /// Batches of events that a sweep which is due has waited for.
+    sweep_waits: usize,
     accept_pause_ends_ms: u64,
     pause_ends_ms: u64,
     /// Keys of connections to be closed; kept so as not to be allocated again.
@@ -171,6 +173,7 @@ impl Server {
             has_signals: false,
             phase: Phase::Serving,
             sweep_ms: NEVER,
+            sweep_waits: 0,
             accept_pause_ends_ms: 0,
             pause_ends_ms: NEVER,
             expired: Vec::new(),
@@ -213,7 +216,7 @@ impl Server {
         self.has_chores |= events.is_empty() | self.alarm.take_over();
         self.handle(events);
         if self.has_chores {
-            self.do_chores()?;
+            self.do_chores(events)?;
         }
         self.journal.flush();
         if let Some(began) = began {
@@ -230,26 +233,29 @@ impl Server {
     }
 
     fn wait(&mut self, events: &mut Events) -> Result<(), Error> {
-        let timeout = if self.has_chores { Some(Duration::ZERO) } else { self.alarm.timeout() };
-        match self.poll.poll(events, timeout) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error.into()),
-            _ => Ok(()),
+        loop {
+            let timeout = if self.has_chores { Some(Duration::ZERO) } else { self.alarm.timeout() };
+            match self.poll.poll(events, timeout) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return Ok(result?),
+            }
         }
     }
 
     /// What there is to do besides events: signals, further turns, new connections, time limits, the admin port.
-    fn do_chores(&mut self) -> Result<(), Error> {
+    fn do_chores(&mut self, events: &Events) -> Result<(), Error> {
         let now_ms = self.shared.clock.read();
         if std::mem::take(&mut self.has_signals) {
             self.take_signals();
         }
         self.run_queued();
         self.accept();
-        self.sweep();
+        self.sweep(events);
         self.end_phase();
         self.serve_admin();
         self.watchdog.feed(now_ms, format_args!("{} connections", self.connections.len()));
         self.has_chores = !self.running.is_empty()
+            || self.sweep_waits > 0
             || self.admin.as_ref().is_some_and(Admin::has_more)
             || (!self.starved.is_empty() && self.shared.budget.room() > 0)
             || (self.may_accept() && self.listeners.iter().any(|listener| listener.has_more));
@@ -450,11 +456,20 @@ impl Server {
     ///
     /// A time limit is not kept track of while a connection works: it is looked at when the first one could be over, all of
     /// them in one pass, and passes keep a distance that grows with their length.
-    fn sweep(&mut self) {
+    fn sweep(&mut self, events: &Events) {
         let now_ms = self.now_ms();
         if self.sweep_ms > now_ms {
             return;
         }
+        // The batch at hand may be older than this reading of the clock, and while batches are full, there is more in the kernel:
+        // what came in time has its turn before anybody is closed. In so many batches, all have had one.
+        let heard_all = self.sweep_waits > 0 && events.iter().count() < EVENTS;
+        if !heard_all && self.sweep_waits <= 1 + self.connections.len() / EVENTS {
+            self.sweep_waits += 1;
+            return;
+        }
+        self.sweep_waits = 0;
+        self.forgive_sleep(now_ms);
         let mut next_ms = self.time_limits.period_ms();
         for (key, connection) in &self.connections {
             match connection.time_left(&self.time_limits, now_ms as u32) {
@@ -472,6 +487,16 @@ impl Server {
             Some(next_ms) if !self.connections.is_empty() => now_ms + u64::from(next_ms.max(distance_ms)),
             _ => NEVER,
         };
+    }
+
+    /// If the process was stopped, who spoke meanwhile was stamped with a reading of the clock from before: nobody idles then.
+    fn forgive_sleep(&mut self, now_ms: u64) {
+        const LEAST_MS: u32 = 100;
+        if let Some(period_ms) = self.time_limits.period_ms()
+            && now_ms > self.sweep_ms + u64::from(period_ms.max(LEAST_MS))
+        {
+            self.connections.iter_mut().for_each(|(_, connection)| connection.restart_idling(now_ms as u32));
+        }
     }
 
     fn take_signals(&mut self) {

@@ -330,3 +330,27 @@ fn who_blocks_while_the_budget_is_used_up_falls_to_the_stall_timeout() {
         assert!(story.last().is_some_and(|gone| gone.contains("stall timeout")), "{story:?}");
     }
 }
+
+#[test]
+fn who_spoke_in_time_is_not_closed_because_the_server_was_stopped() {
+    const COUNT: usize = 3000;
+    let mut server = Server::start(&["--idle-timeout", "2s", "--header-timeout", "2s", "--log", "quiet"]);
+    server.forget_log();
+    let mut talkers: Vec<_> = (0..COUNT).map(|_| server.connect()).collect();
+    let mut halves: Vec<_> = (0..COUNT).map(|_| server.connect()).collect();
+    talkers.iter_mut().for_each(|stream| stream.write_all(HEADER).expect("the server reads"));
+    halves.iter_mut().for_each(|stream| stream.write_all(&HEADER[..20]).expect("the server reads"));
+    round_trip(&mut client(&server));
+    server.signal(Signal::STOP);
+    talkers.iter_mut().for_each(|stream| stream.write_all(b"here").expect("the kernel takes it"));
+    halves.iter_mut().for_each(|stream| stream.write_all(&HEADER[20..]).expect("the kernel takes it"));
+    thread::sleep(Duration::from_secs(3));
+    server.signal(Signal::CONT);
+    for stream in talkers.iter_mut().chain(&mut halves) {
+        stream.read_exact(&mut [0; HEADER.len()]).expect("the header comes back");
+    }
+    for stream in &mut talkers {
+        stream.read_exact(&mut [0; 4]).expect("what was said comes back");
+    }
+    talkers.iter_mut().for_each(round_trip);
+}
