@@ -1,0 +1,146 @@
+//! Limits that are reached: connections, descriptors, memory, the listener's backlog.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::thread;
+use std::time::Duration;
+
+use fastrand::Rng;
+use rustix::process::{Resource, Rlimit, prlimit};
+
+use crate::client::{connect as connect_socket, socket_of_many};
+use crate::ordeal::{Target, wait_until};
+use crate::peers::{client, connect, connect_with_header, fin, header, reset, rest_of};
+
+/// Many more than are allowed come at once, again and again: each has its turn.
+pub fn flood(target: Target) -> String {
+    let (rounds, at_once) = (8, target.many(2000));
+    let mut rng = Rng::with_seed(target.seed);
+    for _ in 0..rounds {
+        let peers: Vec<_> = (0..at_once)
+            .map(|_| {
+                let (mut stream, line) = connect_with_header(target.address, &mut rng);
+                stream.write_all(b"flood\n").expect("the kernel takes it");
+                (stream, line)
+            })
+            .collect();
+        for (mut stream, line) in peers {
+            fin(&stream);
+            assert_eq!(rest_of(&mut stream), [&line[..], b"flood\n"].concat());
+        }
+    }
+    format!("{} connections, {at_once} at a time", rounds * at_once)
+}
+
+/// The server can open fifty more files; hundreds of clients come, and are served as others go.
+pub fn descriptors(target: Target) -> String {
+    const SPARE: usize = 50;
+    let count = target.many(1000).max(2 * SPARE);
+    let mut rng = Rng::with_seed(target.seed);
+    let limit = |files| {
+        let limit = Rlimit { current: Some(files as u64), maximum: Some(20_000) };
+        prlimit(Some(target.process.pid()), Resource::Nofile, limit).expect("the limit of our own child").current
+    };
+    let at_first = limit(target.process.files() + SPARE);
+    let peers: Vec<_> = (0..count).map(|_| connect_with_header(target.address, &mut rng)).collect();
+    if target.mixed {
+        // Those that run beside wait for each other.
+        thread::sleep(Duration::from_millis(500));
+        limit(at_first.expect("there is a limit") as usize);
+    }
+    for (mut stream, line) in peers {
+        let mut heard = vec![0; line.len()];
+        stream.read_exact(&mut heard).expect("its turn has come");
+        assert!(heard == line, "another header came back");
+    }
+    limit(at_first.expect("there is a limit") as usize);
+    format!("{count} clients for {SPARE} descriptors")
+}
+
+/// Forty clients take nothing until all of them have filled what they can, and others send halves of headers.
+pub fn memory(target: Target) -> String {
+    const CLIENTS: usize = 40;
+    let mut rng = Rng::with_seed(target.seed);
+    let size = target.many(8 << 20);
+    let mut payload = vec![0; size + CLIENTS];
+    rng.fill(&mut payload);
+    let streams: Vec<_> = (0..CLIENTS).map(|_| client(target.address, &mut rng)).collect();
+    let halves = (0..200).map(|_| {
+        let mut stream = connect(target.address);
+        stream.write_all(b"\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff").expect("the kernel takes it");
+        stream
+    });
+    let halves: Vec<TcpStream> = halves.collect();
+    thread::scope(|scope| {
+        for (index, mut stream) in streams.iter().enumerate() {
+            let payload = &payload[index..index + size];
+            scope.spawn(move || {
+                stream.write_all(payload).expect("the server reads");
+                stream.shutdown(Shutdown::Write).expect("half-close");
+            });
+        }
+        for (index, mut stream) in streams.iter().enumerate() {
+            let mut heard = Vec::new();
+            stream.read_to_end(&mut heard).expect("all of it");
+            assert!(heard == payload[index..index + size], "other bytes came back");
+        }
+    });
+    halves.into_iter().for_each(reset);
+    format!("{CLIENTS} clients with {} MiB each, read only when all are full; 200 unfinished headers", size >> 20)
+}
+
+/// The server is full and its backlog overflows, so that the kernel drops what comes: it comes again, and is served.
+pub fn backlog(target: Target) -> String {
+    const COUNT: usize = 300;
+    /// As many as there is room for beside the honest clients.
+    const ROOM: usize = 14;
+    let [dropped, cookies] = OVERFLOWS.map(tcp_counter);
+    let mut rng = Rng::with_seed(target.seed);
+    let mut inside: Vec<_> = (0..ROOM).map(|_| client(target.address, &mut rng)).collect();
+    let resets: usize = thread::scope(|scope| {
+        let clients = (0..COUNT as u64).map(|seed| scope.spawn(move || come_until_served(target, seed)));
+        let clients: Vec<_> = clients.collect();
+        wait_until("the backlog overflows", || tcp_counter(OVERFLOWS[0]) - dropped, |&dropped| dropped >= COUNT);
+        inside.clear();
+        clients.into_iter().map(|client| client.join().expect("it is served")).sum()
+    });
+    let [dropped, cookies] = [(0, dropped), (1, cookies)].map(|(which, before)| tcp_counter(OVERFLOWS[which]) - before);
+    assert!(resets <= cookies, "{resets} resets, {cookies} of them the kernel's");
+    format!(
+        "{COUNT} clients for a backlog of 16: all served; the kernel dropped {dropped} packets of theirs and reset {resets}"
+    )
+}
+
+/// Packets dropped because a backlog was full; and connections that the kernel reset because it could not answer for them
+/// (its SYN cookies hold no state), on the whole machine.
+const OVERFLOWS: [&str; 2] = ["ListenOverflows", "SyncookiesFailed"];
+
+/// Returns how often it was reset before.
+fn come_until_served(target: Target, seed: u64) -> usize {
+    for resets in 0.. {
+        let socket = socket_of_many(0);
+        // SYN is sent again after 1, 3, 7, 15 and 31 seconds.
+        socket.set_write_timeout(Some(Duration::from_secs(60))).expect("a timeout");
+        let mut stream = connect_socket(socket, target.address);
+        let (header, line) = header(&mut Rng::with_seed(seed));
+        if stream.write_all(&header).is_ok() {
+            fin(&stream);
+            let heard = rest_of(&mut stream);
+            if !heard.is_empty() {
+                assert!(heard == line, "another header came back");
+                return resets;
+            }
+        }
+    }
+    unreachable!("it comes for ever")
+}
+
+/// A counter of the kernel's TCP.
+pub fn tcp_counter(name: &str) -> usize {
+    let text = fs::read_to_string("/proc/net/netstat").expect("Linux has it");
+    let mut lines = text.lines().filter(|line| line.starts_with("TcpExt:"));
+    let (names, values) = (lines.next().expect("names"), lines.next().expect("values"));
+    let mut pairs = names.split(' ').zip(values.split(' '));
+    pairs.find(|(known, _)| *known == name).and_then(|(_, value)| value.parse().ok()).expect("a known counter")
+}

@@ -1,0 +1,151 @@
+//! The fault suite: what a server meets that stays up for months, each fault beside clients that do nothing wrong.
+//!
+//! `cargo test --release --test faults` runs it and prints a table. Names filter it, as ever; `FAULT_HEADERS` says how
+//! many random headers there are, `SOAK_MINUTES` how long the soak lasts, `FAULT_SEED` what chance is made of.
+//!
+//! Each row ends only when the honest clients have had every byte, the server has all its descriptors and memory back,
+//! and uses no CPU time at all.
+
+#[path = "../common/client.rs"]
+mod client;
+mod clock;
+mod headers;
+mod honest;
+mod limits;
+mod network;
+mod ordeal;
+mod peers;
+mod process;
+#[path = "../common/server.rs"]
+mod server;
+mod slow;
+mod soak;
+mod streams;
+mod table;
+
+use std::env;
+use std::thread;
+use std::time::Duration;
+
+use libtest_mimic::{Arguments, Trial};
+
+use crate::clock::Clocks;
+use crate::ordeal::{Bounds, Ordeal, Target};
+use crate::server::Server;
+use crate::table::Table;
+
+/// Says what it did.
+type Fault = fn(Target) -> String;
+
+fn main() {
+    let mut args = Arguments::from_args();
+    // Most of them take all the descriptors or processors that there are.
+    args.test_threads = Some(1);
+    let seed = env::var("FAULT_SEED").map_or_else(|_| fastrand::u64(..), |text| text.parse().expect("a number"));
+    println!("FAULT_SEED={seed}");
+    let suite = Suite { table: Table::default(), seed };
+    let conclusion = libtest_mimic::run(&args, suite.trials());
+    suite.table.print();
+    conclusion.exit();
+}
+
+#[derive(Clone)]
+struct Suite {
+    table: Table,
+    seed: u64,
+}
+
+impl Suite {
+    fn trials(&self) -> Vec<Trial> {
+        let default = Bounds::default;
+        let p99 = |ms| Bounds { p99: Duration::from_millis(ms), ..default() };
+        let kept = |mib: usize| Bounds { kept_kib: mib << 10, ..default() };
+        let small = &["--max-held", "16MiB", "--recv-buffer", "8KiB", "--send-buffer", "4KiB"];
+        let full = &["--max-connections", "30", "--backlog", "16"];
+        vec![
+            self.simple("no_fault", &[], default(), no_fault),
+            self.simple("slow_headers", &[], default(), slow::headers),
+            self.simple("slow_readers", small, kept(24), slow::readers),
+            self.simple("flood_at_the_limit", &["--max-connections", "600"], default(), limits::flood),
+            self.simple("resets", &[], default(), streams::resets),
+            self.simple("resets_by_lines", &["--echo", "lines"], default(), streams::resets),
+            self.simple("half_closes", &[], default(), streams::half_closes),
+            self.simple("half_closes_by_lines", &["--echo", "lines"], default(), streams::half_closes),
+            self.simple("urgent_bytes", &[], default(), streams::urgent),
+            self.simple("random_headers", &[], default(), headers::random),
+            self.simple("splits_everywhere", &[], default(), streams::splits),
+            self.simple("descriptors_exhausted", &[], default(), limits::descriptors),
+            self.simple("memory_of_1_mib", &["--max-held", "1MiB"], default(), limits::memory),
+            self.simple("backlog_overflows", full, Bounds { newcomers: false, ..default() }, limits::backlog),
+            self.simple("stopped_and_continued", &[], p99(5000), process::stops),
+            self.simple("storms_of_signals", &[], default(), process::signals),
+            self.row("log_not_read", kept(32), |seed| {
+                (Ordeal::new(&["--log", "lines", "--echo", "lines"], seed), Box::new(process::log_stopped))
+            }),
+            self.row("time_of_day_jumps", default(), |seed| {
+                let clocks = Clocks::new();
+                let ordeal = Ordeal::of(clocks.server(&["--log", "lines"], false), seed);
+                (ordeal, Box::new(move |server, target| clocks.jump(server, target)))
+            }),
+            self.row("uptime_of_50_days", default(), |seed| {
+                let clocks = Clocks::new();
+                let ordeal = Ordeal::of(clocks.server(&["--idle-timeout", "0s"], true), seed);
+                (ordeal, Box::new(move |_, target| clocks.wrap(target)))
+            }),
+            self.network("drops_and_reorders", p99(2000)),
+            self.soak("soak", Bounds { p99: Duration::from_secs(2), kept_kib: 48 << 10, newcomers: true }),
+        ]
+    }
+
+    /// A row whose server has these arguments.
+    fn simple(&self, name: &str, args: &'static [&str], bounds: Bounds, fault: Fault) -> Trial {
+        let fault = move |server: &mut Server, target| {
+            server.forget_log();
+            fault(target)
+        };
+        self.row(name, bounds, move |seed| (Ordeal::new(args, seed), Box::new(fault)))
+    }
+
+    fn row(&self, name: &str, bounds: Bounds, start: impl FnOnce(u64) -> (Ordeal, Deed) + Send + 'static) -> Trial {
+        let (Suite { table, seed }, title) = (self.clone(), name.to_owned());
+        Trial::test(name, move || {
+            let (mut ordeal, fault) = start(seed);
+            let outcome = ordeal.bear(&bounds, fault);
+            table.add(&title, &bounds, &ordeal, &outcome);
+            ordeal.end();
+            Ok(())
+        })
+    }
+
+    fn soak(&self, name: &'static str, bounds: Bounds) -> Trial {
+        let Suite { table, seed } = self.clone();
+        Trial::test(name, move || {
+            let mut ordeal = Ordeal::new(&["--max-held", "32MiB"], seed);
+            let outcome = soak::run(&mut ordeal, &bounds);
+            table.add(name, &bounds, &ordeal, &outcome);
+            ordeal.end();
+            Ok(())
+        })
+    }
+
+    /// A row of which all happens in a network of its own.
+    fn network(&self, name: &'static str, bounds: Bounds) -> Trial {
+        if network::is_inside() {
+            return self.simple(name, &[], bounds, network::drop_and_reorder);
+        }
+        let table = self.table.clone();
+        Trial::test(name, move || {
+            table.push(network::run_inside(name));
+            Ok(())
+        })
+    }
+}
+
+/// A fault that may look at the log.
+type Deed = Box<dyn FnOnce(&mut Server, Target) -> String>;
+
+fn no_fault(_: Target) -> String {
+    let time = Duration::from_secs(2);
+    thread::sleep(time);
+    format!("nothing for {time:?}")
+}

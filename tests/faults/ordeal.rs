@@ -1,0 +1,136 @@
+//! What every fault has in common: a server, honest clients beside the fault, and what must hold when it is over.
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::honest::{Honest, Tally};
+use crate::server::{DEADLINE, Process, Server};
+
+/// The header timeout of every server here.
+pub const HEADER_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What a fault is given.
+#[derive(Clone, Copy)]
+pub struct Target {
+    pub address: SocketAddr,
+    pub process: Process,
+    /// Whether the echo is by lines.
+    pub lines: bool,
+    /// Whether other faults run at the same time: then it is a tenth as large, and nothing is said about its own times.
+    pub mixed: bool,
+    pub seed: u64,
+}
+
+impl Target {
+    /// `count`, or less of it among others.
+    pub fn many(&self, count: usize) -> usize {
+        if self.mixed { count / 10 } else { count }
+    }
+}
+
+/// What is promised to the honest clients, and of the server.
+pub struct Bounds {
+    /// The 99th percentile of the time for a message, from when it was due.
+    pub p99: Duration,
+    /// Memory that the server may have kept afterwards, beyond what it had.
+    pub kept_kib: usize,
+    /// Whether clients can come in all the time.
+    pub newcomers: bool,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Bounds { p99: Duration::from_millis(250), kept_kib: 4096, newcomers: true }
+    }
+}
+
+/// A server that has warmed up, with honest clients.
+pub struct Ordeal {
+    pub server: Server,
+    pub target: Target,
+    honest: Honest,
+    /// What the server had before the first fault.
+    pub files: usize,
+    pub kib: usize,
+}
+
+/// What came of a fault.
+pub struct Outcome {
+    pub did: String,
+    pub tally: Tally,
+    pub peak_kib: usize,
+    pub kib: usize,
+    pub took: Duration,
+}
+
+impl Ordeal {
+    pub fn new(args: &[&str], seed: u64) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_proxy-echo"));
+        command.args(args);
+        Self::of(command, seed)
+    }
+
+    /// `command` runs the server; it is given the arguments that all of them have.
+    pub fn of(mut command: Command, seed: u64) -> Self {
+        rlimit::increase_nofile_limit(u64::MAX).expect("the limit can be raised");
+        command.args(["--listen", "127.0.0.1:0", "--header-timeout", "3s"]).stderr(Stdio::inherit());
+        let lines = command.get_args().any(|arg| arg == "lines");
+        let server = Server::spawn(command);
+        let target = Target { address: server.address, process: *server, lines, mixed: false, seed };
+        let mut honest = Honest::connect(target.address);
+        honest.warm_up();
+        let mut ordeal = Ordeal { server, target, honest, files: 0, kib: 0 };
+        ordeal.wait_for_rest();
+        (ordeal.files, ordeal.kib) = (ordeal.server.files(), ordeal.server.status("VmRSS"));
+        ordeal
+    }
+
+    /// Runs `fault` beside the honest clients, and then wants everything back.
+    pub fn bear(&mut self, bounds: &Bounds, fault: impl FnOnce(&mut Server, Target) -> String) -> Outcome {
+        let start = Instant::now();
+        let (server, target) = (&mut self.server, self.target);
+        let (did, tally) = self.honest.beside(target.address, bounds.newcomers, || fault(server, target));
+        let took = start.elapsed();
+        wait_until("all descriptors are back", || self.server.files(), |&files| files == self.files);
+        self.wait_for_rest();
+        let most = self.kib + bounds.kept_kib;
+        let kib = wait_until("the memory is back", || self.server.status("VmRSS"), |&kib| kib <= most);
+        let peak_kib = self.server.status("VmHWM");
+        assert!(tally.p99 <= bounds.p99, "p99 of the honest clients is {:?}, over {:?}", tally.p99, bounds.p99);
+        self.honest.warm_up();
+        Outcome { did, tally, peak_kib, kib, took }
+    }
+
+    /// Waits until the server uses no CPU time at all for a while.
+    fn wait_for_rest(&mut self) {
+        let window = Duration::from_millis(250);
+        let used = || {
+            let before = self.server.cpu();
+            thread::sleep(window);
+            self.server.cpu().saturating_sub(before).as_nanos()
+        };
+        wait_until("no CPU time (in ns) is used at rest", used, |&ns| ns == 0);
+    }
+
+    /// Ends the server, which must have nothing left to do. Returns its log, as far as it was not forgotten.
+    pub fn end(self) -> Vec<String> {
+        drop(self.honest);
+        self.server.stop()
+    }
+}
+
+/// Looks until `is_right`.
+pub fn wait_until<T: Display>(what: &str, mut look: impl FnMut() -> T, is_right: impl Fn(&T) -> bool) -> T {
+    let end = Instant::now() + DEADLINE;
+    loop {
+        let seen = look();
+        if is_right(&seen) {
+            return seen;
+        }
+        assert!(Instant::now() < end, "{what}: still {seen} after {DEADLINE:?}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}

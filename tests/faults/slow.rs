@@ -1,0 +1,134 @@
+//! Clients that take their time: over their headers, and over what they are sent.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+
+use crate::client::{connect as connect_socket, round_trip, socket_of_many};
+use crate::ordeal::{HEADER_TIMEOUT, Target};
+use crate::peers::{client, fin, header, is_at, reset, rest_of, write_what_fits};
+use crate::server::DEADLINE;
+
+/// Headers of a byte a second: the limit is for the whole header, whatever comes meanwhile.
+pub fn headers(target: Target) -> String {
+    const PACE: Duration = Duration::from_secs(1);
+    let count = target.many(10_000);
+    let mut rng = Rng::with_seed(target.seed);
+    let mut peers: Vec<_> = (0..count).map(|index| SlowHeader::new(index, target.address, &mut rng)).collect();
+    let mut closed_after = Vec::new();
+    let start = Instant::now();
+    for turn in 0u32.. {
+        for (index, peer) in peers.iter_mut().enumerate() {
+            let due = PACE * turn + PACE * index as u32 / count as u32;
+            thread::sleep(due.saturating_sub(start.elapsed()));
+            closed_after.extend(peer.send_a_byte());
+        }
+        peers.retain(|peer| !peer.is_closed);
+        if peers.is_empty() {
+            break;
+        }
+    }
+    let (first, last) = closed_after.iter().fold((Duration::MAX, Duration::ZERO), |(a, b), &c| (a.min(c), b.max(c)));
+    assert_eq!(closed_after.len(), count);
+    // The server counts whole milliseconds.
+    assert!(
+        first + Duration::from_millis(2) >= HEADER_TIMEOUT && last < DEADLINE,
+        "they were closed after {first:?} to {last:?}"
+    );
+    format!(
+        "{count} at a byte a second: all seen to be closed after {first:.1?} to {last:.1?}, with a limit of {HEADER_TIMEOUT:?}"
+    )
+}
+
+struct SlowHeader {
+    stream: TcpStream,
+    header: Vec<u8>,
+    sent: usize,
+    since: Instant,
+    is_closed: bool,
+}
+
+impl SlowHeader {
+    fn new(index: usize, address: SocketAddr, rng: &mut Rng) -> Self {
+        let stream = connect_socket(socket_of_many(index), address);
+        stream.set_nonblocking(true).expect("non-blocking");
+        SlowHeader { stream, header: header(rng).0, sent: 0, since: Instant::now(), is_closed: false }
+    }
+
+    /// Returns for how long it was served if it is found closed.
+    fn send_a_byte(&mut self) -> Option<Duration> {
+        if self.sent == 0 {
+            self.since = Instant::now();
+        }
+        match self.stream.read(&mut [0; 64]) {
+            Ok(count) => assert_eq!(count, 0, "an answer to half a header"),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                // A byte that comes too late is answered by a reset, which the next read sees.
+                let _ = self.stream.write(&self.header[self.sent..=self.sent]);
+                self.sent += 1;
+                return None;
+            }
+            Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+        }
+        self.is_closed = true;
+        Some(self.since.elapsed())
+    }
+}
+
+/// Clients that read nothing, so that their windows are zero and the budget is used up. Then half of them go without a
+/// word, and the others want all that they are owed.
+pub fn readers(target: Target) -> String {
+    const PAYLOAD: usize = 1 << 20;
+    const BUFFER: usize = 4096;
+    let count = target.many(10_000);
+    let mut rng = Rng::with_seed(target.seed);
+    let mut said = vec![0; 2 * PAYLOAD];
+    rng.fill(&mut said);
+    // Each has a part of its own, at another place, so that none can pass for another's.
+    let payload = |index: usize| &said[index * 97 % PAYLOAD..][..PAYLOAD];
+    let kib = target.process.status("VmRSS");
+    let mut peers: Vec<_> = (0..count)
+        .map(|index| {
+            let socket = socket_of_many(index);
+            socket.set_recv_buffer_size(BUFFER).expect("a small window");
+            socket.set_send_buffer_size(BUFFER).expect("a small buffer");
+            let mut stream = connect_socket(socket, target.address);
+            let (header, line) = header(&mut rng);
+            stream.write_all(&header).expect("the server reads");
+            (stream, line, 0)
+        })
+        .collect();
+    // Until nobody's pipe takes any more.
+    let mut other = client(target.address, &mut rng);
+    loop {
+        let mut more = 0;
+        for (index, (stream, _, sent)) in peers.iter_mut().enumerate() {
+            let count = write_what_fits(stream, &payload(index)[*sent..]);
+            *sent += count;
+            more += count;
+        }
+        round_trip(&mut other);
+        if more == 0 {
+            break;
+        }
+    }
+    let held = target.process.status("VmRSS").saturating_sub(kib) / 1024;
+    let sent: usize = peers.iter().map(|(_, _, sent)| sent).sum();
+    for (index, (mut stream, line, sent)) in peers.into_iter().enumerate() {
+        if index % 2 == 0 {
+            reset(stream);
+            continue;
+        }
+        fin(&stream);
+        let heard = rest_of(&mut stream);
+        assert_eq!(heard.len(), line.len() + sent, "of reader {index}");
+        assert!(is_at(&heard, 0, &line) && is_at(&heard, line.len(), &payload(index)[..sent]), "other bytes came back");
+    }
+    let sent = sent >> 20;
+    format!(
+        "{count} with a zero window and {sent} MiB under way, of which the server held {held} MiB; half reset, half served"
+    )
+}

@@ -1,0 +1,84 @@
+//! Everything mixed, on one server, for as long as is asked.
+
+use std::env;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+
+use crate::ordeal::{Bounds, Ordeal, Outcome, Target};
+use crate::{Fault, headers, limits, process, slow, streams};
+
+/// What may happen at the same time as anything else,
+const MIXED: [(&str, Fault); 9] = [
+    ("slow headers", slow::headers),
+    ("slow readers", slow::readers),
+    ("floods", limits::flood),
+    ("resets", streams::resets),
+    ("half-closes", streams::half_closes),
+    ("urgent bytes", streams::urgent),
+    ("random headers", headers::random),
+    ("splits", streams::splits),
+    ("memory", limits::memory),
+];
+/// by so many threads;
+const THREADS: u64 = 3;
+/// and what happens to the whole process, one at a time.
+const ALONE: [(&str, Fault); 3] =
+    [("stops", process::stops), ("signals", process::signals), ("descriptors", limits::descriptors)];
+/// So often the mix is left to end, and the server must have everything back.
+const PART: Duration = Duration::from_secs(30);
+
+/// How long it lasts.
+pub fn time() -> Duration {
+    let minutes = env::var("SOAK_MINUTES").map_or(2, |text| text.parse().expect("a number of minutes"));
+    Duration::from_secs(60 * minutes)
+}
+
+/// Returns what came of it, all parts together.
+pub fn run(ordeal: &mut Ordeal, bounds: &Bounds) -> Outcome {
+    let start = Instant::now();
+    ordeal.server.forget_log();
+    ordeal.target.mixed = true;
+    let counts = [const { AtomicUsize::new(0) }; MIXED.len() + ALONE.len()];
+    let mut all = part(ordeal, bounds, &counts);
+    let kib = all.kib;
+    while start.elapsed() + PART <= time() {
+        ordeal.target.seed = Rng::with_seed(ordeal.target.seed).u64(..);
+        let next = part(ordeal, bounds, &counts);
+        all.tally.add(&next.tally);
+        (all.kib, all.peak_kib) = (next.kib, next.peak_kib);
+    }
+    assert!(all.kib <= kib + 4096, "memory grows: {kib} KiB after the first part, {} after the last", all.kib);
+    let names = MIXED.iter().chain(&ALONE).map(|(name, _)| *name);
+    let did = names.zip(&counts).map(|(name, count)| format!("{} {name}", count.load(Ordering::Relaxed)));
+    all.did = format!("everything mixed: {}", did.collect::<Vec<_>>().join(", "));
+    all.took = start.elapsed();
+    all
+}
+
+fn part(ordeal: &mut Ordeal, bounds: &Bounds, counts: &[AtomicUsize]) -> Outcome {
+    ordeal.bear(bounds, |_, target| {
+        let end = Instant::now() + PART;
+        let (mixed_counts, alone_counts) = counts.split_at(MIXED.len());
+        thread::scope(|scope| {
+            for thread in 0..THREADS {
+                scope.spawn(move || run_until(end, target, thread, &MIXED, mixed_counts));
+            }
+            scope.spawn(move || run_until(end, target, THREADS, &ALONE, alone_counts));
+        });
+        String::new()
+    })
+}
+
+/// One after the other, by chance.
+fn run_until(end: Instant, target: Target, thread: u64, faults: &[(&str, Fault)], counts: &[AtomicUsize]) {
+    let mut rng = Rng::with_seed(target.seed ^ (thread << 32));
+    while Instant::now() < end {
+        let which = rng.usize(..faults.len());
+        faults[which].1(Target { seed: rng.u64(..), ..target });
+        counts[which].fetch_add(1, Ordering::Relaxed);
+        thread::sleep(Duration::from_millis(rng.u64(..200)));
+    }
+}
