@@ -12,11 +12,21 @@ use ipnet::IpNet;
 
 use crate::policy::ProxyProtocol;
 
+mod commands;
+pub mod pages;
+
+pub use commands::Command;
+
 /// A TCP echo server that sits behind load balancers speaking the PROXY protocol, versions 1 and 2, shows what they tell
 /// it about the client, and sends back what the client says.
 #[derive(Debug, Parser)]
-#[command(name = "proxy-echo", version, max_term_width = 100)]
+#[command(name = "proxy-echo", version = crate::VERSION, max_term_width = 100, args_conflicts_with_subcommands = true)]
+#[command(after_help = "Exit code of the server: 0 after a signal; 1 it cannot start; 2 usage.")]
 pub struct Cli {
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// Port to listen on, on all addresses of both families; 0 lets the system choose
     #[arg(value_name = "PORT", env = "PROXY_ECHO_PORT", default_value_t = 8888)]
     pub port: u16,
@@ -134,7 +144,12 @@ impl Cli {
     ///
     /// What is wrong with them, or what `--help` and `--version` print.
     pub fn read() -> Result<Self, clap::Error> {
-        let matches = Cli::command().try_get_matches()?;
+        let mut command = Cli::command();
+        // The server's variables are none of a command's business, not even if they make no sense.
+        if std::env::args_os().nth(1).is_some_and(|first| command.find_subcommand(first).is_some()) {
+            command = command.mut_args(|option| option.env(None));
+        }
+        let matches = command.try_get_matches()?;
         let mut cli = Cli::from_arg_matches(&matches)?;
         let given = |id| matches.value_source(id).filter(|&source| source != ValueSource::DefaultValue);
         // A port and addresses exclude each other, but an argument goes before a variable.

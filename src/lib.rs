@@ -44,3 +44,6 @@ mod socket;
 
 /// The commit that this was built from, where it is known.
 pub const COMMIT: Option<&str> = option_env!("PROXY_ECHO_COMMIT");
+
+/// The version, with the commit.
+pub const VERSION: &str = env!("PROXY_ECHO_VERSION");

@@ -1,8 +1,9 @@
 //! The program: arguments, settings, server, exit code.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
-use proxy_echo::cli::Cli;
+use proxy_echo::cli::{Cli, Command, pages};
 use proxy_echo::config::Config;
 use proxy_echo::server::{Error, Server};
 
@@ -11,12 +12,15 @@ const USAGE: u8 = 2;
 const FAILURE: u8 = 1;
 
 fn main() -> ExitCode {
-    let cli = match Cli::read() {
+    let mut cli = match Cli::read() {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => return refuse(&first_paragraph(&error), USAGE),
         // --help or --version.
         Err(text) => text.exit(),
     };
+    if let Some(command) = cli.command.take() {
+        return run(&command);
+    }
     match Config::new(cli) {
         Ok(config) => match serve(&config) {
             Ok(()) => ExitCode::SUCCESS,
@@ -28,6 +32,25 @@ fn main() -> ExitCode {
 
 fn serve(config: &Config) -> Result<(), Error> {
     Server::bind(config)?.run()
+}
+
+fn run(command: &Command) -> ExitCode {
+    let printed = match command {
+        Command::Man => pages::manual().and_then(|page| print(&page)),
+        Command::Completions { shell } => print(&pages::completions(*shell)),
+    };
+    match printed {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => refuse(&format!("error: cannot print: {error}"), FAILURE),
+    }
+}
+
+/// Prints to a reader who may leave before the end.
+fn print(text: &[u8]) -> io::Result<()> {
+    match io::stdout().lock().write_all(text) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn refuse(line: &str, code: u8) -> ExitCode {

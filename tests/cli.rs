@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{io, thread};
@@ -115,8 +116,58 @@ fn help_names_every_option_and_its_variable_in_groups() {
     let groups = ["\nArguments:\n", "\nOptions:\n", "\nListening:\n", "\nProtocol:\n", "\nLimits:\n", "\nLog:\n"];
     let positions = groups.map(|group| help.find(group).expect(group));
     assert!(positions.is_sorted());
+}
+
+/// With the commit where this is built from a repository, alone where it is not.
+#[test]
+fn the_version_names_the_commit() {
     let (status, version, _) = run(&["--version"], &[]);
-    assert_eq!((status, &version[..]), (Some(0), concat!("proxy-echo ", env!("CARGO_PKG_VERSION"), "\n")));
+    assert_eq!(status, Some(0));
+    let commit = version.strip_prefix(concat!("proxy-echo ", env!("CARGO_PKG_VERSION"))).expect("the version");
+    let head = Command::new("git").args(["rev-parse", "HEAD"]).output().ok().filter(|output| output.status.success());
+    match head.filter(|_| Path::new(".git").exists()) {
+        Some(head) => {
+            let commit = commit.trim_start_matches(" (").trim_end_matches(")\n");
+            assert!(commit.len() >= 4 && head.stdout.starts_with(commit.as_bytes()), "{version}");
+        }
+        None => assert_eq!(commit, "\n"),
+    }
+}
+
+#[test]
+fn the_manual_page_has_every_option_and_command() {
+    let (status, page, _) = run(&["man"], &[]);
+    assert_eq!(status, Some(0));
+    let page = page.replace("\\-", "-");
+    let has = |text: &str| assert!(page.contains(text), "{text}");
+    has(".TH proxy-echo 1 ");
+    for (option, variable, ..) in OPTIONS {
+        has(option.trim_matches(['[', ']']));
+        has(variable);
+    }
+    for command in ["man", "completions"] {
+        has(&format!(".SH \"COMMAND {}\"", command.to_uppercase()));
+    }
+}
+
+#[test]
+fn every_shell_has_completions() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let (status, script, _) = run(&["completions", shell], &[]);
+        assert_eq!(status, Some(0));
+        assert!(script.contains("proxy-protocol") && script.contains("completions"), "{shell}");
+    }
+}
+
+/// In Kubernetes a Service of this program's name sets `PROXY_ECHO_PORT` to what is no port.
+#[test]
+fn a_command_has_nothing_to_do_with_the_servers_variables() {
+    for &(_, variable, _, bad) in OPTIONS {
+        let (status, _, stderr) = run(&["man"], &[(variable, if bad.is_empty() { "bad" } else { bad })]);
+        assert_eq!((status, stderr.as_str()), (Some(0), ""), "{variable}");
+    }
+    assert_fails(2, &["8888", "man"], &[], "'man'");
+    assert_fails(2, &["--log", "quiet", "man"], &[], "'man'");
 }
 
 #[test]

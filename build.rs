@@ -1,0 +1,40 @@
+//! Tells the program which commit it is built from, where that is known.
+
+use std::path::Path;
+use std::process::Command;
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-env-changed=PROXY_ECHO_COMMIT");
+    let version = env!("CARGO_PKG_VERSION");
+    // Who builds from a tarball can give the commit by this variable.
+    match std::env::var("PROXY_ECHO_COMMIT").ok().or_else(commit) {
+        Some(commit) => {
+            println!("cargo:rustc-env=PROXY_ECHO_COMMIT={commit}");
+            println!("cargo:rustc-env=PROXY_ECHO_VERSION={version} ({commit})");
+        }
+        None => println!("cargo:rustc-env=PROXY_ECHO_VERSION={version}"),
+    }
+}
+
+/// The commit that is checked out here, and a new build when that changes. A package that lies unpacked inside another
+/// repository has none.
+fn commit() -> Option<String> {
+    let commit = git(&["rev-parse", "--short", "HEAD"])?;
+    if !git(&["rev-parse", "--show-prefix"])?.is_empty() {
+        return None;
+    }
+    for name in ["HEAD", "refs/heads", "packed-refs"] {
+        // In a worktree these lie in different directories. A path that is not there would mean a build each time.
+        let path = git(&["rev-parse", "--git-path", name])?;
+        if Path::new(&path).exists() {
+            println!("cargo:rerun-if-changed={path}");
+        }
+    }
+    Some(commit)
+}
+
+fn git(args: &[&str]) -> Option<String> {
+    let output = Command::new("git").args(args).output().ok().filter(|output| output.status.success())?;
+    String::from_utf8(output.stdout).ok().map(|text| text.trim().to_owned())
+}
