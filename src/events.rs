@@ -216,7 +216,7 @@ fn write_tlvs(f: &mut fmt::Formatter<'_>, tlvs: Tlvs<'_>) -> fmt::Result {
     }
 }
 
-fn write_tlv(f: &mut fmt::Formatter<'_>, tlv: Tlv<'_>) -> fmt::Result {
+pub(crate) fn write_tlv(f: &mut fmt::Formatter<'_>, tlv: Tlv<'_>) -> fmt::Result {
     match tlv.name() {
         Some(name) => f.write_str(name)?,
         None => write!(f, "0x{:02x}", tlv.kind)?,

@@ -1,7 +1,7 @@
 //! CRC32C (Castagnoli), the checksum of section 2.2.3: reflected polynomial 0x82F63B78, eight bytes a step.
 
 /// The CRC32C of `parts`, one behind the other.
-pub(super) fn of(parts: &[&[u8]]) -> u32 {
+pub(crate) fn of(parts: &[&[u8]]) -> u32 {
     !parts.iter().fold(!0, |crc, part| update(crc, part))
 }
 

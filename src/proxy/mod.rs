@@ -28,7 +28,7 @@
 use std::fmt;
 use std::net::{SocketAddrV4, SocketAddrV6};
 
-mod crc32c;
+pub(crate) mod crc32c;
 mod encode;
 pub mod tlv;
 mod v1;
