@@ -18,6 +18,8 @@
 //! - [`connection`]: one connection's state machine, over any stream that does not block.
 //! - [`clock`], [`held`], `lines`: time, memory that outlives a turn, under one budget, and where lines end.
 //! - [`proxy`]: the protocol. Pure: bytes in, a header or an error out.
+//!
+//! Beside the server stands [`decode`], which explains a captured header.
 
 mod admin;
 mod alarm;
@@ -25,6 +27,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod connection;
+pub mod decode;
 mod escape;
 mod events;
 pub mod held;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use proxy_echo::cli::{Cli, Command, pages};
 use proxy_echo::config::Config;
+use proxy_echo::decode;
 use proxy_echo::server::{Error, Server};
 
 /// As clap's own, for arguments that do not make sense.
@@ -35,12 +36,16 @@ fn serve(config: &Config) -> Result<(), Error> {
 }
 
 fn run(command: &Command) -> ExitCode {
-    let printed = match command {
-        Command::Man => pages::manual().and_then(|page| print(&page)),
-        Command::Completions { shell } => print(&pages::completions(*shell)),
+    let (text, code) = match command {
+        Command::Decode(args) => match decode::run(args) {
+            Ok((text, is_valid)) => (text.into_bytes(), if is_valid { 0 } else { FAILURE }),
+            Err(error) => return refuse(&format!("error: {error}"), USAGE),
+        },
+        Command::Man => (pages::manual(), 0),
+        Command::Completions { shell } => (pages::completions(*shell), 0),
     };
-    match printed {
-        Ok(()) => ExitCode::SUCCESS,
+    match print(&text) {
+        Ok(()) => ExitCode::from(code),
         Err(error) => refuse(&format!("error: cannot print: {error}"), FAILURE),
     }
 }

@@ -140,26 +140,32 @@ proptest! {
         let Ok(Status::Complete(parsed)) = proxy::parse(&input) else { panic!("{:?}", proxy::parse(&input)) };
         prop_assert_eq!(parsed.raw, header);
         fuzz_bodies::parse(&input);
+        fuzz_bodies::decode(&input);
     }
 
     #[test]
     fn of_a_damaged_header_the_oracle_says_the_same(input in damaged()) {
         fuzz_bodies::parse(&input);
+        fuzz_bodies::decode(&input);
     }
 
     #[test]
     fn of_shuffled_words_the_oracle_says_the_same(input in shuffled_words()) {
         fuzz_bodies::parse(&input);
+        fuzz_bodies::decode(&input);
     }
 
     #[test]
     fn of_odd_vectors_the_oracle_says_the_same(input in v2_odd_vectors()) {
         fuzz_bodies::parse(&input);
+        fuzz_bodies::decode(&input);
     }
 
     #[test]
     fn of_arbitrary_bytes_the_oracle_says_the_same(signed in any::<bool>(), rest in bytes(300)) {
-        fuzz_bodies::parse(&[if signed { SIGNATURE } else { b"" }, &rest].concat());
+        let input = [if signed { SIGNATURE } else { b"" }, &rest].concat();
+        fuzz_bodies::parse(&input);
+        fuzz_bodies::decode(&input);
     }
 
     #[test]

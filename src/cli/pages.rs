@@ -9,11 +9,13 @@ use clap_mangen::Man;
 use super::Cli;
 
 /// The manual page, in roff, with the commands on it.
-///
-/// # Errors
-///
-/// None: it is written to memory.
-pub fn manual() -> io::Result<Vec<u8>> {
+#[must_use]
+pub fn manual() -> Vec<u8> {
+    // Writing to memory does not fail.
+    render().unwrap_or_default()
+}
+
+fn render() -> io::Result<Vec<u8>> {
     let mut command = Cli::command().disable_help_subcommand(true);
     command.build();
     let page = Man::new(command.clone());

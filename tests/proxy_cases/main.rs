@@ -14,6 +14,7 @@ fn accepted<'a>(name: &str, input: &'a [u8]) -> Header<'a> {
     let Ok(Status::Complete(header)) = parsed else { panic!("{name}: {parsed:?}") };
     assert_eq!(header.raw, input, "{name}");
     fuzz_bodies::parse(input);
+    fuzz_bodies::decode(input);
     header
 }
 
@@ -23,6 +24,7 @@ fn refused(name: &str, good: &[u8], rest: &[u8], error: Error) {
     assert_eq!(proxy::parse(&input), Err(error), "{name}");
     assert_eq!(proxy::error_offset(&input), Some(good.len()), "{name}");
     fuzz_bodies::parse(&input);
+    fuzz_bodies::decode(&input);
 }
 
 fn described(header: &Header) -> String {
@@ -58,6 +60,7 @@ fn what_can_still_become_a_header_is_partial() {
     ] {
         assert_eq!(proxy::parse(input), Ok(Status::Partial), "{name}");
         fuzz_bodies::parse(input);
+        fuzz_bodies::decode(input);
     }
 }
 
@@ -68,6 +71,7 @@ fn what_follows_a_header_is_payload() {
         for payload in [b"GET / HTTP/1.1\r\n\r\n".as_slice(), b"\r\n", b"\0", headers[0], headers[1]] {
             let input = [header, payload].concat();
             assert_eq!(proxy::parse(&input), proxy::parse(header));
+            fuzz_bodies::decode(&input);
             assert_eq!(accepted("before payload", header).len(), header.len());
         }
     }

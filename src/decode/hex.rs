@@ -1,0 +1,68 @@
+//! Bytes from hexadecimal text: digits with whatever stands between them, or a dump with offsets and a column of ASCII.
+
+use std::fmt;
+
+/// The bytes of `text`, line by line.
+pub(super) fn bytes(text: &str) -> Result<Vec<u8>, HexError> {
+    let mut bytes = Vec::new();
+    for line in text.lines() {
+        if is_number(line, 7) && usize::from_str_radix(line, 16) == Ok(bytes.len()) && !bytes.is_empty() {
+            // The last line of hexdump -C is an offset alone.
+            break;
+        }
+        let digits = digits(line).replace("0x", " ").replace("0X", " ").replace("\\x", " ");
+        for word in digits.split(|c: char| c.is_whitespace() || ",;:-".contains(c)) {
+            if let Some(wrong) = word.chars().find(|c| !c.is_ascii_hexdigit()) {
+                return Err(HexError::NoDigit(wrong));
+            }
+            if word.len() % 2 == 1 {
+                return Err(HexError::Odd(word.to_owned()));
+            }
+            let value = |at| u8::from_str_radix(&word[at..at + 2], 16).ok();
+            bytes.extend((0..word.len()).step_by(2).filter_map(value));
+        }
+    }
+    Ok(bytes)
+}
+
+/// A line of a dump without its offset and its ASCII.
+fn digits(line: &str) -> &str {
+    let line = line.trim();
+    let (first, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+    // xxd and tcpdump: `00000010: 2111 000c  !...`, `0x0010:  2111 000c  !...`
+    if let Some(offset) = first.strip_suffix(':')
+        && is_number(offset.strip_prefix("0x").unwrap_or(offset), 4)
+    {
+        let rest = rest.trim_start();
+        return rest.split_once("  ").map_or(rest, |(digits, _)| digits);
+    }
+    // hexdump -C: `00000010  21 11 00 0c  |!...|`
+    match rest.split_once('|') {
+        Some((digits, _)) if is_number(first, 7) => digits,
+        _ => line,
+    }
+}
+
+fn is_number(text: &str, least: usize) -> bool {
+    text.len() >= least && text.chars().all(|c| c.is_ascii_hexdigit())
+}
+
+/// What is not hexadecimal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HexError {
+    /// A character that is no digit.
+    NoDigit(char),
+    /// Half a byte is left over.
+    Odd(String),
+}
+
+impl fmt::Display for HexError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HexError::NoDigit(found) => write!(f, "--hex: {found:?} is no hexadecimal digit"),
+            HexError::Odd(word) => write!(f, "--hex: {word:?} has an odd number of digits"),
+        }
+    }
+}
+
+impl std::error::Error for HexError {}

@@ -1,0 +1,216 @@
+//! `proxy-echo decode`: a captured header explained field by field, and what is wrong with it.
+//!
+//! The verdict is the parser's own. The fields are read here, as far as the parser found them right: what it says is
+//! wrong at a byte stands in the field with that byte.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::cli::DecodeArgs;
+use crate::escape::Hex;
+use crate::proxy::{self, Error, Header, Status};
+
+mod hex;
+mod report;
+mod v1;
+mod v2;
+
+pub use hex::HexError;
+
+/// The longest input in bytes: many times the longest header, also as a dump.
+pub const MAX_INPUT: u64 = 1024 * 1024;
+
+/// An explained input.
+#[derive(Debug)]
+pub struct Decoded<'a> {
+    input: &'a [u8],
+    /// The fields in their order, up to the one that is wrong or unfinished.
+    pub fields: Vec<Field>,
+    /// Whether it is a header.
+    pub outcome: Outcome<'a>,
+}
+
+/// A field of a header, or what follows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Field {
+    /// Its first byte.
+    pub offset: usize,
+    /// Its bytes, as far as they are there.
+    pub length: usize,
+    /// How many fields it is part of.
+    pub depth: usize,
+    /// What it is.
+    pub name: &'static str,
+    /// What it says.
+    pub value: String,
+    #[serde(rename = "wrong")]
+    /// Whether it is what keeps the input from being a header.
+    pub is_wrong: bool,
+}
+
+/// Whether an input is a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome<'a> {
+    /// It begins with one.
+    Valid(Header<'a>),
+    /// It can become one; so many more bytes are due, where that is known.
+    Incomplete(Option<usize>),
+    /// It is none, and that shows at this byte.
+    Invalid(Error, usize),
+}
+
+impl<'a> Decoded<'a> {
+    /// Explains the header at the start of `input`.
+    #[must_use]
+    pub fn new(input: &'a [u8]) -> Self {
+        let outcome = match proxy::parse(input) {
+            Ok(Status::Complete(header)) => Outcome::Valid(header),
+            Ok(Status::Partial) => Outcome::Incomplete(v2::missing(input)),
+            Err(error) => Outcome::Invalid(error, proxy::error_offset(input).unwrap_or(0)),
+        };
+        let mut fields = Fields { input, list: Vec::new(), outcome };
+        match input.first() {
+            Some(b'\r') => v2::read(&mut fields),
+            Some(_) => v1::read(&mut fields),
+            None => {}
+        }
+        if let Outcome::Valid(header) = outcome
+            && let Some(rest) = input.get(header.len()..).filter(|rest| !rest.is_empty())
+        {
+            let (name, value) = report::describe_rest(rest);
+            fields.list.push(Field {
+                offset: header.len(),
+                length: rest.len(),
+                depth: 0,
+                name,
+                value,
+                is_wrong: false,
+            });
+        }
+        Decoded { input, fields: fields.list, outcome }
+    }
+}
+
+/// The fields so far, while they are read.
+struct Fields<'a> {
+    input: &'a [u8],
+    list: Vec<Field>,
+    outcome: Outcome<'a>,
+}
+
+impl<'a> Fields<'a> {
+    /// Adds a field of `length` bytes, whose value is `describe`d from them. Returns whether the next one can be read:
+    /// this one is whole, and right.
+    fn add(
+        &mut self,
+        depth: usize,
+        name: &'static str,
+        [offset, length]: [usize; 2],
+        describe: impl FnOnce(&'a [u8]) -> String,
+    ) -> bool {
+        let end = (offset + length).min(self.input.len());
+        let bytes = &self.input[offset.min(end)..end];
+        let is_wrong = matches!(self.outcome, Outcome::Invalid(error, at)
+            if error != Error::Crc32cMismatch && (offset..offset + length).contains(&at));
+        let is_whole = bytes.len() == length;
+        let value = match () {
+            () if is_whole || is_wrong => describe(bytes),
+            () if bytes.is_empty() => return false,
+            () => format!("{} ({} of {length} bytes)", Hex(bytes), bytes.len()),
+        };
+        self.list.push(Field { offset, length: bytes.len(), depth, name, value, is_wrong });
+        is_whole && !is_wrong
+    }
+}
+
+/// Where the specification says what `error` breaks.
+#[must_use]
+pub fn section(error: Error) -> &'static str {
+    match error {
+        Error::Signature => "sections 2.1 and 2.2",
+        Error::V1Protocol
+        | Error::V1Ipv4
+        | Error::V1Ipv6
+        | Error::V1Port
+        | Error::V1Space
+        | Error::V1LineEnd
+        | Error::V1TooLong => "section 2.1",
+        Error::V2Version
+        | Error::V2Command
+        | Error::V2Family
+        | Error::V2Transport
+        | Error::V2Length
+        | Error::TlvOverrun
+        | Error::TlvTrailing => "section 2.2",
+        Error::Crc32cLength | Error::Crc32cDuplicate | Error::Crc32cMismatch => "section 2.2.3",
+        Error::UniqueIdLength => "section 2.2.5",
+    }
+}
+
+/// Does what the command line asks for. Returns what to print, and whether the header is valid.
+///
+/// # Errors
+///
+/// Input that cannot be read.
+pub fn run(args: &DecodeArgs) -> Result<(String, bool), InputError> {
+    let bytes = match args.hex.as_deref() {
+        Some("-") => hex::bytes(&String::from_utf8_lossy(&read(io::stdin())?))?,
+        Some(text) => hex::bytes(text)?,
+        None if args.file == Path::new("-") => read(io::stdin())?,
+        None => read(File::open(&args.file)?)?,
+    };
+    let input = bytes.get(args.skip..).ok_or(InputError::Skip(bytes.len()))?;
+    let decoded = Decoded::new(input);
+    let text = if args.json { format!("{}\n", decoded.json()) } else { decoded.to_string() };
+    Ok((text, matches!(decoded.outcome, Outcome::Valid(_))))
+}
+
+fn read(from: impl Read) -> Result<Vec<u8>, InputError> {
+    let mut bytes = Vec::new();
+    from.take(MAX_INPUT + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_INPUT { Err(InputError::TooLong) } else { Ok(bytes) }
+}
+
+/// Why there is nothing to explain.
+#[derive(Debug)]
+pub enum InputError {
+    /// The file cannot be read.
+    Io(io::Error),
+    /// More than [`MAX_INPUT`].
+    TooLong,
+    /// The text is not hexadecimal.
+    Hex(HexError),
+    /// More is to be skipped than there is, which is so long.
+    Skip(usize),
+}
+
+impl From<io::Error> for InputError {
+    fn from(error: io::Error) -> Self {
+        InputError::Io(error)
+    }
+}
+
+impl From<HexError> for InputError {
+    fn from(error: HexError) -> Self {
+        InputError::Hex(error)
+    }
+}
+
+impl fmt::Display for InputError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            InputError::Io(error) => write!(f, "the input cannot be read: {error}"),
+            InputError::TooLong => {
+                f.write_str("the input is over 1 MiB, and a header is at most 65551 bytes: give its beginning")
+            }
+            InputError::Hex(error) => error.fmt(f),
+            InputError::Skip(length) => write!(f, "--skip leaves nothing of the {length} bytes"),
+        }
+    }
+}
+
+impl std::error::Error for InputError {}
