@@ -15,7 +15,7 @@ use crate::policy::ProxyProtocol;
 mod commands;
 pub mod pages;
 
-pub use commands::{Command, DecodeArgs};
+pub use commands::{CheckArgs, Command, DecodeArgs, SendVersion};
 
 /// A TCP echo server that sits behind load balancers speaking the PROXY protocol, versions 1 and 2, shows what they tell
 /// it about the client, and sends back what the client says.

@@ -19,10 +19,12 @@
 //! - [`clock`], [`held`], `lines`: time, memory that outlives a turn, under one budget, and where lines end.
 //! - [`proxy`]: the protocol. Pure: bytes in, a header or an error out.
 //!
-//! Beside the server stands [`decode`], which explains a captured header.
+//! Beside the server stand [`check`], which tests a balancer from the client's side, and [`decode`], which explains a captured
+//! header.
 
 mod admin;
 mod alarm;
+pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use proxy_echo::cli::{Cli, Command, pages};
+use proxy_echo::check;
+use proxy_echo::cli::{CheckArgs, Cli, Command, pages};
 use proxy_echo::config::Config;
 use proxy_echo::decode;
 use proxy_echo::server::{Error, Server};
@@ -37,6 +38,7 @@ fn serve(config: &Config) -> Result<(), Error> {
 
 fn run(command: &Command) -> ExitCode {
     let (text, code) = match command {
+        Command::Check(args) => return check(args),
         Command::Decode(args) => match decode::run(args) {
             Ok((text, is_valid)) => (text.into_bytes(), if is_valid { 0 } else { FAILURE }),
             Err(error) => return refuse(&format!("error: {error}"), USAGE),
@@ -46,6 +48,13 @@ fn run(command: &Command) -> ExitCode {
     };
     match print(&text) {
         Ok(()) => ExitCode::from(code),
+        Err(error) => refuse(&format!("error: cannot print: {error}"), FAILURE),
+    }
+}
+
+fn check(args: &CheckArgs) -> ExitCode {
+    match check::run(args, &mut io::stdout().lock()) {
+        Ok(code) => ExitCode::from(code),
         Err(error) => refuse(&format!("error: cannot print: {error}"), FAILURE),
     }
 }

@@ -145,7 +145,7 @@ fn the_manual_page_has_every_option_and_command() {
         has(option.trim_matches(['[', ']']));
         has(variable);
     }
-    for command in ["decode", "man", "completions"] {
+    for command in ["check", "decode", "man", "completions"] {
         has(&format!(".SH \"COMMAND {}\"", command.to_uppercase()));
     }
 }

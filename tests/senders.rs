@@ -6,37 +6,20 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Instant;
 use std::{fs, io, thread};
 
-use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+#[path = "common/program.rs"]
+mod program;
 #[path = "common/server.rs"]
 mod server;
 
+use program::{Running, program};
 use server::{DEADLINE, Server};
-
-/// `name`, which comes with Debian's `packages`.
-fn program(name: &str, packages: &str) -> Command {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut directories = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
-    let found = directories.find_map(|directory| Some(directory.join(name)).filter(|file| file.is_file()));
-    Command::new(found.unwrap_or_else(|| panic!("{name} is not installed: run `apt-get install {packages}`")))
-}
-
-/// Ends a program with its test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Not by SIGKILL: nginx has a child to end.
-        let _ = kill_process(Pid::from_child(&self.0), Signal::TERM);
-        let _ = self.0.wait();
-    }
-}
 
 /// A balancer in front of a server. It inherits a socket that listens already, as its standard input: no port is raced
 /// for, and no connection comes too early.

@@ -1,14 +1,18 @@
 //! What the program does besides serving: the arguments of its commands.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
-use clap::{ArgAction, Args, Subcommand};
+use clap::{ArgAction, Args, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Connect through a balancer to a proxy-echo behind it, and say what the back end is told about us
+    Check(CheckArgs),
     /// Explain a captured header, of either version, field by field
     Decode(DecodeArgs),
     /// Print the manual page, for man(1)
@@ -20,17 +24,71 @@ pub enum Command {
     },
 }
 
+/// A check from the client's side.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit code: 0 the client's address is preserved; 1 it is not; 2 usage; 3 no proxy-echo is reached."
+)]
+pub struct CheckArgs {
+    /// The balancer: ADDRESS:PORT or NAME:PORT
+    #[arg(value_name = "HOST:PORT", value_parser = target)]
+    pub target: String,
+
+    /// The address of ours that should arrive, where a translation (NAT) before the balancer is known
+    ///
+    /// [default: that of the connection]
+    #[arg(long, value_name = "ADDR", env = "PROXY_ECHO_CHECK_CLIENT")]
+    pub client: Option<IpAddr>,
+
+    /// Play the balancer: send a header of this version first, to a server with nothing in front
+    #[arg(long, value_name = "VERSION", env = "PROXY_ECHO_CHECK_SEND")]
+    pub send: Option<SendVersion>,
+
+    /// The server's --admin port, as <http://HOST:PORT>: asks it for what a version 1 line cannot carry
+    #[arg(long, value_name = "URL", env = "PROXY_ECHO_CHECK_VIA_ADMIN", value_parser = admin_url)]
+    pub via_admin: Option<String>,
+
+    /// How many rounds, to catch balancer nodes that differ; each looks the name up again and tries all its addresses
+    #[arg(long, value_name = "COUNT", env = "PROXY_ECHO_CHECK_COUNT", default_value_t = 1)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub count: u32,
+
+    /// Time between rounds
+    #[arg(long, value_name = "TIME", env = "PROXY_ECHO_CHECK_INTERVAL", default_value = "1s")]
+    #[arg(value_parser = humantime::parse_duration)]
+    pub interval: Duration,
+
+    /// Longest time for a connection to open, and for each answer
+    #[arg(long, value_name = "TIME", env = "PROXY_ECHO_CHECK_TIMEOUT", default_value = "5s")]
+    #[arg(value_parser = positive_time)]
+    pub timeout: Duration,
+
+    /// Print a JSON object
+    #[arg(long, env = "PROXY_ECHO_CHECK_JSON", action = ArgAction::SetTrue)]
+    #[arg(value_parser = BoolishValueParser::new())]
+    pub json: bool,
+}
+
+/// Which header to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SendVersion {
+    /// The human-readable line.
+    V1,
+    /// The binary header.
+    V2,
+}
+
 /// A captured header.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit code: 0 the header is valid; 1 it is invalid or incomplete; 2 usage, or input that cannot be read."
+    after_help = "Exit code: 0 the header is valid; 1 it is invalid or incomplete; 2 usage, or unreadable input."
 )]
 pub struct DecodeArgs {
     /// The file with the header's bytes; - is standard input
     #[arg(value_name = "FILE", default_value = "-", conflicts_with = "hex")]
     pub file: PathBuf,
 
-    /// The bytes in hexadecimal, as digits or as a dump of xxd, hexdump -C or tcpdump -X; - reads that from standard input
+    /// The bytes in hexadecimal: digits, or a dump of xxd, hexdump -C or tcpdump -X; - reads it from standard input
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub hex: Option<String>,
 
@@ -42,4 +100,26 @@ pub struct DecodeArgs {
     #[arg(long, env = "PROXY_ECHO_DECODE_JSON", action = ArgAction::SetTrue)]
     #[arg(value_parser = BoolishValueParser::new())]
     pub json: bool,
+}
+
+fn positive_time(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(time) if time >= Duration::from_millis(1) => Ok(time),
+        Ok(_) => Err("at least 1ms".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn target(text: &str) -> Result<String, String> {
+    match text.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0) => Ok(text.to_owned()),
+        _ => Err("expected ADDRESS:PORT or NAME:PORT".to_owned()),
+    }
+}
+
+fn admin_url(text: &str) -> Result<String, String> {
+    match text.strip_prefix("http://") {
+        Some(rest) if !rest.is_empty() => Ok(text.to_owned()),
+        _ => Err("expected http://HOST:PORT".to_owned()),
+    }
 }

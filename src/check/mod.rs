@@ -1,0 +1,93 @@
+//! `proxy-echo check`: what the back end behind a balancer is told about us, found out from the client's side.
+
+use std::io::{self, Write};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::thread;
+use std::time::Duration;
+
+use crate::cli::CheckArgs;
+
+mod admin;
+mod finding;
+mod probe;
+mod report;
+
+use finding::{Finding, Known, Reflected};
+use probe::{End, Opening, probe};
+use report::{Answer, Report};
+
+/// Does what the command line asks for, writes what it finds to `out`, and returns the exit code.
+///
+/// # Errors
+///
+/// Those of writing.
+pub fn run(args: &CheckArgs, out: &mut impl Write) -> io::Result<u8> {
+    let mut report = Report::default();
+    for round in 0..args.count {
+        if round > 0 {
+            thread::sleep(args.interval);
+        }
+        for answer in ask_all(args) {
+            let is_new = report.add(answer);
+            if is_new && !args.json {
+                report.print_last(out)?;
+            }
+        }
+    }
+    if args.json {
+        report.print_json(&args.target, args.count, out)?;
+    } else if args.count > 1 {
+        report.print_counts(args.count, out)?;
+    }
+    Ok(report.code())
+}
+
+/// What each address of the target answers.
+fn ask_all(args: &CheckArgs) -> Vec<Answer> {
+    match args.target.to_socket_addrs() {
+        Ok(addresses) => addresses.map(|address| ask(address, args)).collect(),
+        Err(error) => vec![Answer::unreachable(args.target.clone(), &error)],
+    }
+}
+
+fn ask(address: SocketAddr, args: &CheckArgs) -> Answer {
+    let opening = args.send.map_or(Opening::Nothing, Opening::Header);
+    let seen = match probe(address, opening, args.timeout) {
+        Ok(seen) => seen,
+        Err(error) => return Answer::unreachable(address.to_string(), &error),
+    };
+    let reflected = Reflected::of(&seen.received);
+    let source = reflected.header().and_then(finding::ends).map(|[source, _]| source);
+    let url = args.via_admin.as_ref().filter(|_| seen.end == End::Echoed);
+    let server = url.map(|url| admin::find(url, source, seen.said, args.timeout));
+    let known = Known { local: seen.local, client: args.client.unwrap_or(seen.local.ip()), balancer: address };
+    let finding = match seen.end {
+        End::Echoed => finding::judge(&reflected, server.as_ref().and_then(|found| found.as_ref().ok()), &known),
+        End::Closed if args.send.is_none() => why_closed(address, args.timeout),
+        End::Closed => Finding::Closed,
+        End::ClosedAtOnce => Finding::ClosedAtOnce,
+        End::Silent => Finding::Silent { timeout: args.timeout },
+        End::NoEcho => Finding::NoEcho,
+    };
+    Answer::new(address, &seen, args.send.is_some(), server, finding)
+}
+
+/// Whether it is the server that wants a header from the balancer, or the balancer that wants one from us.
+///
+/// A header that names nobody tells. A server that it reaches reflects it as it is; a balancer takes it for its own,
+/// and puts our address into the one that it sends. One that sends none lets the second of two through.
+fn why_closed(address: SocketAddr, timeout: Duration) -> Finding {
+    for headers in 1..=2 {
+        let Ok(seen) = probe(address, Opening::Unknown(headers), timeout) else { break };
+        if seen.end != End::Echoed {
+            continue;
+        }
+        return match Reflected::of(&seen.received) {
+            Reflected::One(header) if finding::ends(&header).is_some() => Finding::WrongSide { sends: true },
+            Reflected::One(_) if headers == 1 => Finding::NoHeader,
+            Reflected::One(_) | Reflected::Nothing => Finding::WrongSide { sends: false },
+            Reflected::Two(..) | Reflected::NoHeader => Finding::Closed,
+        };
+    }
+    Finding::Closed
+}

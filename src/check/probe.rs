@@ -1,0 +1,192 @@
+//! One connection through the balancer: what comes before we say anything, what comes when we do, and how soon.
+
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use memchr::memmem;
+
+use crate::cli::SendVersion;
+use crate::proxy::{self, Addresses, Command, MAX_V2_LEN, Transport, V2};
+
+/// How long a header may take that is sent before the client speaks, from a back end on another continent too.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// Most bytes that are read before our own words come back: two headers of the greatest length.
+const MOST: usize = 2 * MAX_V2_LEN;
+
+const PING: &[u8] = b"round trip\n";
+const ROUND_TRIPS: usize = 5;
+
+/// What is sent before anything else.
+#[derive(Clone, Copy)]
+pub(super) enum Opening {
+    Nothing,
+    /// So many headers that name no client.
+    Unknown(usize),
+    /// The header that a balancer would send for this connection.
+    Header(SendVersion),
+}
+
+/// What was seen. The connection stays open as long, so that the server can be asked about it.
+pub(super) struct Seen {
+    pub(super) local: SocketAddr,
+    pub(super) connect: Duration,
+    /// What came before our own words.
+    pub(super) received: Vec<u8>,
+    /// Whether it began before we said anything.
+    pub(super) is_early: bool,
+    pub(super) end: End,
+    /// The median of a few.
+    pub(super) round_trip: Option<Duration>,
+    /// What we said, behind the opening, in bytes.
+    pub(super) said: u64,
+    _stream: TcpStream,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// Our words came back.
+    Echoed,
+    /// It was closed before we said anything.
+    ClosedAtOnce,
+    /// It was closed when we did.
+    Closed,
+    /// Nothing came.
+    Silent,
+    /// Something else came.
+    NoEcho,
+}
+
+/// Connects, waits for a header, says something, and waits for that to come back.
+pub(super) fn probe(address: SocketAddr, opening: Opening, timeout: Duration) -> io::Result<Seen> {
+    let start = Instant::now();
+    let stream = TcpStream::connect_timeout(&address, timeout)?;
+    let connect = start.elapsed();
+    stream.set_nodelay(true)?;
+    stream.set_write_timeout(Some(timeout))?;
+    let local = stream.local_addr()?;
+    let mut line = Line { stream: stream.try_clone()?, received: Vec::new(), timeout };
+    let opening = opening.bytes(local, address);
+    let awaited = if opening.is_empty() { line.more(timeout.min(QUIET)) } else { More::Nothing };
+    let mut said = 0;
+    let (mut end, mut round_trip) = (End::ClosedAtOnce, None);
+    if awaited != More::Closed {
+        let words = words();
+        end = line.say(&opening, &words);
+        said += words.len();
+    }
+    if end == End::Echoed {
+        let mut times: Vec<_> = (0..ROUND_TRIPS).map_while(|_| line.round_trip().ok()).collect();
+        said += times.len() * PING.len();
+        times.sort_unstable();
+        round_trip = times.get(times.len() / 2).copied();
+    } else if !line.received.is_empty() {
+        end = End::NoEcho;
+    }
+    let is_early = awaited == More::Some;
+    Ok(Seen { local, connect, received: line.received, is_early, end, round_trip, said: said as u64, _stream: stream })
+}
+
+struct Line {
+    stream: TcpStream,
+    received: Vec<u8>,
+    timeout: Duration,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum More {
+    Some,
+    Nothing,
+    Closed,
+}
+
+impl Line {
+    /// Waits for bytes. A connection that fails is as good as closed.
+    fn more(&mut self, timeout: Duration) -> More {
+        let mut bytes = [0; 16 * 1024];
+        loop {
+            let read = self.stream.set_read_timeout(Some(timeout)).and_then(|()| self.stream.read(&mut bytes));
+            return match read {
+                Ok(0) => More::Closed,
+                Ok(count) => {
+                    self.received.extend_from_slice(&bytes[..count]);
+                    More::Some
+                }
+                Err(error) => match error.kind() {
+                    ErrorKind::Interrupted => continue,
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut => More::Nothing,
+                    _ => More::Closed,
+                },
+            };
+        }
+    }
+
+    /// Says `words` behind `opening`, and leaves what comes before they come back in `received`.
+    fn say(&mut self, opening: &[u8], words: &[u8]) -> End {
+        let end = Instant::now() + self.timeout;
+        if self.stream.write_all(&[opening, words].concat()).is_err() {
+            return End::Closed;
+        }
+        while self.received.len() <= MOST + words.len() {
+            if let Some(at) = memmem::find(&self.received, words) {
+                self.received.truncate(at);
+                return End::Echoed;
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            match self.more(left.max(Duration::from_millis(1))) {
+                More::Some if left.is_zero() => return End::NoEcho,
+                More::Some => {}
+                More::Closed => return End::Closed,
+                More::Nothing => return End::Silent,
+            }
+        }
+        End::NoEcho
+    }
+
+    fn round_trip(&mut self) -> io::Result<Duration> {
+        let mut answer = [0; PING.len()];
+        self.stream.set_read_timeout(Some(self.timeout))?;
+        let start = Instant::now();
+        self.stream.write_all(PING)?;
+        self.stream.read_exact(&mut answer)?;
+        Ok(start.elapsed())
+    }
+}
+
+impl Opening {
+    fn bytes(self, local: SocketAddr, peer: SocketAddr) -> Vec<u8> {
+        let version = match self {
+            Opening::Nothing => return Vec::new(),
+            Opening::Unknown(count) => return proxy::encode_v1(&Addresses::Unspecified).repeat(count),
+            Opening::Header(version) => version,
+        };
+        let transport = Transport::Stream;
+        let addresses = match (local, peer) {
+            (SocketAddr::V4(source), SocketAddr::V4(destination)) => Addresses::Inet { transport, source, destination },
+            (SocketAddr::V6(source), SocketAddr::V6(destination)) => {
+                Addresses::Inet6 { transport, source, destination }
+            }
+            // A connection has one family.
+            _ => Addresses::Unspecified,
+        };
+        match version {
+            SendVersion::V1 => proxy::encode_v1(&addresses).to_vec(),
+            SendVersion::V2 => {
+                let mut bytes = Vec::new();
+                let header = V2 { command: Command::Proxy, addresses, tlvs: &[], crc32c: true };
+                // Without vectors nothing is too long.
+                let _ = header.encode(&mut bytes);
+                bytes
+            }
+        }
+    }
+}
+
+/// A line that nobody else says, neither in its letters nor in its length, and that does not begin like a header.
+fn words() -> Vec<u8> {
+    let random = RandomState::new().hash_one(Instant::now());
+    let length = 20 + random as usize % 100;
+    format!("proxy-echo check {random:0length$}\n").into_bytes()
+}

@@ -1,0 +1,229 @@
+//! What was found, in words or as JSON: once for each answer that differs.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::admin::Connection;
+use super::finding::{Finding, Reflected};
+use super::probe::Seen;
+use crate::escape::Escaped;
+use crate::events::Event;
+use crate::proxy::{Header, Version};
+
+/// What one address of the target answered.
+pub(super) struct Answer {
+    /// The address, or the name that has none.
+    place: String,
+    finding: Finding,
+    heard: Option<Heard>,
+    server: Option<Result<Connection, String>>,
+    /// In how many rounds.
+    count: u32,
+}
+
+/// What is shown of a connection.
+struct Heard {
+    local: SocketAddr,
+    connect: Duration,
+    round_trip: Option<Duration>,
+    /// What came before our own words: a header, or two, or something else.
+    received: Vec<String>,
+    when: When,
+}
+
+/// When the header came.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum When {
+    Never,
+    /// It is the one that we sent ourselves.
+    AsSent,
+    AtConnect,
+    WithFirstBytes,
+    Twice,
+}
+
+impl Answer {
+    pub(super) fn new(
+        address: SocketAddr,
+        seen: &Seen,
+        is_ours: bool,
+        server: Option<Result<Connection, String>>,
+        finding: Finding,
+    ) -> Self {
+        const SHOWN: usize = 64;
+        let (when, received) = match Reflected::of(&seen.received) {
+            Reflected::Two(first, second) => (When::Twice, vec![describe(&first), describe(&second)]),
+            Reflected::One(header) if is_ours => (When::AsSent, vec![describe(&header)]),
+            Reflected::One(header) if seen.is_early => (When::AtConnect, vec![describe(&header)]),
+            Reflected::One(header) => (When::WithFirstBytes, vec![describe(&header)]),
+            Reflected::NoHeader => {
+                (When::Never, vec![Escaped(&seen.received[..seen.received.len().min(SHOWN)]).to_string()])
+            }
+            Reflected::Nothing => (When::Never, vec![]),
+        };
+        let heard = Heard { local: seen.local, connect: seen.connect, round_trip: seen.round_trip, received, when };
+        Answer { place: address.to_string(), finding, heard: Some(heard), server, count: 1 }
+    }
+
+    pub(super) fn unreachable(place: String, error: &io::Error) -> Self {
+        let finding = Finding::Unreachable { error: error.to_string() };
+        Answer { place, finding, heard: None, server: None, count: 1 }
+    }
+
+    /// Whether it says the same but for ports and times.
+    fn is_like(&self, other: &Answer) -> bool {
+        let key = |answer: &Answer| {
+            let version =
+                answer.server.as_ref().and_then(|found| found.as_ref().ok()).map(|connection| connection.version);
+            (answer.place.clone(), answer.finding.to_string(), answer.heard.as_ref().map(|heard| heard.when), version)
+        };
+        key(self) == key(other)
+    }
+
+    fn print(&self, out: &mut impl Write) -> io::Result<()> {
+        let Some(heard) = &self.heard else {
+            return writeln!(out, "{}\n{}", self.place, self.finding);
+        };
+        writeln!(out, "{}, from {}", self.place, heard.local)?;
+        for received in &heard.received {
+            writeln!(out, "  received    {received}")?;
+        }
+        match heard.when {
+            When::Never => {}
+            When::AsSent => writeln!(out, "  header      the one that was sent")?,
+            When::AtConnect => writeln!(out, "  header      once, at connect")?,
+            When::WithFirstBytes => {
+                writeln!(
+                    out,
+                    "  header      once, with the client's first bytes, as a Network Load Balancer sends it"
+                )?;
+            }
+            When::Twice => writeln!(out, "  header      twice")?,
+        }
+        match &self.server {
+            None => {}
+            Some(Ok(connection)) => writeln!(out, "  server      {}", connection.describe())?,
+            Some(Err(error)) => writeln!(out, "  server      {error}")?,
+        }
+        if let Some(round_trip) = heard.round_trip {
+            let [round_trip, connect] = [round_trip, heard.connect].map(|time| time.as_secs_f64() * 1000.0);
+            writeln!(out, "  round trip  {round_trip:.3} ms, connected in {connect:.3} ms")?;
+        }
+        writeln!(out, "{}", self.finding)?;
+        self.finding.advice().iter().try_for_each(|line| writeln!(out, "- {line}"))
+    }
+}
+
+/// A line as it came, and a binary header in the words of the log.
+fn describe(header: &Header<'_>) -> String {
+    match header.version {
+        Version::V1 => Escaped(header.raw.trim_ascii_end()).to_string(),
+        Version::V2 => Event::Header(header).to_string(),
+    }
+}
+
+/// The answers that differ.
+#[derive(Default)]
+pub(super) struct Report {
+    answers: Vec<Answer>,
+}
+
+impl Report {
+    /// Counts an answer. Returns it if it is new.
+    pub(super) fn add(&mut self, answer: Answer) -> bool {
+        let known = self.answers.iter_mut().find(|known| known.is_like(&answer));
+        let is_new = known.is_none();
+        match known {
+            Some(known) => known.count += 1,
+            None => self.answers.push(answer),
+        }
+        is_new
+    }
+
+    pub(super) fn print_last(&self, out: &mut impl Write) -> io::Result<()> {
+        self.answers.last().map_or(Ok(()), |answer| answer.print(out))?;
+        out.flush()
+    }
+
+    pub(super) fn print_counts(&self, rounds: u32, out: &mut impl Write) -> io::Result<()> {
+        writeln!(out, "\nin {rounds} rounds:")?;
+        self.answers
+            .iter()
+            .try_for_each(|Answer { count, place, finding, .. }| writeln!(out, "{count:>6} times  {place}: {finding}"))
+    }
+
+    pub(super) fn print_json(&self, target: &str, rounds: u32, out: &mut impl Write) -> io::Result<()> {
+        let report = ReportJson {
+            target,
+            rounds,
+            exit_code: self.code(),
+            preserved: self.code() == 0,
+            answers: self.answers.iter().map(AnswerJson::new).collect(),
+        };
+        serde_json::to_writer(&mut *out, &report)?;
+        writeln!(out)
+    }
+
+    /// What the program ends with: that of the worst answer, where one that says too little is better than a bad one.
+    pub(super) fn code(&self) -> u8 {
+        let codes = || self.answers.iter().map(|answer| answer.finding.code());
+        if codes().any(|code| code == 1) { 1 } else { codes().max().unwrap_or(0) }
+    }
+}
+
+#[derive(Serialize)]
+struct ReportJson<'a> {
+    target: &'a str,
+    rounds: u32,
+    exit_code: u8,
+    preserved: bool,
+    answers: Vec<AnswerJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct AnswerJson<'a> {
+    address: &'a str,
+    count: u32,
+    finding: &'static str,
+    words: String,
+    advice: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    local: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    header: Option<When>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    received: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server: Option<&'a Connection>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server_error: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connect_seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    round_trip_seconds: Option<f64>,
+}
+
+impl<'a> AnswerJson<'a> {
+    fn new(answer: &'a Answer) -> Self {
+        let heard = answer.heard.as_ref();
+        let server = answer.server.as_ref().map(Result::as_ref);
+        AnswerJson {
+            address: &answer.place,
+            count: answer.count,
+            finding: answer.finding.name(),
+            words: answer.finding.to_string(),
+            advice: answer.finding.advice(),
+            local: heard.map(|heard| heard.local),
+            header: heard.map(|heard| heard.when),
+            received: heard.map(|heard| heard.received.as_slice()),
+            server: server.and_then(Result::ok),
+            server_error: server.and_then(Result::err).map(String::as_str),
+            connect_seconds: heard.map(|heard| heard.connect.as_secs_f64()),
+            round_trip_seconds: heard.and_then(|heard| heard.round_trip).map(|time| time.as_secs_f64()),
+        }
+    }
+}

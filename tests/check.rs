@@ -1,0 +1,448 @@
+//! `proxy-echo check` as a user has it, mostly through real HAProxy in front of the real server: its words and exit codes.
+#![cfg(target_os = "linux")]
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::process::{Command, Output, Stdio};
+use std::{fs, thread};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+#[path = "common/program.rs"]
+mod program;
+#[path = "common/server.rs"]
+mod server;
+
+use program::{Running, program};
+use server::{DEADLINE, Server};
+
+/// HAProxy with one way through. It inherits a socket that listens already, as its standard input.
+struct Hop {
+    address: SocketAddr,
+    _running: Running,
+    _directory: TempDir,
+}
+
+impl Hop {
+    /// From `address` to `next`; `bind` stands behind the listening address, `server` behind the server's.
+    fn start(address: &str, next: SocketAddr, bind: &str, server: &str) -> Hop {
+        let listener = TcpListener::bind((address, 0)).expect("a port");
+        let front = listener.local_addr().expect("an address");
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("config");
+        let config = format!(
+            "global\n nbthread 1\n\
+             defaults\n mode tcp\n retries 0\n timeout connect 20s\n timeout client 20s\n timeout server 20s\n\
+             listen hop\n bind fd@0 {bind}\n source {address}\n server next {next} {server}\n"
+        );
+        fs::write(&file, config).expect("a file");
+        let mut command = program("haproxy", "haproxy");
+        command.args(["-db", "-f"]).arg(&file).stdin(OwnedFd::from(listener)).stdout(Stdio::null());
+        Hop { address: front, _running: Running(command.spawn().expect("HAProxy starts")), _directory: directory }
+    }
+}
+
+/// A server of the test's own: each connection is `handle`d by a thread, with its number.
+fn serve(handle: impl Fn(TcpStream, usize) -> io::Result<()> + Clone + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    thread::spawn(move || {
+        for (number, stream) in listener.incoming().map_while(Result::ok).enumerate() {
+            let handle = handle.clone();
+            stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+            thread::spawn(move || handle(stream, number));
+        }
+    });
+    address
+}
+
+/// Carries a connection on to `to`, whose first bytes are `opening`.
+fn carry(near: &TcpStream, to: SocketAddr, opening: &[u8]) -> io::Result<()> {
+    let far = TcpStream::connect(to)?;
+    (&far).write_all(opening)?;
+    thread::scope(|scope| {
+        scope.spawn(|| io::copy(&mut &far, &mut &*near).and_then(|_| near.shutdown(Shutdown::Write)));
+        io::copy(&mut &*near, &mut &far).and_then(|_| far.shutdown(Shutdown::Write))
+    })
+}
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_proxy-echo"));
+    command.arg("check").args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Exit code and words of a check. In them the client's port is `CLIENT` and the target's `FRONT`; times are left out.
+fn check(target: SocketAddr, args: &[&str]) -> (i32, String) {
+    told(target, &command(&[&[target.to_string().as_str()], args].concat()).output().expect("it runs"))
+}
+
+fn told(target: SocketAddr, output: &Output) -> (i32, String) {
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    let text = String::from_utf8(output.stdout.clone()).expect("text");
+    let client = text.lines().next().and_then(|line| line.rsplit_once(':')).expect("an address").1.to_owned();
+    let (times, lines): (Vec<_>, Vec<_>) = text.lines().partition(|line| line.starts_with("  round trip  "));
+    for line in times {
+        let numbers: Vec<f64> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
+        assert!(numbers.len() == 2 && numbers.iter().all(|&ms| 0.0 < ms && ms < 20_000.0), "{line}");
+    }
+    let mut text = lines.join("\n") + "\n";
+    for (port, name) in [(target.port().to_string(), "FRONT"), (client, "CLIENT")] {
+        text = text.replace(&format!(":{port}"), &format!(":{name}")).replace(&format!(" {port}"), &format!(" {name}"));
+    }
+    (output.status.code().expect("it ends by itself"), text)
+}
+
+/// The check of `target` says exactly `words`, without the line break before them, and ends with `code`.
+fn assert_told(target: SocketAddr, args: &[&str], code: i32, words: &str) {
+    assert_eq!(check(target, args), (code, words[1..].to_owned()));
+}
+
+const PRESERVED: &str = "
+127.0.0.1:FRONT, from 127.0.0.1:CLIENT
+  received    PROXY TCP4 127.0.0.1 127.0.0.1 CLIENT FRONT
+  header      once, at connect
+the client's address and port are preserved
+";
+
+#[test]
+fn a_balancer_that_sends_version_1() {
+    let server = Server::start(&[]);
+    let hop = Hop::start("127.0.0.1", server.address, "", "send-proxy");
+    assert_told(hop.address, &[], 0, PRESERVED);
+}
+
+#[test]
+fn a_balancer_that_sends_version_2() {
+    let server = Server::start(&[]);
+    let hop = Hop::start("127.0.0.1", server.address, "", "send-proxy-v2");
+    assert_told(hop.address, &[], 0, PRESERVED);
+}
+
+/// What to type where a balancer sends none, product by product.
+const TURN_ON: &str = "\
+- Classic Load Balancer: aws elb create-load-balancer-policy --load-balancer-name NAME \
+--policy-name EnableProxyProtocol --policy-type-name ProxyProtocolPolicyType --policy-attributes AttributeName=ProxyProtocol,AttributeValue=true && \
+aws elb set-load-balancer-policies-for-backend-server --load-balancer-name NAME --instance-port PORT \
+--policy-names EnableProxyProtocol
+- Network Load Balancer: aws elbv2 modify-target-group-attributes --target-group-arn ARN \
+--attributes Key=proxy_protocol_v2.enabled,Value=true
+- HAProxy: server NAME ADDRESS:PORT send-proxy-v2
+- nginx: proxy_protocol on; in the stream server
+- no balancer in between: --send v1 plays one
+";
+
+#[test]
+fn a_balancer_that_sends_none() {
+    let server = Server::start(&[]);
+    let hop = Hop::start("127.0.0.1", server.address, "", "");
+    let words = "
+127.0.0.1:FRONT, from 127.0.0.1:CLIENT
+the balancer sends no header, and the server closes without one; turn it on
+";
+    assert_told(hop.address, &[], 1, &[words, TURN_ON].concat());
+    assert_told(server.address, &[], 1, &[words, TURN_ON].concat());
+}
+
+#[test]
+fn a_header_that_comes_twice_through_two_hops() {
+    let server = Server::start(&[]);
+    let second = Hop::start("127.0.0.4", server.address, "", "send-proxy");
+    for (send, again) in [
+        ("send-proxy", "PROXY TCP4 127.0.0.1 127.0.0.3 CLIENT FRONT"),
+        ("send-proxy-v2", "PROXY v2 TCP4 127.0.0.1:CLIENT -> 127.0.0.3:FRONT"),
+    ] {
+        let first = Hop::start("127.0.0.3", second.address, "", send);
+        let (code, text) = check(first.address, &[]);
+        let mut lines: Vec<&str> = text.lines().collect();
+        let between = lines.remove(1);
+        let port = second.address.port();
+        assert!(between.starts_with("  received    PROXY TCP4 127.0.0.3 127.0.0.4 "), "{text}");
+        assert!(between.ends_with(&format!(" {port}")), "{text}");
+        let words = [
+            "127.0.0.3:FRONT, from 127.0.0.1:CLIENT",
+            &format!("  received    {again}"),
+            "  header      twice",
+            "the header comes twice: servers believe the first, which names 127.0.0.3, and take the second, which \
+             names 127.0.0.1, for what the client says",
+            "- let the balancer next to the server accept the other's header (HAProxy: accept-proxy on the bind line; \
+             nginx: proxy_protocol on the listen line, and set_real_ip_from), or only one of them send it",
+        ];
+        assert_eq!((code, lines), (1, words.to_vec()));
+    }
+}
+
+#[test]
+fn two_hops_that_pass_the_header_on() {
+    let server = Server::start(&[]);
+    let second = Hop::start("127.0.0.4", server.address, "accept-proxy", "send-proxy-v2");
+    let first = Hop::start("127.0.0.3", second.address, "", "send-proxy");
+    let (code, text) = check(first.address, &[]);
+    assert_eq!((code, text.lines().last()), (0, Some("the client's address and port are preserved")));
+}
+
+#[test]
+fn a_balancer_that_wants_a_header_from_its_clients() {
+    let server = Server::start(&[]);
+    let hop = Hop::start("127.0.0.1", server.address, "accept-proxy", "send-proxy-v2");
+    let words = "
+127.0.0.1:FRONT, from 127.0.0.1:CLIENT
+PROXY on the wrong side: the balancer wants a header from its clients, and sends one to the server
+- HAProxy: no accept-proxy on the bind line
+- nginx: no proxy_protocol on the listen line
+";
+    assert_told(hop.address, &[], 1, words);
+    let hop = Hop::start("127.0.0.1", server.address, "accept-proxy", "");
+    let words = "
+127.0.0.1:FRONT, from 127.0.0.1:CLIENT
+PROXY on the wrong side: the balancer wants a header from its clients, and sends none to the server
+- HAProxy: no accept-proxy on the bind line
+- nginx: no proxy_protocol on the listen line
+- HAProxy: server NAME ADDRESS:PORT send-proxy-v2
+- nginx: proxy_protocol on; in the stream server
+";
+    assert_told(hop.address, &[], 1, words);
+}
+
+#[test]
+fn a_hop_that_hides_the_client() {
+    let server = Server::start(&[]);
+    let second = Hop::start("127.0.0.4", server.address, "", "send-proxy");
+    let first = Hop::start("127.0.0.3", second.address, "", "");
+    let (code, text) = check(first.address, &[]);
+    let words = "the client's address is not preserved: the back end is told 127.0.0.3, the balancer's own address\n\
+                 - let the first balancer send a header, and each one behind it accept it (HAProxy: accept-proxy)\n";
+    assert!(code == 1 && text.ends_with(words), "{text}");
+}
+
+/// In a network of its own, where the kernel changes the client's address on its way to the balancer.
+#[test]
+fn a_client_whose_address_is_translated() {
+    // What this thread starts from now on, and the sockets that it makes, are in there.
+    uapi::unshare(libc::CLONE_NEWNET).expect("to make a network namespace takes root: run this test as root");
+    let run = |command: &mut Command| assert!(command.status().expect("it runs").success(), "{command:?}");
+    run(program("ip", "iproute2").args(["link", "set", "lo", "up"]));
+    let server = Server::start(&[]);
+    let hop = Hop::start("127.0.0.1", server.address, "", "send-proxy-v2");
+    let port = hop.address.port();
+    run(program("nft", "nftables").arg(format!(
+        "add table ip nat; add chain ip nat post {{ type nat hook postrouting priority 100; }}; \
+         add rule ip nat post tcp dport {port} snat to 127.0.0.9"
+    )));
+    let words = "
+127.0.0.1:FRONT, from 127.0.0.1:CLIENT
+  received    PROXY TCP4 127.0.0.9 127.0.0.1 CLIENT FRONT
+  header      once, at connect
+the client's address is not preserved: the back end is told 127.0.0.9 instead of 127.0.0.1, translated on the way (NAT)
+- if the outside sees this machine as 127.0.0.9, all is well: --client 127.0.0.9 says so
+";
+    assert_told(hop.address, &[], 1, words);
+    let words = PRESERVED.replace("TCP4 127.0.0.1", "TCP4 127.0.0.9");
+    assert_told(hop.address, &["--client", "127.0.0.9"], 0, &words);
+    run(program("nft", "nftables").arg(format!(
+        "flush chain ip nat post; \
+         add rule ip nat post ip daddr 127.0.0.1 tcp dport {port} snat to 127.0.0.1:20000-20100"
+    )));
+    let (code, text) = check(hop.address, &[]);
+    let words = "the client's address is preserved; its port was changed on the way\n";
+    assert!(code == 0 && text.ends_with(words), "{text}");
+}
+
+#[test]
+fn a_header_that_comes_with_the_first_bytes() {
+    let server = Server::start(&[]);
+    let to = server.address;
+    let nlb = serve(move |near, _| {
+        near.peek(&mut [0])?;
+        let (source, destination) = (near.peer_addr()?, near.local_addr()?);
+        let line = format!("PROXY TCP4 127.0.0.1 127.0.0.1 {} {}\r\n", source.port(), destination.port());
+        carry(&near, to, line.as_bytes())
+    });
+    let words = PRESERVED.replace("at connect", "with the client's first bytes, as a Network Load Balancer sends it");
+    assert_told(nlb, &[], 0, &words);
+}
+
+#[test]
+fn a_header_that_names_no_client() {
+    let server = Server::start(&[]);
+    let to = server.address;
+    let hiding = serve(move |near, _| carry(&near, to, b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"));
+    let words = "
+127.0.0.1:FRONT, from 127.0.0.1:CLIENT
+  received    PROXY UNKNOWN
+  header      once, at connect
+the client's address is not preserved: a header comes and names no client
+";
+    assert_told(hiding, &[], 1, words);
+}
+
+#[test]
+fn a_server_that_reads_no_header() {
+    let server = Server::start(&["--proxy-protocol", "off"]);
+    let hop = Hop::start("127.0.0.1", server.address, "", "send-proxy-v2");
+    let words = "
+127.0.0.1:FRONT, from 127.0.0.1:CLIENT
+  received    PROXY v2 TCP4 127.0.0.1:CLIENT -> 127.0.0.1:FRONT
+  header      once, at connect
+the balancer sends a header, and the server takes it for what the client says (--proxy-protocol off)
+- start the server with --proxy-protocol required
+";
+    assert_told(hop.address, &[], 1, words);
+    let hop = Hop::start("127.0.0.1", server.address, "", "");
+    let words = "
+127.0.0.1:FRONT, from 127.0.0.1:CLIENT
+no header comes back: the balancer sends none, or the server is told to keep it (--reflect-header false)
+- --via-admin URL tells these apart
+";
+    assert_told(hop.address, &[], 1, words);
+}
+
+#[test]
+fn the_balancer_is_played_where_there_is_none() {
+    let server = Server::start(&[]);
+    let words = PRESERVED.replace("once, at connect", "the one that was sent");
+    for version in ["v1", "v2"] {
+        assert_told(server.address, &["--send", version], 0, &words);
+    }
+    let server = Server::start(&["--trust", "192.0.2.1"]);
+    let words = "
+127.0.0.1:FRONT, from 127.0.0.1:CLIENT
+the connection is closed, with a header of ours or without: the balancer has no back end that is up, or the server does \
+not trust it (--trust)
+";
+    assert_told(server.address, &["--send", "v1"], 3, words);
+}
+
+#[test]
+fn where_no_proxy_echo_is_reached() {
+    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let web =
+        serve(|mut near, _| near.read(&mut [0; 512]).and_then(|_| near.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")));
+    let silent = serve(|mut near, _| io::copy(&mut near, &mut io::sink()).map(|_| ()));
+    let closing = serve(|_, _| Ok(()));
+    let down = Hop::start("127.0.0.1", nobody, "", "send-proxy");
+    for (target, received, words) in [
+        (nobody, "", "cannot connect: Connection refused (os error 111)"),
+        (web, "  received    HTTP/1.1 400 Bad Request<CR><LF><CR><LF>\n", "what answers is no proxy-echo"),
+        (silent, "", "nothing comes back within 200ms"),
+        (
+            closing,
+            "",
+            "the connection is closed at once: the balancer has no back end that is up, or the server does not trust \
+             it (--trust)",
+        ),
+    ] {
+        let (code, text) = check(target, &["--timeout", "200ms"]);
+        let from = if target == nobody { "" } else { ", from 127.0.0.1:CLIENT" };
+        assert_eq!((code, text), (3, format!("127.0.0.1:FRONT{from}\n{received}{words}\n")));
+    }
+    assert_eq!(check(down.address, &[]).0, 3);
+}
+
+/// The port that answers as the server's --admin does: once, for the connection that the server's log names.
+fn admin_of(server: &mut Server, tlvs: &Value, listener: &TcpListener) -> String {
+    let line = server.wait_for(" PROXY v2 TCP4 ");
+    let words: Vec<&str> = line.split([' ', ',']).collect();
+    let (source, destination) = (words[5], words[7]);
+    let (stream, _) = listener.accept().expect("it is asked");
+    let mut request = String::new();
+    BufReader::new(&stream).read_line(&mut request).expect("a request");
+    let connection = |number, source: &str| {
+        json!({"connection": number, "peer": "127.0.0.1:1", "state": "echoing", "version": 2, "family": "TCP4",
+               "source": source, "destination": destination, "tlvs": tlvs, "bytes_in": 0, "bytes_out": 0, "held": 0,
+               "age_seconds": 0.1, "idle_seconds": 0.1})
+    };
+    let list = json!({"total": 2, "matched": 2, "offset": 0,
+                      "connections": [connection(1, source), connection(2, "127.0.0.1:1")]});
+    let body = list.to_string();
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
+    (&stream).write_all((head + &body).as_bytes()).expect("it is read");
+    request
+}
+
+#[test]
+fn what_a_line_cannot_carry_is_asked_of_the_admin_port() {
+    let mut server = Server::start(&[]);
+    let hop = Hop::start("127.0.0.1", server.address, "", "send-proxy-v2");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/", listener.local_addr().expect("an address"));
+    let target = hop.address.to_string();
+    let child = command(&[&target, "--via-admin", &url]).spawn().expect("it starts");
+    let tlvs = json!([
+        {"type": 0xEA, "name": "AWS_VPC_ENDPOINT", "text": "vpce-08d2bf15fac5001c9"},
+        {"type": 3, "name": "CRC32C", "checksum": 7}, {"type": 4, "name": "NOOP", "padding": 2},
+        {"type": 0xEE, "name": "AZURE_LINKID", "id": 9}, {"type": 0xE1, "hex": "0a"},
+        {"type": 0x20, "name": "SSL", "client": 1, "verify": 0,
+         "tlvs": [{"type": 0x21, "name": "VERSION", "text": "TLSv1.3"}]}
+    ]);
+    let request = admin_of(&mut server, &tlvs, &listener);
+    assert_eq!(request, "GET /connections.json?limit=1000&filter=127.0.0.1 HTTP/1.1\r\n");
+    let words = "once, at connect
+  server      #1: PROXY v2 TCP4 127.0.0.1:CLIENT -> 127.0.0.1:FRONT, AWS_VPC_ENDPOINT \"vpce-08d2bf15fac5001c9\", \
+CRC32C 0x00000007, NOOP of 2 bytes, AZURE_LINKID 9, 0xe1 0a, SSL (client 0x01, verify 0, VERSION \"TLSv1.3\")";
+    let (code, text) = told(hop.address, &child.wait_with_output().expect("it ends"));
+    assert_eq!((code, text), (0, PRESERVED[1..].replace("once, at connect", words)));
+}
+
+#[test]
+fn nodes_that_differ_are_told_apart() {
+    let server = Server::start(&[]);
+    let to = server.address;
+    let nodes = serve(move |near, number| {
+        let (source, destination) = (near.peer_addr()?, near.local_addr()?);
+        let line = format!("PROXY TCP4 127.0.0.1 127.0.0.1 {} {}\r\n", source.port(), destination.port());
+        carry(&near, to, if number % 2 == 1 { b"PROXY UNKNOWN\r\n" } else { line.as_bytes() })
+    });
+    let (code, text) = check(nodes, &["--count", "5", "--interval", "1ms"]);
+    let counts = "
+in 5 rounds:
+     3 times  127.0.0.1:FRONT: the client's address and port are preserved
+     2 times  127.0.0.1:FRONT: the client's address is not preserved: a header comes and names no client
+";
+    assert!(code == 1 && text.starts_with(&PRESERVED[1..]) && text.ends_with(counts), "{text}");
+
+    let output =
+        command(&[&nodes.to_string(), "--count", "2", "--interval", "0s", "--json"]).output().expect("it runs");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((output.status.code(), &report["exit_code"], &report["preserved"]), (Some(1), &json!(1), &json!(false)));
+    let answers = report["answers"].as_array().expect("a list");
+    let short: Vec<Value> =
+        answers.iter().map(|a| json!([a["finding"], a["header"], a["count"], a["address"]])).collect();
+    let address = nodes.to_string();
+    let expected =
+        [json!(["preserved", "at_connect", 1, address]), json!(["no_client_named", "at_connect", 1, address])];
+    assert!(expected.iter().all(|one| short.contains(one)) && short.len() == 2, "{report:#}");
+    assert!(answers[0]["round_trip_seconds"].as_f64().is_some_and(|seconds| seconds > 0.0));
+}
+
+#[test]
+fn every_address_of_a_name_is_asked() {
+    let output = command(&["localhost:1"]).output().expect("it runs");
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert_eq!(output.status.code(), Some(3));
+    assert!(text.contains("127.0.0.1:1\ncannot connect: Connection refused (os error 111)\n"), "{text}");
+    let output = command(&["no-such-name.invalid:1"]).output().expect("it runs");
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert!(output.status.code() == Some(3) && text.starts_with("no-such-name.invalid:1\ncannot connect: "), "{text}");
+}
+
+#[test]
+fn nonsense_is_refused_with_one_line() {
+    for (args, words) in [
+        (&["localhost"][..], "'localhost' for '<HOST:PORT>': expected ADDRESS:PORT or NAME:PORT"),
+        (&["localhost:0"], "expected ADDRESS:PORT or NAME:PORT"),
+        (&[], "<HOST:PORT>"),
+        (&["localhost:1", "--via-admin", "https://localhost"], "expected http://HOST:PORT"),
+        (&["localhost:1", "--timeout", "0s"], "at least 1ms"),
+        (&["localhost:1", "--count", "0"], "'--count <COUNT>'"),
+        (&["localhost:1", "--send", "v3"], "[possible values: v1, v2]"),
+        (&["localhost:1", "--client", "me"], "'--client <ADDR>'"),
+    ] {
+        let output = command(args).output().expect("it runs");
+        let stderr = String::from_utf8(output.stderr).expect("text");
+        assert!(output.status.code() == Some(2) && output.stdout.is_empty(), "{args:?}");
+        assert!(stderr.starts_with("error: ") && stderr.contains(words) && stderr.lines().count() == 1, "{stderr}");
+    }
+}
