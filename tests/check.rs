@@ -1,12 +1,13 @@
 //! `proxy-echo check` as a user has it, mostly through real HAProxy in front of the real server: its words and exit codes.
 #![cfg(target_os = "linux")]
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::process::{Command, Output, Stdio};
 use std::{fs, thread};
 
+use proxy_echo::proxy::{self, Addresses, Tlv, Transport, V2};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -317,7 +318,7 @@ not trust it (--trust)
 
 #[test]
 fn where_no_proxy_echo_is_reached() {
-    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
     let web =
         serve(|mut near, _| near.read(&mut [0; 512]).and_then(|_| near.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")));
     let silent = serve(|mut near, _| io::copy(&mut near, &mut io::sink()).map(|_| ()));
@@ -341,49 +342,96 @@ fn where_no_proxy_echo_is_reached() {
     assert_eq!(check(down.address, &[]).0, 3);
 }
 
-/// The port that answers as the server's --admin does: once, for the connection that the server's log names.
-fn admin_of(server: &mut Server, tlvs: &Value, listener: &TcpListener) -> String {
-    let line = server.wait_for(" PROXY v2 TCP4 ");
-    let words: Vec<&str> = line.split([' ', ',']).collect();
-    let (source, destination) = (words[5], words[7]);
-    let (stream, _) = listener.accept().expect("it is asked");
-    let mut request = String::new();
-    BufReader::new(&stream).read_line(&mut request).expect("a request");
-    let connection = |number, source: &str| {
-        json!({"connection": number, "peer": "127.0.0.1:1", "state": "echoing", "version": 2, "family": "TCP4",
-               "source": source, "destination": destination, "tlvs": tlvs, "bytes_in": 0, "bytes_out": 0, "held": 0,
-               "age_seconds": 0.1, "idle_seconds": 0.1})
-    };
-    let list = json!({"total": 2, "matched": 2, "offset": 0,
-                      "connections": [connection(1, source), connection(2, "127.0.0.1:1")]});
-    let body = list.to_string();
-    let head = format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
-    (&stream).write_all((head + &body).as_bytes()).expect("it is read");
-    request
+/// A server with an admin port, and that port's URL.
+fn server_with_admin(args: &[&str]) -> (Server, String) {
+    let mut server = Server::start(&[&["--admin", "127.0.0.1:0"], args].concat());
+    let line = server.wait_for(" admin is on ");
+    let url = format!("http://{}/", line.split(' ').next_back().expect("an address"));
+    (server, url)
 }
 
 #[test]
 fn what_a_line_cannot_carry_is_asked_of_the_admin_port() {
-    let mut server = Server::start(&[]);
-    let hop = Hop::start("127.0.0.1", server.address, "", "send-proxy-v2");
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let url = format!("http://{}/", listener.local_addr().expect("an address"));
-    let target = hop.address.to_string();
-    let child = command(&[&target, "--via-admin", &url]).spawn().expect("it starts");
-    let tlvs = json!([
-        {"type": 0xEA, "name": "AWS_VPC_ENDPOINT", "text": "vpce-08d2bf15fac5001c9"},
-        {"type": 3, "name": "CRC32C", "checksum": 7}, {"type": 4, "name": "NOOP", "padding": 2},
-        {"type": 0xEE, "name": "AZURE_LINKID", "id": 9}, {"type": 0xE1, "hex": "0a"},
-        {"type": 0x20, "name": "SSL", "client": 1, "verify": 0,
-         "tlvs": [{"type": 0x21, "name": "VERSION", "text": "TLSv1.3"}]}
-    ]);
-    let request = admin_of(&mut server, &tlvs, &listener);
-    assert_eq!(request, "GET /connections.json?limit=1000&filter=127.0.0.1 HTTP/1.1\r\n");
+    let (server, url) = server_with_admin(&[]);
+    let to = server.address;
+    let cloud = serve(move |near, _| {
+        let tls = b"\x01\0\0\0\0\x21\0\x07TLSv1.3";
+        let tlvs: [(u8, &[u8]); 5] =
+            [(0xEA, b"\x01vpce-08d2bf15fac5001c9"), (4, b".."), (0xEE, b"\x01\x09\0\0\0"), (0xE1, b"\n"), (0x20, tls)];
+        let tlvs = tlvs.map(|(kind, value)| Tlv { kind, value });
+        let (SocketAddr::V4(source), SocketAddr::V4(destination)) = (near.peer_addr()?, near.local_addr()?) else {
+            unreachable!("it listens on IPv4");
+        };
+        let addresses = Addresses::Inet { transport: Transport::Stream, source, destination };
+        let mut header = Vec::new();
+        let v2 = V2 { command: proxy::Command::Proxy, addresses, tlvs: &tlvs, crc32c: false };
+        v2.encode(&mut header).expect("it can be encoded");
+        carry(&near, to, &header)
+    });
     let words = "once, at connect
   server      #1: PROXY v2 TCP4 127.0.0.1:CLIENT -> 127.0.0.1:FRONT, AWS_VPC_ENDPOINT \"vpce-08d2bf15fac5001c9\", \
-CRC32C 0x00000007, NOOP of 2 bytes, AZURE_LINKID 9, 0xe1 0a, SSL (client 0x01, verify 0, VERSION \"TLSv1.3\")";
-    let (code, text) = told(hop.address, &child.wait_with_output().expect("it ends"));
-    assert_eq!((code, text), (0, PRESERVED[1..].replace("once, at connect", words)));
+                 NOOP of 2 bytes, AZURE_LINKID 9, 0xe1 0a, SSL (client 0x01, verify 0, VERSION \"TLSv1.3\")";
+    assert_told(cloud, &["--via-admin", &url], 0, &PRESERVED.replace("once, at connect", words));
+
+    let hop = Hop::start("127.0.0.1", server.address, "", "send-proxy");
+    let words = "once, at connect\n  server      #2: PROXY v1 TCP4 127.0.0.1:CLIENT -> 127.0.0.1:FRONT";
+    assert_told(hop.address, &["--via-admin", &url], 0, &PRESERVED.replace("once, at connect", words));
+    let output = command(&[&hop.address.to_string(), "--via-admin", &url, "--json"]).output().expect("it runs");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let answer = &report["answers"][0];
+    assert_eq!((&answer["server"]["version"], &answer["server"]["source"]), (&json!(1), &answer["local"]));
+}
+
+#[test]
+fn the_admin_port_tells_what_is_not_reflected() {
+    let (server, url) = server_with_admin(&["--reflect-header", "false"]);
+    let hop = Hop::start("127.0.0.1", server.address, "", "send-proxy-v2");
+    let words = "
+127.0.0.1:FRONT, from 127.0.0.1:CLIENT
+  server      #1: PROXY v2 TCP4 127.0.0.1:CLIENT -> 127.0.0.1:FRONT
+the client's address and port are preserved
+";
+    assert_told(hop.address, &["--via-admin", &url], 0, words);
+
+    let (server, url) = server_with_admin(&["--proxy-protocol", "off"]);
+    let hop = Hop::start("127.0.0.1", server.address, "", "");
+    let words = "
+127.0.0.1:FRONT, from 127.0.0.1:CLIENT
+  server      #1: no PROXY header
+the balancer sends no header, and the server does without; turn it on
+";
+    assert_told(hop.address, &["--via-admin", &url], 1, &[words, TURN_ON].concat());
+    let hop = Hop::start("127.0.0.1", server.address, "", "send-proxy");
+    let words = "
+127.0.0.1:FRONT, from 127.0.0.1:CLIENT
+  received    PROXY TCP4 127.0.0.1 127.0.0.1 CLIENT FRONT
+  header      once, at connect
+  server      #2: no PROXY header
+the balancer sends a header, and the server takes it for what the client says (--proxy-protocol off)
+- start the server with --proxy-protocol required
+";
+    assert_told(hop.address, &["--via-admin", &url], 1, words);
+}
+
+#[test]
+fn an_admin_port_that_does_not_help_is_named() {
+    let server = Server::start(&[]);
+    let hop = Hop::start("127.0.0.1", server.address, "", "send-proxy");
+    let (_other, others) = server_with_admin(&[]);
+    let lost = serve(|mut near, _| {
+        near.read(&mut [0; 512])?;
+        near.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+    });
+    let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
+    for (url, words) in [
+        (others, "does not list this connection: is it another server's?"),
+        (format!("http://{lost}"), "answers with status 404"),
+        (format!("http://{nobody}"), "does not answer: Connection refused (os error 111)"),
+    ] {
+        let (code, text) = check(hop.address, &["--via-admin", &url]);
+        let line = text.lines().find(|line| line.starts_with("  server      ")).expect("a line about the server");
+        assert!(code == 0 && line.contains(&url) && line.ends_with(words), "{text}");
+    }
 }
 
 #[test]

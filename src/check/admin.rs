@@ -38,28 +38,37 @@ struct Answer {
     connections: Vec<Connection>,
 }
 
-/// The connection whose client is `source`; where the client is not known, the only one that has `said` so many bytes.
-pub(super) fn find(url: &str, source: Option<SocketAddr>, said: u64, timeout: Duration) -> Result<Connection, String> {
-    let filter = source.map(|source| format!("&filter={}", source.ip())).unwrap_or_default();
-    let url = format!("{}/connections.json?limit=1000{filter}", url.trim_end_matches('/'));
-    let failed = |error: minreq::Error| format!("{url} does not answer: {error}");
-    // Whole seconds are all that this library knows.
-    let answer = minreq::get(&url).with_timeout(timeout.as_secs().max(1)).send_lazy().map_err(failed)?;
-    if answer.status_code != 200 {
-        return Err(format!("{url} answers with status {}", answer.status_code));
+/// The connection whose client is `source`, or else the only one that has brought so many bytes as one of `bytes_in`.
+pub(super) fn find(
+    url: &str,
+    source: Option<SocketAddr>,
+    bytes_in: [u64; 2],
+    timeout: Duration,
+) -> Result<Connection, String> {
+    let url = format!("{}/connections.json?limit=1000", url.trim_end_matches('/'));
+    if let Some(source) = source {
+        let mut found = list(&format!("{url}&filter={}", source.ip()), timeout)?.into_iter();
+        if let Some(connection) = found.find(|connection| connection.ends().is_some_and(|[known, _]| known == source)) {
+            return Ok(connection);
+        }
     }
-    let answer: Answer = serde_json::from_reader(answer.take(MOST))
-        .map_err(|error| format!("{url} answers with no such list: {error}"))?;
-    let is_ours = |connection: &Connection| match source {
-        Some(source) => connection.source.as_ref().is_some_and(|known| known.parse() == Ok(source)),
-        None => connection.source.is_none() && connection.bytes_in == said,
-    };
-    let mut ours = answer.connections.into_iter().filter(is_ours);
+    let mut ours = list(&url, timeout)?.into_iter().filter(|connection| bytes_in.contains(&connection.bytes_in));
     match (ours.next(), ours.next()) {
         (Some(connection), None) => Ok(connection),
         (None, _) => Err(format!("{url} does not list this connection: is it another server's?")),
         _ => Err(format!("{url} lists several that could be this connection")),
     }
+}
+
+fn list(url: &str, timeout: Duration) -> Result<Vec<Connection>, String> {
+    // Whole seconds are all that this library knows.
+    let answer = minreq::get(url).with_timeout(timeout.as_secs().max(1)).send_lazy();
+    let answer = answer.map_err(|error| format!("{url} does not answer: {error}"))?;
+    if answer.status_code != 200 {
+        return Err(format!("{url} answers with status {}", answer.status_code));
+    }
+    let answer: Result<Answer, _> = serde_json::from_reader(answer.take(MOST));
+    answer.map(|answer| answer.connections).map_err(|error| format!("{url} answers with no such list: {error}"))
 }
 
 impl Connection {

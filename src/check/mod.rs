@@ -59,7 +59,9 @@ fn ask(address: SocketAddr, args: &CheckArgs) -> Answer {
     let reflected = Reflected::of(&seen.received);
     let source = reflected.header().and_then(finding::ends).map(|[source, _]| source);
     let url = args.via_admin.as_ref().filter(|_| seen.end == End::Echoed);
-    let server = url.map(|url| admin::find(url, source, seen.said, args.timeout));
+    // Where the server reads no header, the header is what we say to it, too.
+    let bytes_in = [seen.said, seen.said + seen.received.len() as u64];
+    let server = url.map(|url| admin::find(url, source, bytes_in, args.timeout));
     let known = Known { local: seen.local, client: args.client.unwrap_or(seen.local.ip()), balancer: address };
     let finding = match seen.end {
         End::Echoed => finding::judge(&reflected, server.as_ref().and_then(|found| found.as_ref().ok()), &known),
