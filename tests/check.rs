@@ -355,9 +355,14 @@ fn what_a_line_cannot_carry_is_asked_of_the_admin_port() {
     let (server, url) = server_with_admin(&[]);
     let to = server.address;
     let cloud = serve(move |near, _| {
-        let tls = b"\x01\0\0\0\0\x21\0\x07TLSv1.3";
-        let tlvs: [(u8, &[u8]); 5] =
-            [(0xEA, b"\x01vpce-08d2bf15fac5001c9"), (4, b".."), (0xEE, b"\x01\x09\0\0\0"), (0xE1, b"\n"), (0x20, tls)];
+        let nested = b"\x01\0\0\0\0\x21\0\x07TLSv1.3";
+        let tlvs: [(u8, &[u8]); 5] = [
+            (0xEA, b"\x01vpce-08d2bf15fac5001c9"),
+            (4, b".."),
+            (0xEE, b"\x01\x09\0\0\0"),
+            (0xE1, b"\n"),
+            (0x20, nested),
+        ];
         let tlvs = tlvs.map(|(kind, value)| Tlv { kind, value });
         let (SocketAddr::V4(source), SocketAddr::V4(destination)) = (near.peer_addr()?, near.local_addr()?) else {
             unreachable!("it listens on IPv4");
@@ -419,8 +424,8 @@ fn an_admin_port_that_does_not_help_is_named() {
     let hop = Hop::start("127.0.0.1", server.address, "", "send-proxy");
     let (_other, others) = server_with_admin(&[]);
     let lost = serve(|mut near, _| {
-        near.read(&mut [0; 512])?;
-        near.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+        let answer = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+        near.read(&mut [0; 512]).and_then(|_| near.write_all(answer))
     });
     let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
     for (url, words) in [
