@@ -1,0 +1,78 @@
+"""What the tests of deploy/ share: the programs, a machine to run them on, and an AWS that answers on loopback."""
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+import yaml
+from machine import Machine
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+
+
+@pytest.fixture(scope="session")
+def release():
+    """The folder of the programs."""
+    return Path(os.environ["RELEASE"])
+
+
+@pytest.fixture
+def machine():
+    """A machine that nobody has used."""
+    with Machine() as machine:
+        yield machine
+
+
+@pytest.fixture
+def aws():
+    """The AWS CLI, and moto's server behind it; each test has an AWS of its own."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    environment = {
+        "PATH": os.environ["PATH"],
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "none",
+        "AWS_SECRET_ACCESS_KEY": "none",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+    def call(*words):
+        command = [Path(sys.executable).with_name("aws"), *words, "--output", "json"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout) if done.stdout.strip() else None
+
+    urllib.request.urlopen(
+        urllib.request.Request(f"http://{host}:{port}/moto-api/reset", method="POST"), timeout=10
+    ).close()
+    yield call
+    server.stop()
+
+
+class Template(yaml.SafeLoader):
+    """CloudFormation's YAML: `!Sub text` is read as `{"Sub": "text"}`."""
+
+
+def _tagged(loader, tag, node):
+    if isinstance(node, yaml.ScalarNode):
+        return {tag: loader.construct_scalar(node)}
+    if isinstance(node, yaml.SequenceNode):
+        return {tag: loader.construct_sequence(node, deep=True)}
+    return {tag: loader.construct_mapping(node, deep=True)}
+
+
+Template.add_multi_constructor("!", _tagged)
+
+
+def template(name):
+    """A CloudFormation template, read."""
+    return yaml.load((DEPLOY / "cloudformation" / name).read_text(), Template)

@@ -1,0 +1,240 @@
+"""The CloudFormation templates: linted, made in moto's AWS by the AWS CLI, and their UserData run on a machine.
+
+What moto 5.2 cannot do in templates is done here by CLI calls with the template's own values: it takes every balancer
+for an application balancer, which has no TCP listeners, and ignores the attributes of target groups. It leaves out
+scaling policies and the attributes of a Classic Load Balancer's policies, too: those are only linted and read."""
+
+import base64
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from attributes import LOAD_BALANCER_ATTRIBUTES, TARGET_GROUP_ATTRIBUTES
+from conftest import DEPLOY, template
+from echo import talk
+from machine import until
+
+URL = "http://127.0.0.1:8000/proxy-echo"
+
+
+def attributes(listed):
+    return {attribute["Key"]: attribute["Value"] for attribute in listed}
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "ap-northeast-1"])
+def test_templates_have_no_lint(region):
+    files = sorted((DEPLOY / "cloudformation").glob("*.yaml"))
+    assert len(files) == 2
+    lint = [Path(sys.executable).with_name("cfn-lint"), "--regions", region, "--", *files]
+    done = subprocess.run(lint, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("name", ["classic.yaml", "nlb.yaml"])
+def test_every_attribute_is_one_that_aws_knows(name):
+    for resource in template(name)["Resources"].values():
+        properties = resource.get("Properties", {})
+        assert set(attributes(properties.get("TargetGroupAttributes", []))) <= TARGET_GROUP_ATTRIBUTES
+        assert set(attributes(properties.get("LoadBalancerAttributes", []))) <= LOAD_BALANCER_ATTRIBUTES
+
+
+@pytest.mark.parametrize("name", ["classic.yaml", "nlb.yaml"])
+def test_the_units_installed_are_those_of_deploy_systemd(name):
+    text = (DEPLOY / "cloudformation" / name).read_text()
+    lines = [line.strip() for line in text.splitlines()]
+    for unit in ("proxy-echo.service", "proxy-echo.socket"):
+        start = lines.index(f"cat > /etc/systemd/system/{unit} <<'END'") + 1
+        assert lines[start : lines.index("END", start)] == (DEPLOY / "systemd" / unit).read_text().splitlines()
+
+
+def create(aws, name, body, **parameters):
+    """Makes a stack, waits for it, and returns its resources: logical to physical names."""
+    given = [f"ParameterKey={key},ParameterValue={value}" for key, value in parameters.items()]
+    aws(
+        "cloudformation",
+        "create-stack",
+        "--stack-name",
+        name,
+        "--template-body",
+        body,
+        "--capabilities",
+        "CAPABILITY_IAM",
+        "--parameters",
+        *given,
+    )
+    aws("cloudformation", "wait", "stack-create-complete", "--stack-name", name)
+    resources = aws("cloudformation", "describe-stack-resources", "--stack-name", name)["StackResources"]
+    made = [resource for resource in resources if "LogicalResourceId" in resource]
+    return {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in made}
+
+
+def delete(aws, name):
+    aws("cloudformation", "delete-stack", "--stack-name", name)
+    aws("cloudformation", "wait", "stack-delete-complete", "--stack-name", name)
+
+
+def classic(aws, body=None, sha256="0" * 64):
+    body = body or (DEPLOY / "cloudformation/classic.yaml").read_text()
+    return create(aws, "echo", body, BinaryUrl=URL, BinarySha256=sha256)
+
+
+def nlb(aws, sha256="0" * 64):
+    # Without the listener, which moto refuses; indentation ends a resource.
+    text = (DEPLOY / "cloudformation/nlb.yaml").read_text()
+    start = text.index("  Listener:\n")
+    body = text[:start] + text[text.index("  TargetGroup:\n") :]
+    vpc = aws("ec2", "describe-vpcs")["Vpcs"][0]["VpcId"]
+    subnets = [subnet["SubnetId"] for subnet in aws("ec2", "describe-subnets")["Subnets"]]
+    assert len(subnets) > 1
+    return create(aws, "echo", body, VpcId=vpc, SubnetIds="\\,".join(subnets), BinaryUrl=URL, BinarySha256=sha256)
+
+
+def only_from(aws, group, source):
+    """The ports of a security group, which must be open to another group alone."""
+    ports = []
+    for rule in aws("ec2", "describe-security-groups", "--group-ids", group)["SecurityGroups"][0]["IpPermissions"]:
+        assert [pair["GroupId"] for pair in rule["UserIdGroupPairs"]] == [source]
+        assert not rule["IpRanges"] and not rule["Ipv6Ranges"]
+        ports.append((rule["FromPort"], rule["ToPort"]))
+    return sorted(ports)
+
+
+def test_the_classic_balancers_policy_is_in_force_on_the_back_end_port(aws):
+    resources = classic(aws)
+    balancer = resources["ElasticLoadBalancer"]
+    described = aws("elb", "describe-load-balancers", "--load-balancer-names", balancer)["LoadBalancerDescriptions"][0]
+    assert described["BackendServerDescriptions"] == [{"InstancePort": 8888, "PolicyNames": ["EnableProxyProtocol"]}]
+    assert described["HealthCheck"] == {
+        "Target": "TCP:8888",
+        "HealthyThreshold": 3,
+        "UnhealthyThreshold": 5,
+        "Interval": 30,
+        "Timeout": 5,
+    }
+    listener = described["ListenerDescriptions"][0]["Listener"]
+    assert (listener["Protocol"], listener["LoadBalancerPort"], listener["InstancePort"]) == ("TCP", 8888, 8888)
+    assert [instance["InstanceId"] for instance in described["Instances"]] == [resources["EC2Instance"]]
+    policy = aws("elb", "describe-load-balancer-policies", "--load-balancer-name", balancer)["PolicyDescriptions"][0]
+    assert (policy["PolicyName"], policy["PolicyTypeName"]) == ("EnableProxyProtocol", "ProxyProtocolPolicyType")
+    written = template("classic.yaml")["Resources"]["ElasticLoadBalancer"]["Properties"]["Policies"][0]
+    assert written["Attributes"] == [{"Name": "ProxyProtocol", "Value": "true"}]
+    ports = only_from(aws, resources["InstanceSecurityGroup"], resources["LoadBalancerSecurityGroup"])
+    assert ports == [(8888, 8888)]
+    delete(aws, "echo")
+    assert aws("elb", "describe-load-balancers")["LoadBalancerDescriptions"] == []
+
+
+def test_without_instance_ports_no_policy_is_in_force(aws):
+    """The article's trap, and that the test above would see it."""
+    body = (
+        (DEPLOY / "cloudformation/classic.yaml").read_text().replace("          InstancePorts: [!Ref ServerPort]\n", "")
+    )
+    balancer = classic(aws, body)["ElasticLoadBalancer"]
+    described = aws("elb", "describe-load-balancers", "--load-balancer-names", balancer)["LoadBalancerDescriptions"][0]
+    assert described["Policies"]["OtherPolicies"] == ["EnableProxyProtocol"]
+    assert described["BackendServerDescriptions"] == []
+
+
+def test_the_network_balancer_sends_version_2_and_asks_the_admin_port(aws):
+    resources = nlb(aws)
+    group, wanted = resources["TargetGroup"], template("nlb.yaml")["Resources"]["TargetGroup"]["Properties"]
+    subnets = [subnet["SubnetId"] for subnet in aws("ec2", "describe-subnets")["Subnets"]]
+    balancers = aws(
+        "elbv2",
+        "create-load-balancer",
+        "--name",
+        "network",
+        "--type",
+        "network",
+        "--subnets",
+        *subnets,
+        "--security-groups",
+        resources["LoadBalancerSecurityGroup"],
+    )["LoadBalancers"]
+    arn, action = balancers[0]["LoadBalancerArn"], f"Type=forward,TargetGroupArn={group}"
+    aws(
+        "elbv2",
+        "create-listener",
+        "--load-balancer-arn",
+        arn,
+        "--protocol",
+        "TCP",
+        "--port",
+        "8888",
+        "--default-actions",
+        action,
+    )
+    listener = aws("elbv2", "describe-listeners", "--load-balancer-arn", arn)["Listeners"][0]
+    assert (listener["Protocol"], listener["Port"]) == ("TCP", 8888)
+    pairs = [f"Key={key},Value={value}" for key, value in attributes(wanted["TargetGroupAttributes"]).items()]
+    aws("elbv2", "modify-target-group-attributes", "--target-group-arn", group, "--attributes", *pairs)
+    now = attributes(aws("elbv2", "describe-target-group-attributes", "--target-group-arn", group)["Attributes"])
+    assert now["proxy_protocol_v2.enabled"] == "true"
+    assert now["preserve_client_ip.enabled"] == "false"
+    assert now["target_health_state.unhealthy.connection_termination.enabled"] == "false"
+    described = aws("elbv2", "describe-target-groups", "--target-group-arns", group)["TargetGroups"][0]
+    check = [described[f"HealthCheck{key}"] for key in ("Protocol", "Port", "Path")]
+    assert (described["Protocol"], described["Port"], check) == ("TCP", 8888, ["HTTP", "9000", "/readyz"])
+    scaling = aws("autoscaling", "describe-auto-scaling-groups")["AutoScalingGroups"][0]
+    assert scaling["TargetGroupARNs"] == [group] and scaling["MinSize"] == 2
+    assert len(scaling["VPCZoneIdentifier"].split(",")) > 1
+    ports = only_from(aws, resources["InstanceSecurityGroup"], resources["LoadBalancerSecurityGroup"])
+    assert ports == [(8888, 8888), (9000, 9000)]
+
+
+@pytest.fixture
+def binary(machine, release):
+    """A machine that can fetch the server's binary from itself, and to which AWS's own program to signal is a file. The
+    binary's SHA-256."""
+    signal = '#!/bin/sh\necho "$@" > /run/signal\n'
+    machine.run("install", "-D", "-m", "755", "/dev/stdin", "/opt/aws/bin/cfn-signal", input=signal)
+    machine.copy(release / "proxy-echo", "/srv/www/proxy-echo")
+    serve = ["python3", "-m", "http.server", "--bind", "127.0.0.1", "--directory", "/srv/www", "8000"]
+    machine.start(*serve)
+    machine.wait_for_port(8000)
+    return hashlib.sha256((release / "proxy-echo").read_bytes()).hexdigest()
+
+
+def user_data(aws, name, sha256):
+    """The script as CloudFormation makes it, parameters and all."""
+    if name == "classic":
+        instance = classic(aws, sha256=sha256)["EC2Instance"]
+        answer = aws("ec2", "describe-instance-attribute", "--instance-id", instance, "--attribute", "userData")
+        data = answer["UserData"]["Value"]
+    else:
+        launch = nlb(aws, sha256)["LaunchTemplate"]
+        versions = aws("ec2", "describe-launch-template-versions", "--launch-template-id", launch)[
+            "LaunchTemplateVersions"
+        ]
+        data = versions[0]["LaunchTemplateData"]["UserData"]
+    script = base64.b64decode(data)
+    assert script.startswith(b"#!/bin/bash\n") and len(script) <= 16384, "EC2's limit"
+    return script.decode()
+
+
+@pytest.mark.parametrize("name, resource", [("classic", "EC2Instance"), ("nlb", "AutoScalingGroup")])
+def test_user_data_starts_the_server(aws, machine, binary, name, resource):
+    machine.run("bash", "-s", input=user_data(aws, name, binary))
+    talk(machine.connect(8888))
+    signal = machine.run("cat", "/run/signal").stdout.strip()
+    assert signal == f"--exit-code 0 --stack echo --resource {resource} --region us-east-1"
+    for unit in ("proxy-echo.socket", "proxy-echo.service"):
+        assert machine.run("systemctl", "is-enabled", unit).stdout.strip() == "enabled"
+    if name == "nlb":
+        ready = machine.run(
+            "curl", "--silent", "--write-out", "%{http_code}", "--output", "/dev/null", "127.0.0.1:9000/readyz"
+        )
+        assert ready.stdout == "200"
+    else:
+        until(lambda: "IN> Hello<CR><LF>" in machine.run("journalctl", "--unit", "proxy-echo").stdout)
+
+
+@pytest.mark.parametrize("name", ["classic", "nlb"])
+def test_user_data_stops_at_a_binary_that_is_another(aws, machine, binary, name):
+    done = machine.run("bash", "-s", input=user_data(aws, name, "0" * 64), check=False)
+    assert done.returncode != 0 and "FAILED" in done.stdout
+    assert machine.run("cat", "/run/signal").stdout.startswith("--exit-code 1 ")
+    assert machine.run("ls", "/usr/local/bin/proxy-echo", check=False).returncode != 0
+    assert machine.run("ss", "--no-header", "--listening", "--tcp", "sport = :8888").stdout == ""

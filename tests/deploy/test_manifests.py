@@ -1,0 +1,212 @@
+"""What Kubernetes, Docker and Grafana read: held against their schemas, and run as far as it goes without them."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+import urllib.request
+from pathlib import Path
+
+import kubernetes_validate
+import pytest
+import yaml
+from attributes import ANNOTATIONS, LOAD_BALANCER_ATTRIBUTES, TARGET_GROUP_ATTRIBUTES
+from conftest import DEPLOY
+from echo import V1, read, talk
+
+STAND_INS = Path(__file__).with_name("stand-ins")
+KUBERNETES = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+
+
+def manifest(kind):
+    """The one manifest of a kind."""
+    (found,) = [
+        document for document in map(yaml.safe_load, map(Path.read_text, KUBERNETES)) if document["kind"] == kind
+    ]
+    return found
+
+
+def container(kind):
+    (only,) = manifest(kind)["spec"]["template"]["spec"]["containers"]
+    return only
+
+
+def environment(kind):
+    return {variable["name"]: variable["value"] for variable in container(kind)["env"]}
+
+
+@pytest.mark.parametrize("version", ["1.31", "1.37"])
+@pytest.mark.parametrize("path", KUBERNETES, ids=lambda path: path.name)
+def test_manifests_fit_kubernetes_strictly(path, version):
+    kubernetes_validate.validate(yaml.safe_load(path.read_text()), version, strict=True)
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "Job"])
+def test_pods_meet_the_restricted_standard(kind):
+    assert manifest("Namespace")["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    pod = manifest(kind)["spec"]["template"]["spec"]
+    assert not {"hostNetwork", "hostPID", "hostIPC", "volumes"} & set(pod)
+    assert pod["securityContext"]["runAsNonRoot"] and pod["securityContext"]["runAsUser"] > 0
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    own = container(kind)["securityContext"]
+    assert own["allowPrivilegeEscalation"] is False and own["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_the_manifests_belong_together():
+    labels = manifest("Deployment")["spec"]["template"]["metadata"]["labels"]
+    assert manifest("Service")["spec"]["selector"] == labels
+    for kind in ("Deployment", "PodDisruptionBudget"):
+        assert manifest(kind)["spec"]["selector"]["matchLabels"] == labels
+    assert manifest("NetworkPolicy")["spec"]["podSelector"]["matchLabels"] == labels
+    scaled = manifest("HorizontalPodAutoscaler")["spec"]["scaleTargetRef"]
+    assert (scaled["kind"], scaled["name"]) == ("Deployment", manifest("Deployment")["metadata"]["name"])
+    inside = [
+        document for document in map(yaml.safe_load, map(Path.read_text, KUBERNETES)) if document["kind"] != "Namespace"
+    ]
+    assert {document["metadata"]["namespace"] for document in inside} == {manifest("Namespace")["metadata"]["name"]}
+    ports = {port["name"]: port["containerPort"] for port in container("Deployment")["ports"]}
+    for probe in ("livenessProbe", "readinessProbe"):
+        assert container("Deployment")[probe]["httpGet"]["port"] == "admin"
+    assert environment("Deployment")["PROXY_ECHO_ADMIN"].endswith(f":{ports['admin']}")
+    annotations = manifest("Service")["metadata"]["annotations"]
+    assert annotations["service.beta.kubernetes.io/aws-load-balancer-healthcheck-port"] == str(ports["admin"])
+    drain = sum(
+        int(environment("Deployment")[f"PROXY_ECHO_DRAIN_{part}"].removesuffix("s")) for part in ("DELAY", "TIMEOUT")
+    )
+    assert manifest("Deployment")["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] > drain
+
+
+def test_every_annotation_and_attribute_is_one_that_the_controller_knows():
+    annotations = manifest("Service")["metadata"]["annotations"]
+    assert set(annotations) <= ANNOTATIONS
+    for name, known in (("target-group-attributes", TARGET_GROUP_ATTRIBUTES), ("attributes", LOAD_BALANCER_ATTRIBUTES)):
+        value = annotations[f"service.beta.kubernetes.io/aws-load-balancer-{name}"]
+        assert {pair.split("=")[0] for pair in value.split(",")} <= known
+
+
+def test_every_variable_is_an_option(release):
+    known = set()
+    for command in (["proxy-echo", "--help"], ["loadtest", "rr", "--help"]):
+        text = subprocess.run([release / command[0], *command[1:]], capture_output=True, text=True, check=True).stdout
+        known |= set(re.findall(r"\[env: (\w+)=", text))
+    assert len(known) > 40
+    for path in DEPLOY.rglob("*"):
+        if path.is_file() and path.parent.name != "generated":
+            used = set(re.findall(r"\b(?:PROXY_ECHO|LOADTEST)_[A-Z_]+\b", path.read_text()))
+            assert used <= known, f"{path}: {used - known}"
+
+
+@pytest.fixture
+def server(release):
+    """A server with an admin port; its addresses are read from its log."""
+    command = [release / "proxy-echo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        addresses = []
+        while len(addresses) < 2:
+            line = process.stdout.readline()
+            assert line, "it ended"
+            addresses += re.findall(r"(?:server|admin) is on 127.0.0.1:(\d+)", line)
+        drain = threading.Thread(target=process.stdout.read)
+        drain.start()
+        yield tuple(map(int, addresses))
+        process.kill()
+        drain.join()
+
+
+def test_the_load_generators_job_makes_shards_that_merge(release, server, tmp_path):
+    result = tmp_path / "whole.json"
+    given = {
+        **os.environ,
+        # The Job runs `loadtest`, the stand-in Python with PyYAML.
+        "PATH": ":".join(map(str, (STAND_INS, release, Path(sys.executable).parent, os.environ["PATH"]))),
+        "FAKE_FOLDER": str(tmp_path),
+        "FAKE_TARGET": f"127.0.0.1:{server[0]}",
+        "START_IN": "3",
+    }
+    done = subprocess.run(
+        [DEPLOY / "kubernetes/loadtest", "--json", result], env=given, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    totals = json.loads(result.read_text())["totals"]
+    assert (totals["connections_opened"], totals["measured_completed"]) == (8, 400)
+    # They began at the same time, and not one after the other.
+    shards = [json.loads((tmp_path / str(index)).read_text()) for index in range(4)]
+    assert sorted(shard["shard"]["index"] for shard in shards) == [1, 2, 3, 4]
+
+
+def test_every_metric_of_the_dashboard_is_one_of_the_servers(server):
+    echo, admin = server
+    with socket.create_connection(("127.0.0.1", echo), timeout=10) as client:
+        client.sendall(V1)
+        read(client, len(V1))
+    with socket.create_connection(("127.0.0.1", echo), timeout=10) as client:
+        client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        read(client, 1)
+    metrics = urllib.request.urlopen(f"http://127.0.0.1:{admin}/metrics", timeout=10).read().decode()
+    samples, labels = set(), set()
+    for name, inside in re.findall(r"^(\w+)(?:\{(.*)\})? ", metrics, re.MULTILINE):
+        samples.add(name)
+        labels |= set(re.findall(r'(\w+)="', inside))
+    dashboard = json.loads((DEPLOY / "grafana/proxy-echo.json").read_text())
+    panels = dashboard["panels"]
+    assert len(panels) > 15 and len({panel["id"] for panel in panels}) == len(panels)
+    for panel in panels:
+        assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
+        for target in panel["targets"]:
+            named = set(re.findall(r"\b(?:proxy_echo|process)_\w+", target["expr"]))
+            assert named and named <= samples, f"{panel['title']}: {named - samples}"
+            grouped = ",".join(re.findall(r"\bby \((.*?)\)", target["expr"]))
+            assert set(re.findall(r"\w+", grouped)) <= labels | {"instance"}, panel["title"]
+    # Every metric of the server's own is shown somewhere.
+    text = json.dumps(panels)
+    hidden = {
+        name
+        for name in samples
+        if name.startswith("proxy_echo_") and not re.search(r"_(sum|count)$", name) and name not in text
+    }
+    assert hidden == set()
+
+
+def test_the_dockerfile_has_no_lint():
+    dockerfile = DEPLOY / "container/Dockerfile"
+    done = subprocess.run([Path(sys.executable).with_name("hadolint"), dockerfile], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_image_is_one_program_with_a_numeric_user():
+    lines = (DEPLOY / "container/Dockerfile").read_text().splitlines()
+    assert [line.split(" ", 1)[0] for line in lines[lines.index("FROM scratch AS proxy-echo") :]] == [
+        "FROM",
+        "COPY",
+        "USER",
+        "EXPOSE",
+        "ENTRYPOINT",
+    ]
+    assert "USER 65532:65532" in lines
+
+
+def test_a_static_binary_needs_nothing_beside_it(tmp_path):
+    """As in `scratch`, with glibc in musl's place: a folder with one file."""
+    program = tmp_path / "proxy-echo"
+    program.write_bytes(Path(os.environ["STATIC"]).read_bytes())
+    program.chmod(0o755)
+    tmp_path.chmod(0o755)
+    command = [
+        "chroot",
+        "--userspec=65532:65532",
+        tmp_path,
+        "/proxy-echo",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "127.0.0.1:0",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        port = int(re.search(r"server is on 127.0.0.1:(\d+)", process.stdout.readline())[1])
+        talk(socket.create_connection(("127.0.0.1", port), timeout=10))
+        assert Path(f"/proc/{process.pid}/status").read_text().split("Uid:")[1].split()[0] == "65532"
+        process.terminate()
+        assert process.wait(30) == 0
