@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import urllib.request
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from machine import Machine
+from moto.server import ThreadedMotoServer
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 
@@ -20,6 +22,12 @@ def release():
     return Path(os.environ["RELEASE"])
 
 
+@pytest.fixture(scope="session")
+def static():
+    """The server's program that needs no library."""
+    return Path(os.environ["STATIC"])
+
+
 @pytest.fixture
 def machine():
     """A machine that nobody has used."""
@@ -28,34 +36,42 @@ def machine():
 
 
 @pytest.fixture
-def aws():
-    """The AWS CLI, and moto's server behind it; each test has an AWS of its own."""
-    from moto.server import ThreadedMotoServer
-
+def aws_environment():
+    """An AWS in which nobody has made anything: moto's server, and the variables that lead there."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
-    host, port = server.get_host_and_port()
-    environment = {
+    address = "http://{}:{}".format(*server.get_host_and_port())
+    # All servers of a process share what was made.
+    urllib.request.urlopen(urllib.request.Request(f"{address}/moto-api/reset", method="POST"), timeout=10).close()
+    yield {
         "PATH": os.environ["PATH"],
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ENDPOINT_URL": address,
         "AWS_ACCESS_KEY_ID": "none",
         "AWS_SECRET_ACCESS_KEY": "none",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
     }
+    server.stop()
+
+
+@pytest.fixture
+def aws(aws_environment):
+    """The AWS CLI: what it is told to say, read."""
 
     def call(*words):
         command = [Path(sys.executable).with_name("aws"), *words, "--output", "json"]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, env=aws_environment, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout) if done.stdout.strip() else None
 
-    urllib.request.urlopen(
-        urllib.request.Request(f"http://{host}:{port}/moto-api/reset", method="POST"), timeout=10
-    ).close()
-    yield call
-    server.stop()
+    return call
+
+
+def body(name):
+    """A CloudFormation template as moto can take it: without the listener of a network balancer, which it refuses."""
+    text = (DEPLOY / "cloudformation" / name).read_text()
+    return re.sub(r"^  Listener:\n(?:(?:    .*)?\n)+", "", text, flags=re.MULTILINE)
 
 
 class Template(yaml.SafeLoader):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from attributes import LOAD_BALANCER_ATTRIBUTES, TARGET_GROUP_ATTRIBUTES
-from conftest import DEPLOY, template
+from conftest import DEPLOY, body, template
 from echo import talk
 from machine import until
 
@@ -49,7 +49,7 @@ def test_the_units_installed_are_those_of_deploy_systemd(name):
         assert lines[start : lines.index("END", start)] == (DEPLOY / "systemd" / unit).read_text().splitlines()
 
 
-def create(aws, name, body, **parameters):
+def create(aws, name, text, **parameters):
     """Makes a stack, waits for it, and returns its resources: logical to physical names."""
     given = [f"ParameterKey={key},ParameterValue={value}" for key, value in parameters.items()]
     aws(
@@ -58,7 +58,7 @@ def create(aws, name, body, **parameters):
         "--stack-name",
         name,
         "--template-body",
-        body,
+        text,
         "--capabilities",
         "CAPABILITY_IAM",
         "--parameters",
@@ -75,20 +75,17 @@ def delete(aws, name):
     aws("cloudformation", "wait", "stack-delete-complete", "--stack-name", name)
 
 
-def classic(aws, body=None, sha256="0" * 64):
-    body = body or (DEPLOY / "cloudformation/classic.yaml").read_text()
-    return create(aws, "echo", body, BinaryUrl=URL, BinarySha256=sha256)
+def classic(aws, text=None, sha256="0" * 64):
+    return create(aws, "echo", text or body("classic.yaml"), BinaryUrl=URL, BinarySha256=sha256)
 
 
 def nlb(aws, sha256="0" * 64):
-    # Without the listener, which moto refuses; indentation ends a resource.
-    text = (DEPLOY / "cloudformation/nlb.yaml").read_text()
-    start = text.index("  Listener:\n")
-    body = text[:start] + text[text.index("  TargetGroup:\n") :]
     vpc = aws("ec2", "describe-vpcs")["Vpcs"][0]["VpcId"]
     subnets = [subnet["SubnetId"] for subnet in aws("ec2", "describe-subnets")["Subnets"]]
     assert len(subnets) > 1
-    return create(aws, "echo", body, VpcId=vpc, SubnetIds="\\,".join(subnets), BinaryUrl=URL, BinarySha256=sha256)
+    return create(
+        aws, "echo", body("nlb.yaml"), VpcId=vpc, SubnetIds="\\,".join(subnets), BinaryUrl=URL, BinarySha256=sha256
+    )
 
 
 def only_from(aws, group, source):
@@ -128,10 +125,8 @@ def test_the_classic_balancers_policy_is_in_force_on_the_back_end_port(aws):
 
 def test_without_instance_ports_no_policy_is_in_force(aws):
     """The article's trap, and that the test above would see it."""
-    body = (
-        (DEPLOY / "cloudformation/classic.yaml").read_text().replace("          InstancePorts: [!Ref ServerPort]\n", "")
-    )
-    balancer = classic(aws, body)["ElasticLoadBalancer"]
+    text = body("classic.yaml").replace("          InstancePorts: [!Ref ServerPort]\n", "")
+    balancer = classic(aws, text)["ElasticLoadBalancer"]
     described = aws("elb", "describe-load-balancers", "--load-balancer-names", balancer)["LoadBalancerDescriptions"][0]
     assert described["Policies"]["OtherPolicies"] == ["EnableProxyProtocol"]
     assert described["BackendServerDescriptions"] == []
@@ -185,16 +180,16 @@ def test_the_network_balancer_sends_version_2_and_asks_the_admin_port(aws):
 
 
 @pytest.fixture
-def binary(machine, release):
+def binary(machine, static):
     """A machine that can fetch the server's binary from itself, and to which AWS's own program to signal is a file. The
     binary's SHA-256."""
     signal = '#!/bin/sh\necho "$@" > /run/signal\n'
     machine.run("install", "-D", "-m", "755", "/dev/stdin", "/opt/aws/bin/cfn-signal", input=signal)
-    machine.copy(release / "proxy-echo", "/srv/www/proxy-echo")
+    machine.copy(static, "/srv/www/proxy-echo")
     serve = ["python3", "-m", "http.server", "--bind", "127.0.0.1", "--directory", "/srv/www", "8000"]
     machine.start(*serve)
     machine.wait_for_port(8000)
-    return hashlib.sha256((release / "proxy-echo").read_bytes()).hexdigest()
+    return hashlib.sha256(static.read_bytes()).hexdigest()
 
 
 def user_data(aws, name, sha256):

@@ -188,10 +188,10 @@ def test_the_image_is_one_program_with_a_numeric_user():
     assert "USER 65532:65532" in lines
 
 
-def test_a_static_binary_needs_nothing_beside_it(tmp_path):
+def test_a_static_binary_needs_nothing_beside_it(static, tmp_path):
     """As in `scratch`, with glibc in musl's place: a folder with one file."""
     program = tmp_path / "proxy-echo"
-    program.write_bytes(Path(os.environ["STATIC"]).read_bytes())
+    program.write_bytes(static.read_bytes())
     program.chmod(0o755)
     tmp_path.chmod(0o755)
     command = [
