@@ -14,6 +14,7 @@ STAND_INS = """
 set -u
 aws() { command aws "$@" || echo "aws $*" >> failed; }
 cargo() { :; }
+proxy-echo() { :; }
 telnet() { echo "telnet $*"; }
 """
 
