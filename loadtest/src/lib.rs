@@ -14,7 +14,7 @@
 //! - [`judge`]: whether the figures may be used, and what the program ends with.
 //! - [`output`], [`progress`]: what is shown and written.
 //! - [`statistics`], [`join`]: how sure a difference is, and results that are parts of one.
-//! - [`result`], [`samples`]: what a finished measurement is, as the JSON file has it.
+//! - [`result`], [`totals`], [`samples`]: what a finished measurement is, as the JSON file has it.
 //! - [`system`]: what the operating system is asked.
 #![allow(
     clippy::cast_precision_loss,
@@ -40,3 +40,4 @@ pub mod slo;
 pub mod sources;
 pub mod statistics;
 pub mod system;
+pub mod totals;

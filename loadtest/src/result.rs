@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 pub use crate::samples::{PERCENTILES, Samples, percentile_name};
+pub use crate::totals::{Totals, Verification};
 
 /// The version of the format of the JSON file.
 pub const FORMAT: u32 = 1;
@@ -119,64 +120,6 @@ pub struct Shard {
     pub index: u32,
     /// How many there are.
     pub count: u32,
-}
-
-/// Counts of a whole run, warm-up included unless the name says "measured".
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Totals {
-    /// Connections that were established.
-    pub connections_opened: u64,
-    /// Connects that failed.
-    pub connections_failed: u64,
-    /// Connections that the target closed or reset while they were needed.
-    pub connections_lost: u64,
-    /// Connections that were open at the end, when everything was to be open.
-    pub connections_alive: u64,
-    /// Messages that were sent whole or in part.
-    pub requests_sent: u64,
-    /// Messages that came back whole.
-    pub requests_completed: u64,
-    /// Messages that were sent and did not come back in the time that was left for it at the end.
-    pub requests_unanswered: u64,
-    /// Open loop: messages that were due and not sent, because no connection was free for them.
-    pub requests_unsent: u64,
-    /// Messages that came back within the measured time.
-    pub measured_completed: u64,
-    /// Payload bytes sent.
-    pub bytes_sent: u64,
-    /// Payload bytes received.
-    pub bytes_received: u64,
-    /// Payload bytes received within the measured time.
-    pub measured_bytes: u64,
-    /// Header lines that the target sent back before the payload.
-    pub headers_reflected: u64,
-    /// Verification failures, by kind.
-    pub verification: Verification,
-    /// Why connects failed and connections were lost, in the system's words, with how often.
-    pub errors: std::collections::BTreeMap<String, u64>,
-}
-
-/// Verification failures by kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Verification {
-    /// Places where bytes were changed.
-    pub corrupted: u64,
-    /// Places where bytes were left out.
-    pub lost: u64,
-    /// Places where bytes came twice, or that were never asked for.
-    pub duplicated: u64,
-    /// Places where another connection's bytes came.
-    pub crossed: u64,
-    /// Header lines that were due and did not come, or came damaged.
-    pub header: u64,
-}
-
-impl Verification {
-    /// All of them.
-    #[must_use]
-    pub fn total(&self) -> u64 {
-        self.corrupted + self.lost + self.duplicated + self.crossed + self.header
-    }
 }
 
 /// A piece of the measured time.
@@ -380,39 +323,6 @@ pub struct SearchStep {
     pub figures: Figures,
     /// Why it was not met; empty if it was.
     pub why: String,
-}
-
-impl Totals {
-    /// Failed connects, lost connections, unanswered messages and verification failures.
-    #[must_use]
-    pub fn errors(&self) -> u64 {
-        self.connections_failed + self.connections_lost + self.requests_unanswered + self.verification.total()
-    }
-
-    /// Adds those of another part of the same measurement.
-    pub fn add(&mut self, other: &Totals) {
-        self.connections_opened += other.connections_opened;
-        self.connections_failed += other.connections_failed;
-        self.connections_lost += other.connections_lost;
-        self.connections_alive += other.connections_alive;
-        self.requests_sent += other.requests_sent;
-        self.requests_completed += other.requests_completed;
-        self.requests_unanswered += other.requests_unanswered;
-        self.requests_unsent += other.requests_unsent;
-        self.measured_completed += other.measured_completed;
-        self.bytes_sent += other.bytes_sent;
-        self.bytes_received += other.bytes_received;
-        self.measured_bytes += other.measured_bytes;
-        self.headers_reflected += other.headers_reflected;
-        self.verification.corrupted += other.verification.corrupted;
-        self.verification.lost += other.verification.lost;
-        self.verification.duplicated += other.verification.duplicated;
-        self.verification.crossed += other.verification.crossed;
-        self.verification.header += other.verification.header;
-        for (text, count) in &other.errors {
-            *self.errors.entry(text.clone()).or_default() += count;
-        }
-    }
 }
 
 impl RunResult {
