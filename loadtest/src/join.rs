@@ -37,11 +37,29 @@ pub fn join(parts: Vec<RunResult>, how: How) -> RunResult {
         weight += more;
         add(&mut whole, part, how);
     }
+    for reasons in [&mut whole.invalid, &mut whole.notes] {
+        *reasons = say_once(std::mem::take(reasons));
+    }
     if whole.latency_corrected.is_some() {
         let expected_ns = whole.latency.percentile_ns(50.0);
         whole.latency_corrected = expected_ns.map(|expected_ns| whole.latency.corrected(expected_ns));
     }
     whole
+}
+
+/// What is said of several parts, and differs in figures alone, is said once.
+fn say_once(reasons: Vec<String>) -> Vec<String> {
+    let is_figure = |letter: char| letter.is_ascii_digit() || letter == '.';
+    let mut kinds: Vec<(String, String, usize)> = Vec::new();
+    for reason in reasons {
+        let kind = reason.replace(is_figure, "");
+        match kinds.iter_mut().find(|(other, ..)| *other == kind) {
+            Some((.., more)) => *more += 1,
+            None => kinds.push((kind, reason, 0)),
+        }
+    }
+    let with_count = |(_, reason, more)| if more == 0 { reason } else { format!("{reason} (and {more} more like it)") };
+    kinds.into_iter().map(with_count).collect()
 }
 
 fn add(whole: &mut RunResult, part: RunResult, how: How) {
@@ -60,7 +78,6 @@ fn add(whole: &mut RunResult, part: RunResult, how: How) {
     }
     for (all, one) in [(&mut whole.invalid, part.invalid), (&mut whole.notes, part.notes)] {
         all.extend(one);
-        all.dedup();
     }
     let (a, b) = (&mut whole.environment, part.environment);
     a.tcp_retransmits += b.tcp_retransmits;
@@ -93,5 +110,17 @@ fn add(whole: &mut RunResult, part: RunResult, how: How) {
             }
             whole.runs = vec![whole.figures()];
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_that_differ_in_figures_alone_are_said_once() {
+        let reasons = ["thread 0 used 97%", "sent 1.5 ms late", "thread 0 used 99.5%", "thread 1 used 98%"];
+        let said = say_once(reasons.map(str::to_owned).into());
+        assert_eq!(said, ["thread 0 used 97% (and 2 more like it)", "sent 1.5 ms late"]);
     }
 }
