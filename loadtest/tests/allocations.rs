@@ -1,0 +1,47 @@
+//! Once warm, a run allocates nothing: neither its workers for a message, nor what watches over them. It is made in this
+//! process, whose allocator counts; the server uses nothing that allocates once it has its connections.
+
+mod common;
+
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use clap::Parser;
+use common::{Misdeed, Server};
+use loadtest::cli::{Cli, Command};
+use loadtest::engine::{self, Progress};
+use loadtest::plan::{Kind, Plan};
+
+#[global_allocator]
+static ALLOCATOR: dhat::Alloc = dhat::Alloc;
+
+/// From then on everything has been done once.
+const WARM: Duration = Duration::from_millis(200);
+
+#[test]
+fn nothing_is_allocated_for_a_message() {
+    let _profiler = dhat::Profiler::builder().testing().build();
+    for load in ["", "--depth 4", "-R 2000", "-R 2000 --arrival poisson --depth 4", "--verify off"] {
+        let server = Server::start(Misdeed::None);
+        let arguments = format!("loadtest rr {} -c 5 -d 2s --warmup 100ms {load}", server.address);
+        let Command::Rr(args) = Cli::try_parse_from(arguments.split_whitespace()).unwrap().command else {
+            panic!("rr")
+        };
+        let plan = Plan::new(Kind::Rr, &args.target, &args.load).unwrap();
+        // Messages and blocks at the first look at the warm run, and at the last one.
+        let mut looks = [None; 2];
+        let mut look = |progress| {
+            if let Progress::Running { completed, elapsed, .. } = progress
+                && elapsed > WARM
+                && elapsed < plan.duration
+            {
+                looks[1] = Some((completed, dhat::HeapStats::get().total_blocks));
+                looks[0] = looks[0].or(looks[1]);
+            }
+        };
+        engine::run(&plan, &AtomicBool::new(false), &mut look).unwrap();
+        let [Some((some, before)), Some((more, after))] = looks else { panic!("nobody looked") };
+        assert!(more > some + 100, "{load}: {some}, then {more} messages");
+        assert_eq!(after - before, 0, "{load}: for {} messages", more - some);
+    }
+}
