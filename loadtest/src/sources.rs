@@ -35,7 +35,8 @@ impl Sources {
         connections: u64,
         leaves_time_wait: bool,
     ) -> Result<Self, PlanError> {
-        let is_loopback_v4 = matches!(target.ip(), IpAddr::V4(ip) if ip.is_loopback());
+        // Elsewhere than on Linux, 127.0.0.1 is the only one of its network that is there.
+        let is_loopback_v4 = cfg!(target_os = "linux") && matches!(target.ip(), IpAddr::V4(ip) if ip.is_loopback());
         match network {
             Some(network) if network.addr().is_ipv4() != target.is_ipv4() => {
                 Err(PlanError::Range("--source-ip", "an address of the target's family".into()))

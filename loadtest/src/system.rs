@@ -1,21 +1,17 @@
 //! What the operating system tells about this process and lets it set, in safe calls.
 
-use std::io;
-use std::time::Duration;
-
 #[cfg(target_os = "linux")]
-pub use self::linux::{allowed_cores, pin, prepare_bind, thread_cpu};
+pub use self::linux::{allowed_cores, pin, prepare_bind, stream_socket, thread_cpu};
 #[cfg(not(target_os = "linux"))]
-pub use self::other::{allowed_cores, pin, prepare_bind, thread_cpu};
-
-/// What most systems need.
-type CpuTime = io::Result<Duration>;
+pub use self::other::{allowed_cores, pin, prepare_bind, stream_socket, thread_cpu};
 
 #[cfg(target_os = "linux")]
 mod linux {
     use std::io;
     use std::os::fd::AsRawFd;
     use std::time::Duration;
+
+    use socket2::{Domain, Protocol, Socket, Type};
 
     const WORD: usize = usize::BITS as usize;
     /// The kernel's own most.
@@ -47,7 +43,7 @@ mod linux {
     /// # Errors
     ///
     /// Those of `clock_gettime(2)`.
-    pub fn thread_cpu() -> super::CpuTime {
+    pub fn thread_cpu() -> io::Result<Duration> {
         let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         uapi::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time)?;
         Ok(Duration::new(time.tv_sec.cast_unsigned(), time.tv_nsec as u32))
@@ -59,9 +55,18 @@ mod linux {
     /// # Errors
     ///
     /// Those of `setsockopt(2)`.
-    pub fn prepare_bind(socket: &socket2::Socket) -> io::Result<()> {
+    pub fn prepare_bind(socket: &Socket) -> io::Result<()> {
         const ON: libc::c_int = 1;
         Ok(uapi::setsockopt(socket.as_raw_fd(), libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, &ON)?)
+    }
+
+    /// A TCP socket that does not block.
+    ///
+    /// # Errors
+    ///
+    /// Those of `socket(2)`.
+    pub fn stream_socket(domain: Domain) -> io::Result<Socket> {
+        Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))
     }
 }
 
@@ -69,6 +74,8 @@ mod linux {
 mod other {
     use std::io;
     use std::time::Duration;
+
+    use socket2::{Domain, Protocol, Socket, Type};
 
     /// Unknown.
     #[must_use]
@@ -90,8 +97,7 @@ mod other {
     /// # Errors
     ///
     /// Always.
-    pub fn thread_cpu() -> super::CpuTime {
-        let _: Option<Duration> = None;
+    pub fn thread_cpu() -> io::Result<Duration> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
@@ -100,7 +106,18 @@ mod other {
     /// # Errors
     ///
     /// Never.
-    pub fn prepare_bind(_: &socket2::Socket) -> io::Result<()> {
+    pub fn prepare_bind(_: &Socket) -> io::Result<()> {
         Ok(())
+    }
+
+    /// A TCP socket that does not block.
+    ///
+    /// # Errors
+    ///
+    /// Those of `socket(2)` and `fcntl(2)`.
+    pub fn stream_socket(domain: Domain) -> io::Result<Socket> {
+        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        Ok(socket)
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mio::net::TcpStream;
 use mio::{Interest, Token};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Socket};
 
 use super::traffic::words;
 use super::{HOPELESS, Phase, Worker};
@@ -135,7 +135,7 @@ impl Worker {
 
 /// A socket of connection `number` that is about to be connected.
 fn open(plan: &Plan, number: u64) -> io::Result<TcpStream> {
-    let socket = Socket::new(Domain::for_address(plan.target), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    let socket = system::stream_socket(Domain::for_address(plan.target))?;
     socket.set_tcp_nodelay(true)?;
     if !plan.time_wait {
         // Ports are free again at once.
