@@ -55,7 +55,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "COUNT", env = "LOADTEST_RUNS", default_value_t = 1, help_heading = LOAD)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub runs: u32,
-    /// Do the I-th of N parts of the load; `loadtest merge` joins them
+    /// Do the I-th of N parts of the load; `loadtest merge` joins them. 0/N is N/N, for indexes that count from 0
     #[arg(long, value_name = "I/N", env = "LOADTEST_SHARD", help_heading = EXECUTION)]
     pub shard: Option<String>,
     /// Begin to measure at this time, as RFC 3339 or seconds since 1970, with all connections open

@@ -189,18 +189,18 @@ impl Plan {
         Ok(())
     }
 
-    /// Takes the part `text`, such as `1/2`.
+    /// Takes the part `text`, such as `1/2`. 0 counts as the last, so that indexes which count from 0 fit, too.
     ///
     /// # Errors
     ///
     /// If there is no such part.
     pub fn take_shard(&mut self, text: &str) -> Result<(), PlanError> {
-        let shard = text
-            .split_once('/')
-            .and_then(|(index, count)| Some(Shard { index: index.parse().ok()?, count: count.parse().ok()? }));
-        let shard = shard.filter(|shard| (1..=shard.count).contains(&shard.index) && shard.count <= 10_000);
-        self.shard =
-            Some(shard.ok_or_else(|| PlanError::Range("--shard", "I/N, such as 1/2, with I from 1 to N".into()))?);
+        let numbers = text.split_once('/').and_then(|(index, count)| Some((index.parse().ok()?, count.parse().ok()?)));
+        let Some((index, count)) = numbers.filter(|&(index, count)| index <= count && (1..=10_000).contains(&count))
+        else {
+            return Err(PlanError::Range("--shard", "I/N, such as 1/2, with I from 0 or 1 to N".into()));
+        };
+        self.shard = Some(Shard { index: if index == 0 { count } else { index }, count });
         self.check()
     }
 

@@ -49,6 +49,24 @@ fn merged_shards_are_what_one_process_would_have_had() {
 }
 
 #[test]
+fn an_index_that_counts_from_0_comes_from_the_environment() {
+    let server = Server::start(Misdeed::None);
+    let directory = tempfile::tempdir().unwrap();
+    let paths = [0, 1, 2].map(|index| {
+        let path = directory.path().join(index.to_string());
+        let load = format!("rr {} -c 7 -R 300 -d 200ms --warmup 0s --max-lag 1s -q --json", server.address);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
+        // As a Kubernetes job with indexed completions has it: $(JOB_COMPLETION_INDEX)/3.
+        command.env("LOADTEST_SHARD", format!("{index}/3")).args(load.split(' ')).arg(&path);
+        assert_eq!(command.status().unwrap().code(), Some(0));
+        path
+    });
+    let Ok(Report::Run(whole)) = merge(&paths.each_ref().map(AsRef::as_ref)) else { panic!("no run") };
+    assert_eq!((whole.totals.connections_opened, whole.totals.requests_sent), (7, 60));
+    assert!(whole.notes.iter().any(|note| note.contains("s apart")), "one ran after the other: {:?}", whole.notes);
+}
+
+#[test]
 fn shards_that_do_not_belong_together_are_refused() {
     let server = Server::start(Misdeed::None);
     let load = format!("rr {} -c 4 -d 50ms --warmup 0s -R 500 --max-lag 1s", server.address);

@@ -7,6 +7,9 @@ use crate::output;
 use crate::result::{Report, RunResult};
 use crate::slo::Slo;
 
+/// How far apart shards may begin, as a part of the measured time.
+const NOTABLE: f64 = 0.1;
+
 pub(super) fn report(args: &ReportArgs) -> Result<Report, CommandError> {
     output::read_report(&args.file).map_err(|error| CommandError::Usage(error.to_string()))
 }
@@ -24,10 +27,22 @@ pub(super) fn merge(args: &MergeArgs) -> Result<Report, CommandError> {
     }
     check(&parts).map_err(CommandError::Usage)?;
     parts.sort_by_key(|(_, part)| part.shard.map(|shard| shard.index));
+    let apart = apart(&parts);
     let mut whole = join(parts.into_iter().map(|(_, part)| part).collect(), How::AtTheSameTime);
     whole.shard = None;
+    whole.notes.extend(apart);
     whole.slo = slo.map(|slo| slo.judge(&whole));
     Ok(Report::Run(Box::new(whole)))
+}
+
+/// A word about shards that did not begin together, though their loads are added up.
+fn apart(parts: &[(String, RunResult)]) -> Option<String> {
+    let starts = parts.iter().filter_map(|(_, part)| humantime::parse_rfc3339(&part.started).ok());
+    let (first, last) = (starts.clone().min()?, starts.max()?);
+    let apart = last.duration_since(first).unwrap_or_default();
+    let is_much = apart.as_secs_f64() > parts[0].1.measured_s * NOTABLE;
+    is_much
+        .then(|| format!("the shards began {:.1} s apart: --start-at makes them begin together", apart.as_secs_f64()))
 }
 
 /// Whether `parts` are all shards of one measurement, each there once and fit for use.
