@@ -1,6 +1,7 @@
 """Charts, drawn as SVG by hand: text and lines that are readable on a light and on a dark page."""
 
 import math
+import statistics
 from html import escape
 
 from load import median, ratios
@@ -32,7 +33,7 @@ def comparison(measured, works):
     for work in works:
         runs = results[work.name]
         values = {name: ratios(runs[name], runs["floor"]) for name in names}
-        middles = {name: value[len(value) // 2] if value else None for name, value in values.items()}
+        middles = {name: statistics.median(value) if value else None for name, value in values.items()}
         floor = median(runs["floor"], "cpu_ns")
         panels.append(
             (work.title, middles, lambda value, floor=floor: time(floor) if value == 1 else f"{digits(value)}×")

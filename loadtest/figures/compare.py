@@ -36,8 +36,8 @@ ROUNDS_OF_OTHERS = 3
 def arguments():
     parser = argparse.ArgumentParser(prog="loadtest/compare", description=__doc__)
     parser.add_argument("--only", metavar="NAME,…", help="of: " + "; ".join(servers.SERVERS))
-    parser.add_argument("--rounds", type=int, default=7, help=f"for {', '.join(CLOSE)}; the others have at most 3 [7]")
-    parser.add_argument("--seconds", type=float, default=0.5, help="how long a run measures [0.5]")
+    parser.add_argument("--rounds", type=int, default=9, help=f"for {', '.join(CLOSE)}; the others have at most 3 [9]")
+    parser.add_argument("--seconds", type=float, default=0.4, help="how long a run measures [0.4]")
     parser.add_argument(
         "--quick", action="store_true", help="one short round, to see that all works; figures are worthless"
     )

@@ -25,6 +25,9 @@ NAMES = ["proxy-echo", "floor", "tokio"]
 def arguments():
     parser = argparse.ArgumentParser(prog="loadtest/scale", description=__doc__)
     parser.add_argument("--only", metavar="NAME,…", default=",".join(NAMES), help=f"[{','.join(NAMES)}]")
+    parser.add_argument(
+        "--parts", metavar="PART,…", default="connections,sizes,idle", help="the rest stays as it was measured last"
+    )
     parser.add_argument("--rounds", type=int, default=5, help="how often each is measured [5]")
     parser.add_argument("--seconds", type=float, default=0.4, help="how long a run measures [0.4]")
     parser.add_argument("--chart", metavar="FILE", type=Path, help="where the chart goes [target/scale.svg]")
@@ -34,6 +37,7 @@ def arguments():
     unknown = [name for name in names if name not in servers.SERVERS]
     if unknown or options.rounds < 1 or not 0.05 <= options.seconds <= 10:
         parser.error(f"no server is called {unknown[0]}" if unknown else "rounds from 1, seconds from 0.05 to 10")
+    options.parts = [part for part in works() if part in options.parts.split(",")]
     options.servers = [servers.SERVERS[name] for name in names]
     return options
 
@@ -56,6 +60,7 @@ def measure(options, workshop, generator_core):
     results = {
         kind: bench.rounds(list_of_works, options.servers, lambda _, kind=kind: 1 if kind == "idle" else options.rounds)
         for kind, list_of_works in works().items()
+        if kind in options.parts
     }
     return {
         "machine": load.machine(),
@@ -104,6 +109,8 @@ def main():
         measured = json.loads(kept.read_text())
     else:
         measured = measure(options, workshop, generator_core)
+        if len(options.parts) < len(works()):
+            measured["results"] = json.loads(kept.read_text())["results"] | measured["results"]
         kept.write_text(json.dumps(measured))
     print(f"{measured['machine']}; {measured['versions']}; medians of {measured['rounds']} rounds\n")
     print(

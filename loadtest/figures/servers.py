@@ -46,7 +46,7 @@ SERVERS = {
             "gcc -dumpfullversion",
         ),
         Server("proxy-echo", "this server, --log quiet", "{release}/proxy-echo --listen 127.0.0.1:{port} --log quiet"),
-        Server("proxy-echo, log", "this server as it comes", "{release}/proxy-echo --listen 127.0.0.1:{port}"),
+        Server("proxy-echo+log", "this server as it comes", "{release}/proxy-echo --listen 127.0.0.1:{port}"),
         Server("tokio", "Rust: tokio and ppp", "{out}/release/tokio {port}", "gcc libc6-dev", CARGO + "tokio"),
         Server(
             "threads",

@@ -1,5 +1,7 @@
 """Figures as tables, in Markdown, so that README can have them as they are."""
 
+import statistics
+
 from load import median, ratios
 
 NOTHING = "–"
@@ -8,33 +10,34 @@ NOTHING = "–"
 def comparison(measured, works):
     """All that was compared."""
     names, results = measured["servers"], measured["results"]
-    cpu, rate = [], []
+    others = [name for name in names if name != "floor"]
+    cpu, spread, rate = [], [], []
     for work in works:
         runs = results[work.name]
-        floor_ns = median(runs["floor"], "cpu_ns")
-        cells = [time(floor_ns)]
-        cells += [_ratio(ratios(runs[name], runs["floor"])) for name in names if name != "floor"]
-        cpu.append([work.title, *cells])
+        found = {name: ratios(runs[name], runs["floor"]) for name in others}
+        cpu.append([work.title, time(median(runs["floor"], "cpu_ns")), *(_middle(found[name]) for name in others)])
+        spread.append([work.title, *(_ends(found[name]) for name in others)])
         rate.append([work.title, *(_count(median(runs[name], "rate")) for name in names)])
-    latency = results["latency"]
+    latency, idle = results["latency"], results["idle"]
     other = [
-        ["latency at 10,000 messages a second, p50", *(time(median(latency[name], "p50_ns")) for name in names)],
-        ["the same, p99", *(time(median(latency[name], "p99_ns")) for name in names)],
-        [
-            "memory for an idle connection, 10,000 open",
-            *(size(median(results["idle"][name], "rss_bytes")) for name in names),
-        ],
+        ["p50 at 10,000 messages a second", *(time(median(latency[name], "p50_ns")) for name in names)],
+        ["p99", *(time(median(latency[name], "p99_ns")) for name in names)],
+        ["memory for an idle connection", *(size(median(idle[name], "rss_bytes")) for name in names)],
     ]
-    rounds = {name: len(results[works[0].name][name]) for name in names}
-    counts = ", ".join(f"{name} {count}" for name, count in rounds.items())
+    by_rounds = {}
+    for name in names:
+        by_rounds.setdefault(len(results[works[0].name][name]), []).append(name)
+    rounds = "; ".join(f"{count} of {', '.join(names)}" for count, names in by_rounds.items())
     return "\n\n".join(
         [
-            f"{measured['machine']}; {measured['versions']}.",
-            "CPU time of the server: the floor's, and the others' in relation to it, round by round: the median (from the "
-            f"lowest to the highest). Rounds: {counts}.",
+            f"{measured['machine']}; {measured['versions']}. Rounds: {rounds}.",
+            "CPU time of the server for an operation: the floor's, and the others' to the floor's of the same round (medians):",
             table(["", *names], cpu),
+            "The same, from the lowest to the highest round:",
+            table(["", *others], spread),
             "Operations a second; where the generator, not the server, is the limit, many are alike:",
             table(["", *names], rate),
+            "Latency with 50 connections, and memory with 10,000:",
             table(["", *names], other),
         ]
     )
@@ -81,11 +84,9 @@ def _count(value):
     return NOTHING if value is None else f"{value:,.0f}"
 
 
-def _ratio(values):
-    """The median, and the lowest and the highest."""
-    if not values:
-        return NOTHING
-    middle = (values[(len(values) - 1) // 2] + values[len(values) // 2]) / 2
-    if len(values) == 1:
-        return digits(middle)
-    return f"{digits(middle)} ({digits(values[0])}–{digits(values[-1])})"
+def _middle(values):
+    return digits(statistics.median(values)) if values else NOTHING
+
+
+def _ends(values):
+    return f"{digits(values[0])}–{digits(values[-1])}" if values else NOTHING
