@@ -18,7 +18,7 @@ import tables
 WORKS = [
     load.Work("50", "64 B, 50 connections", "rr -c 50"),
     load.Work("1000", "64 B, 1,000 connections", "rr -c 1000"),
-    load.Work("10000", "64 B, 10,000 connections", "rr -c 10000"),
+    load.Work("10000", "64 B, 10,000 connections", "rr -c 10000", 2),
     load.Work("depth16", "64 B, 50 × 16 in flight", "rr -c 50 --depth 16"),
     load.Work("16KiB", "16 KiB, 50 connections", "rr -c 50 --size 16KiB"),
     load.Work("256KiB", "256 KiB, 8 connections", "rr -c 8 --size 256KiB"),
@@ -36,7 +36,7 @@ ROUNDS_OF_OTHERS = 3
 def arguments():
     parser = argparse.ArgumentParser(prog="loadtest/compare", description=__doc__)
     parser.add_argument("--only", metavar="NAME,…", help="of: " + "; ".join(servers.SERVERS))
-    parser.add_argument("--rounds", type=int, default=9, help=f"for {', '.join(CLOSE)}; the others have at most 3 [9]")
+    parser.add_argument("--rounds", type=int, default=7, help=f"for {', '.join(CLOSE)}; the others have at most 3 [7]")
     parser.add_argument("--seconds", type=float, default=0.4, help="how long a run measures [0.4]")
     parser.add_argument(
         "--quick", action="store_true", help="one short round, to see that all works; figures are worthless"

@@ -24,6 +24,8 @@ class Work:
     name: str
     title: str
     arguments: str
+    # How many times as long as others it is measured: with many connections a round of messages takes long.
+    times_as_long: int = 1
 
 
 class Bench:
@@ -40,7 +42,8 @@ class Bench:
         with self.workshop.running(server) as (address, process):
             command, *arguments = work.arguments.split()
             generator = ["taskset", "-c", str(self.core), str(self.workshop.release / "loadtest"), command, address]
-            times = ["--duration", f"{self.seconds}s", "--warmup", f"{self.seconds / 2}s"]
+            seconds = self.seconds * work.times_as_long
+            times = ["--duration", f"{seconds}s", "--warmup", f"{seconds / 2}s"]
             checks = ["--proxy", "v1", "--expect-reflect", "yes", "--server-pid", str(process.pid)]
             generator += [*arguments, *times, *checks, "--quiet", "--json", "-"]
             with CpuSamples(process.pid) as samples:

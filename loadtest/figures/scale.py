@@ -34,10 +34,11 @@ def arguments():
     parser.add_argument("--redraw", action="store_true", help="measure nothing: show the last measurement again")
     options = parser.parse_args()
     names = options.only.split(",")
-    unknown = [name for name in names if name not in servers.SERVERS]
+    options.parts = options.parts.split(",")
+    unknown = [part for part in options.parts if part not in works()]
+    unknown += [name for name in names if name not in servers.SERVERS]
     if unknown or options.rounds < 1 or not 0.05 <= options.seconds <= 10:
-        parser.error(f"no server is called {unknown[0]}" if unknown else "rounds from 1, seconds from 0.05 to 10")
-    options.parts = [part for part in works() if part in options.parts.split(",")]
+        parser.error(f"there is no {unknown[0]}" if unknown else "rounds from 1, seconds from 0.05 to 10")
     options.servers = [servers.SERVERS[name] for name in names]
     return options
 
