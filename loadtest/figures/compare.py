@@ -35,7 +35,8 @@ ROUNDS_OF_OTHERS = 3
 
 def arguments():
     parser = argparse.ArgumentParser(prog="loadtest/compare", description=__doc__)
-    parser.add_argument("--only", metavar="NAME,…", help="of: " + "; ".join(servers.SERVERS))
+    known = "; ".join(f"{server.name} ({server.about})" for server in servers.SERVERS.values())
+    parser.add_argument("--only", metavar="NAME,…", help="these, and the floor: " + known)
     parser.add_argument("--rounds", type=int, default=7, help=f"for {', '.join(CLOSE)}; the others have at most 3 [7]")
     parser.add_argument("--seconds", type=float, default=0.4, help="how long a run measures [0.4]")
     parser.add_argument(

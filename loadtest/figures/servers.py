@@ -152,7 +152,8 @@ class Workshop:
         return ", ".join([f"rustc {rust}", *([f"tokio {tokio}"] if SERVERS["tokio"] in servers else []), *found])
 
     def _words(self, command, port=0):
-        return command.format(peers=PEERS, out=self.out, release=self.release, port=port).split()
+        places = {"peers": PEERS, "out": self.out, "release": self.release, "port": port}
+        return [word.format(**places) for word in command.split()]
 
 
 def _free_port():
