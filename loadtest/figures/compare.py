@@ -24,7 +24,7 @@ WORKS = [
     load.Work("256KiB", "256 KiB, 8 connections", "rr -c 8 --size 256KiB"),
     load.Work("churn", "connect, header, 64 B, close", "crr -c 50"),
 ]
-LATENCY = load.Work("latency", "latency at 10,000 messages a second, 50 connections", "rr -c 50 --rate 10000")
+LATENCY = load.Work("latency", "latency at 10,000 messages a second, 50 connections", "rr -c 50 --rate 10000 --spin")
 IDLE = load.Work("idle", "10,000 idle connections", "idle -c 10000")
 # With --quick, for these.
 SHORTER = {"10000": "rr -c 100", "idle": "idle -c 1000"}
