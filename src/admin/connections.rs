@@ -42,6 +42,7 @@ enum Key {
     Number,
     BytesIn,
     BytesOut,
+    Held,
     Age,
     Idle,
 }
@@ -58,7 +59,7 @@ impl fmt::Display for QueryError {
         let QueryError { name, value } = self;
         write!(
             f,
-            "{name}={value} makes no sense: there are filter=TEXT, sort=number|bytes_in|bytes_out|age|idle, \
+            "{name}={value} makes no sense: there are filter=TEXT, sort=number|bytes_in|bytes_out|held|age|idle, \
              order=asc|desc, limit=1..{}, offset=COUNT",
             Query::MOST
         )
@@ -137,6 +138,7 @@ impl Key {
             "number" => Key::Number,
             "bytes_in" => Key::BytesIn,
             "bytes_out" => Key::BytesOut,
+            "held" => Key::Held,
             "age" => Key::Age,
             "idle" => Key::Idle,
             _ => return None,
@@ -148,6 +150,7 @@ impl Key {
             Key::Number => row.record.number,
             Key::BytesIn => row.record.received,
             Key::BytesOut => row.record.sent,
+            Key::Held => row.connection.held() as u64,
             Key::Age => row.now_ms - row.record.accepted_ms,
             Key::Idle => row.connection.idle_ms(row.now_ms as u32).into(),
         }
