@@ -10,7 +10,7 @@ use loadtest::output::write_all;
 use loadtest::result::{self, Report};
 use serde_json::{Value, json};
 
-#[path = "page/browser.rs"]
+#[path = "../../tests/common/browser.rs"]
 mod browser;
 #[path = "page/sample.rs"]
 mod sample;
@@ -66,7 +66,7 @@ fn check(name: &str, report: &Report) {
     let mut browser = Browser::start();
     for (view, width, scheme, medium) in VIEWS {
         browser.look(width, scheme, medium);
-        let requests = browser.open(&path);
+        let requests = browser.open(&format!("file://{}", path.display()));
         assert_eq!(requests.len(), 1, "the page stands alone, but asks for {requests:?}");
 
         assert_figures(&mut browser, report);

@@ -1,4 +1,5 @@
 //! Chromium without a window, told what to do through its `DevTools` protocol over a pipe.
+#![allow(dead_code, reason = "no test needs all of it")]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -90,20 +91,26 @@ impl Browser {
         self.call("Emulation.setEmulatedMedia", &json!({"media": medium, "features": features}));
     }
 
-    /// Opens a file, and returns the addresses that were asked for meanwhile.
-    pub fn open(&mut self, path: &Path) -> Vec<String> {
+    /// Opens the page at an address, and returns the addresses that were asked for meanwhile.
+    pub fn open(&mut self, url: &str) -> Vec<String> {
         self.events.clear();
-        self.call("Page.navigate", &json!({"url": format!("file://{}", path.display())}));
+        self.call("Page.navigate", &json!({"url": url}));
         self.wait_for("Page.loadEventFired");
+        self.requests()
+    }
+
+    /// The addresses that were asked for since the page was opened.
+    pub fn requests(&mut self) -> Vec<String> {
         // An answer to a later command comes after all that the page did until then.
         self.evaluate("document.readyState");
         let requests = self.events.iter().filter(|event| event["method"] == "Network.requestWillBeSent");
         requests.filter_map(|event| event["params"]["request"]["url"].as_str()).map(str::to_owned).collect()
     }
 
-    /// The value of an expression in the page.
+    /// The value of an expression in the page, or what its promise comes to.
     pub fn evaluate(&mut self, expression: &str) -> Value {
-        let mut answer = self.call("Runtime.evaluate", &json!({"expression": expression, "returnByValue": true}));
+        let command = json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
+        let mut answer = self.call("Runtime.evaluate", &command);
         assert!(answer.get("exceptionDetails").is_none(), "{expression}: {answer}");
         answer["result"]["value"].take()
     }
