@@ -41,6 +41,10 @@ pub(crate) enum Event<'a> {
     AcceptFailed(&'a io::Error),
     /// As many connections as are allowed.
     Full(usize),
+    /// Accepting goes on, though a signal came.
+    Leaving {
+        delay: Duration,
+    },
     Stopping {
         open: usize,
         timeout: Duration,
@@ -92,6 +96,9 @@ impl fmt::Display for Event<'_> {
             Event::Gone(farewell) => farewell.fmt(f),
             Event::AcceptFailed(error) => write!(f, "cannot accept: {error}; trying again"),
             Event::Full(limit) => write!(f, "as many connections as are allowed are open, {limit}: further ones wait"),
+            Event::Leaving { delay } => {
+                write!(f, "server is leaving: it accepts for {} more", humantime::format_duration(*delay))
+            }
             Event::Stopping { open, timeout } => {
                 write!(
                     f,

@@ -506,10 +506,10 @@ impl Server {
                 _ if signal == SIGHUP => self.journal.server(Event::NothingReloaded),
                 Phase::Serving => {
                     self.phase = Phase::Leaving { ends_ms: now_ms + u64::from(self.drain_delay_ms) };
-                    let timeout = Duration::from_millis((self.drain_delay_ms + self.drain_ms).into());
                     service::tell(News::Stopping, "finishing connections");
-                    if !self.connections.is_empty() || self.drain_delay_ms > 0 {
-                        self.journal.server(Event::Stopping { open: self.connections.len(), timeout });
+                    if self.drain_delay_ms > 0 {
+                        let delay = Duration::from_millis(self.drain_delay_ms.into());
+                        self.journal.server(Event::Leaving { delay });
                     }
                 }
                 _ => self.phase = Phase::Stopped,
@@ -550,6 +550,10 @@ impl Server {
         self.sweep_ms = self.now_ms();
         let now_ms = self.now_ms() as u32;
         self.connections.iter_mut().for_each(|(_, connection)| connection.restart_idling(now_ms));
+        if !self.connections.is_empty() {
+            let (open, timeout) = (self.connections.len(), Duration::from_millis(self.drain_ms.into()));
+            self.journal.server(Event::Stopping { open, timeout });
+        }
     }
 }
 

@@ -264,7 +264,7 @@ fn readiness_follows_limits_and_signals() {
     }
     // Who comes in the delay is served, and served to the end.
     let mut late = client(&server);
-    server.wait_for("server is stopping: open connections 1, time limit 30s 300ms");
+    server.wait_for("server is leaving: it accepts for 300ms more");
     assert_eq!(get(admin, "/livez").0, 200);
     let refused = || {
         std::net::TcpStream::connect(server.address).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
