@@ -8,6 +8,7 @@ mod server;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -353,4 +354,30 @@ fn who_spoke_in_time_is_not_closed_because_the_server_was_stopped() {
         stream.read_exact(&mut [0; 4]).expect("what was said comes back");
     }
     talkers.iter_mut().for_each(round_trip);
+}
+
+#[test]
+fn an_urgent_byte_is_not_overlooked_while_signals_come() {
+    let mut server = Server::start(&["--log", "quiet"]);
+    server.forget_log();
+    let process = *server;
+    let mut stream = client(&server);
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                process.signal(Signal::HUP);
+                thread::sleep(Duration::from_micros(5));
+            }
+        });
+        for round in 0..20_000 {
+            stream.write_all(b"before").expect("the server reads");
+            assert_eq!(SockRef::from(&stream).send_out_of_band(b"!").expect("urgent data"), 1);
+            let mut answer = [0; 7];
+            let result = stream.read_exact(&mut answer);
+            over.store(round == 19_999 || result.is_err(), Ordering::Relaxed);
+            result.expect("all of it");
+            assert_eq!(&answer, b"before!");
+        }
+    });
 }
