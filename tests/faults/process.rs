@@ -18,7 +18,7 @@ pub fn stops(target: Target) -> String {
     let rounds = 8;
     for _ in 0..rounds {
         stop(target, Duration::from_millis(rng.u64(50..300)));
-        thread::sleep(Duration::from_millis(50));
+        thread::sleep(Duration::from_millis(if target.mixed { 300 } else { 50 }));
     }
     if target.mixed {
         return format!("stopped {rounds} times");
@@ -57,9 +57,10 @@ fn stop(target: Target, time: Duration) {
 /// Signals that do not end it, as fast as they can be sent.
 pub fn signals(target: Target) -> String {
     let kinds = [Signal::HUP, Signal::PIPE, Signal::CHILD, Signal::WINCH, Signal::URG, Signal::CONT];
+    let most = if target.mixed { 100_000 } else { usize::MAX };
     let start = Instant::now();
     let mut count = 0;
-    while start.elapsed() < Duration::from_secs(2) {
+    while start.elapsed() < Duration::from_secs(2) && count < most {
         for signal in kinds {
             target.process.signal(signal);
             count += 1;

@@ -78,6 +78,9 @@ impl SlowHeader {
     }
 }
 
+/// What the server may hold for `readers`, in MiB.
+const READERS_HELD: usize = 16;
+
 /// Clients that read nothing, so that their windows are zero and the budget is used up. Then half of them go without a
 /// word, and the others want all that they are owed.
 pub fn readers(target: Target) -> String {
@@ -116,6 +119,7 @@ pub fn readers(target: Target) -> String {
         }
     }
     let held = target.process.status("VmRSS").saturating_sub(kib) / 1024;
+    assert!(target.mixed || held >= READERS_HELD * 3 / 4, "the budget was not used up: {held} MiB are held");
     let sent: usize = peers.iter().map(|(_, _, sent)| sent).sum();
     for (index, (mut stream, line, sent)) in peers.into_iter().enumerate() {
         if index % 2 == 0 {

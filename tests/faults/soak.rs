@@ -44,7 +44,7 @@ pub fn run(ordeal: &mut Ordeal, bounds: &Bounds) -> Outcome {
     let counts = [const { AtomicUsize::new(0) }; MIXED.len() + ALONE.len()];
     let mut all = part(ordeal, bounds, &counts);
     let kib = all.kib;
-    while start.elapsed() + PART <= time() {
+    while start.elapsed() + PART / 2 < time() {
         ordeal.target.seed = Rng::with_seed(ordeal.target.seed).u64(..);
         let next = part(ordeal, bounds, &counts);
         all.tally.add(&next.tally);

@@ -14,7 +14,7 @@ impl Table {
     pub fn add(&self, name: &str, bounds: &Bounds, ordeal: &Ordeal, outcome: &Outcome) {
         let Outcome { did, tally, peak_kib, kib, took } = outcome;
         let mut row = format!("| {}: {did} | {} | ", name.replace('_', " "), tally.messages + tally.newcomers);
-        let _ = write!(row, "{} of {} | ", millis(tally.p99), millis(bounds.p99));
+        let _ = write!(row, "{} of {} | ", millis(tally.p99), millis(bounds.p99()));
         let newcomer = if bounds.newcomers { millis(tally.slowest_newcomer) } else { "none came".to_owned() };
         let mib = |kib: usize| format!("{:.1}", kib as f64 / 1024.0);
         let memory = format!("{}, {}, {}", mib(ordeal.kib), mib(*peak_kib), mib(*kib));
