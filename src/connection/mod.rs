@@ -194,8 +194,7 @@ impl<S: Stream> Connection<S> {
     /// the peer's window bounds it, for the price of a third system call.
     #[cold]
     fn echo_unheld(&mut self, was_blocked: bool, shared: &mut Shared, observer: &mut impl Observer) -> Next {
-        let is_urgent = self.latched.has(Ready::PRIORITY);
-        let seen = match at_mark(is_urgent, || self.stream.peek(&mut shared.buffer[..shared.read_size])) {
+        let seen = match uninterrupted(|| self.stream.peek(&mut shared.buffer[..shared.read_size])) {
             Ok(0) => return Next::Closed(Reason::ByPeer),
             Ok(count) => count,
             Err(error) => return self.read_failed(&error),
@@ -273,8 +272,7 @@ impl<S: Stream> Connection<S> {
     #[inline(always)]
     fn read(&mut self, new: usize, room: usize, shared: &mut Shared) -> ControlFlow<Next, (usize, Next)> {
         let limit = new + room.min(shared.read_size);
-        let is_urgent = self.latched.has(Ready::PRIORITY);
-        match at_mark(is_urgent, || self.stream.read(&mut shared.buffer[new..limit])) {
+        match uninterrupted(|| self.stream.read(&mut shared.buffer[new..limit])) {
             Ok(count) => Continue((new + count, self.next_after_read(new + count < limit))),
             Err(error) => Break(self.read_failed(&error)),
         }
@@ -289,11 +287,21 @@ impl<S: Stream> Connection<S> {
 
     #[cold]
     fn read_failed(&mut self, error: &io::Error) -> Next {
-        if error.kind() == ErrorKind::WouldBlock {
+        if error.kind() == ErrorKind::WouldBlock && self.latched.has(Ready::PRIORITY) {
+            if self.stands_at_mark() {
+                return Next::Again;
+            }
             // What was in front of the urgent byte and behind it is read.
             self.latched = self.latched.without(Ready::PRIORITY);
         }
         next_after(error)
+    }
+
+    /// Whether there is something to read all the same: in front of an urgent byte Linux says EAGAIN when a signal is
+    /// pending, too, and no edge will come for what is there. Looking again takes the signal; the next one may follow closely.
+    fn stands_at_mark(&mut self) -> bool {
+        const TRIES: usize = 16;
+        (0..TRIES).any(|_| self.stream.peek(&mut [0]).is_ok())
     }
 
     /// `buffer[new..end]` has come; what was unfinished stands before it.
@@ -527,20 +535,6 @@ fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            result => return result,
-        }
-    }
-}
-
-/// The same for a read, which may stand in front of an urgent byte: there Linux says EAGAIN when a signal is pending, too,
-/// and no edge will come for what is there. The signal is taken between two calls, but the next one may follow closely.
-#[inline(always)]
-fn at_mark<T>(is_urgent: bool, mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    const TRIES: u32 = 16;
-    let mut left = if is_urgent { TRIES } else { 1 };
-    loop {
-        match uninterrupted(&mut call) {
-            Err(error) if error.kind() == ErrorKind::WouldBlock && left > 1 => left -= 1,
             result => return result,
         }
     }
