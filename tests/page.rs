@@ -1,0 +1,326 @@
+//! The status page as a browser shows it: light, dark and on a telephone, with no connections and with 10,000, with
+//! figures that are the server's, and with what hostile peers send shown as text.
+#![cfg(target_os = "linux")]
+
+#[path = "common/browser.rs"]
+mod browser;
+#[path = "page/checks.rs"]
+mod checks;
+#[path = "common/client.rs"]
+mod client;
+#[path = "common/server.rs"]
+mod server;
+#[path = "page/site.rs"]
+mod site;
+
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::thread::sleep;
+use std::time::Duration;
+
+use browser::Browser;
+use checks::{assert_figures, assert_legible, assert_says};
+use proxy_echo::proxy::tlv;
+use rustix::process::Signal;
+use serde_json::json;
+use site::{Site, inet, mixed, texts, until, v1, v2};
+
+/// How the page is looked at: name, width in px, colour scheme.
+const VIEWS: [(&str, u32, &str); 3] = [("light", 1280, "light"), ("dark", 1280, "dark"), ("phone", 360, "light")];
+
+#[test]
+fn it_says_what_the_server_says_and_is_legible() {
+    let site = Site::start("127.0.0.1:0", &["--max-held", "1MiB"]);
+    let mut browser = Browser::start();
+    check(&mut browser, &site, "none", 0);
+    let mut streams = site.connect([v1(inet(1))]);
+    check(&mut browser, &site, "one", 1);
+
+    streams.extend(site.connect(mixed()));
+    for (index, stream) in streams.iter_mut().enumerate() {
+        stream.write_all(&vec![b'a'; index * 3000]).expect("the server reads");
+    }
+    for bytes in [&b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"[..], b"PROXY TCP4 1.2.3.400 ", b"\x16\x03\x01\x02"] {
+        site.send_refused(bytes);
+    }
+    site.await_figure("/bytes/in", 3000 * (0..streams.len()).sum::<usize>());
+    site.await_figure("/connections/closed/header_refused", 3);
+    check(&mut browser, &site, "mixed", streams.len());
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+/// Checks the page in each of [`VIEWS`], and leaves pictures in the target's directory for a person to look at.
+fn check(browser: &mut Browser, site: &Site, name: &str, connections: usize) {
+    for (view, width, scheme) in VIEWS {
+        browser.look(width, scheme, "screen");
+        browser.open(&site.url());
+        until(browser, "", &format!("find('data').value && all('#list tbody tr').length === {connections}"));
+        assert_figures(browser, site);
+        assert_legible(browser, view, width);
+        take_picture(browser, &format!("{name}-{view}"));
+        let foreign =
+            browser.requests().into_iter().find(|url| !url.starts_with(&site.url()) && !url.starts_with("data:"));
+        assert_eq!(foreign, None, "the page stands alone");
+    }
+}
+
+fn take_picture(browser: &mut Browser, name: &str) {
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("status");
+    fs::create_dir_all(&directory).expect("the target's directory can be written");
+    browser.take_picture(&directory.join(format!("{name}.png")));
+}
+
+#[test]
+fn ten_thousand_connections_are_listed_without_lag() {
+    /// What a user may have to wait for on a machine that is busy with other tests, in ms.
+    const BOUND: f64 = 2000.0;
+    const COUNT: usize = 10_000;
+    let site = Site::start("127.0.0.1:0", &["--log", "quiet", "--reflect-header", "false"]);
+    let header = |number: u32| match number % 3 {
+        0 => v1(inet(number)),
+        1 => v2(inet(number), &[]),
+        _ => v2(inet(number), &[(tlv::AUTHORITY, format!("host-{number}.example.com").as_bytes())]),
+    };
+    let _streams = site.connect((1..=COUNT as u32).map(header));
+    let mut browser = Browser::start();
+    browser.look(1280, "light", "screen");
+    browser.open(&site.url());
+    until(&mut browser, "", "all('#list tbody tr').length === 100 && find('#pages').textContent === '100'");
+    take_picture(&mut browser, "ten-thousand");
+
+    let first = |number: usize| format!("find('#list td').textContent === '{number}'");
+    let mut waits = Vec::new();
+    let mut wait = |browser: &mut Browser, name: &str, action: &str, condition: &str| {
+        let took = until(browser, action, condition);
+        println!("{name}: {took:.0} ms");
+        waits.push((name.to_owned(), took));
+    };
+    let descending = "find('#list th[data-sort=age]').getAttribute('aria-sort') === 'descending'";
+    // Of those that came in the same millisecond, the last is the first.
+    let sorted = format!("{descending} && Number(find('#list td').textContent) < {}", COUNT / 10);
+    wait(&mut browser, "the oldest first", "find('#list th[data-sort=age] button').click()", &sorted);
+    wait(&mut browser, "the newest number", "find('#list th[data-sort=number] button').click()", &first(COUNT));
+    wait(&mut browser, "the oldest number", "find('#list th[data-sort=number] button').click()", &first(1));
+    wait(&mut browser, "the last page", "find('[data-to=last]').click()", &first(COUNT - 99));
+    wait(&mut browser, "the first page", "find('[data-to=first]').click()", &first(1));
+    let one = "all('#list tbody tr').length === 1 && find('#list td.vectors').textContent.includes('host-9998.')";
+    wait(&mut browser, "one by a text in it", &filter("host-9998."), one);
+    wait(&mut browser, "all again", &filter(""), "all('#list tbody tr').length === 100");
+    for (name, took) in waits {
+        assert!(took < BOUND, "{name} takes {took} ms");
+    }
+
+    // Page after page, and wherever one goes: the connections of that page, each once.
+    let turn_to =
+        |page: usize| format!("find('#page').value = {page}; find('#page').dispatchEvent(new Event('change'))");
+    let next = "find('[data-to=next]').click()".to_owned();
+    for (page, action) in [(2, next.clone()), (3, next.clone()), (49, turn_to(49)), (50, next), (100, turn_to(1000))] {
+        let numbers = (page - 1) * 100 + 1..=page * 100;
+        until(&mut browser, &action, &first(*numbers.start()));
+        let shown = texts(&mut browser, "#list td:first-child");
+        assert!(shown.into_iter().eq(numbers.map(|number| number.to_string())), "page {page}");
+    }
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+/// In the page: writes into the filter as a user does.
+fn filter(text: &str) -> String {
+    let text = json!(text);
+    format!("find('#filter').value = {text}; find('#filter').dispatchEvent(new InputEvent('input'))")
+}
+
+#[test]
+fn what_hostile_peers_send_is_shown_as_text() {
+    let evil =
+        "<script>window.evil = 1</script><img src=x onerror='window.evil = 2'>&lt;b&gt;&amp;\"'`\u{1b}[2J\u{202e}\0";
+    let site = Site::start("127.0.0.1:0", &[]);
+    let _streams = site.connect([v2(inet(1), &[(tlv::AUTHORITY, evil.as_bytes())])]);
+    site.send_refused(evil.as_bytes());
+    site.await_figure("/connections/closed/header_refused", 1);
+
+    let mut browser = Browser::start();
+    browser.look(1280, "light", "screen");
+    browser.open(&site.url());
+    let is_there = "all('#list li').length === 2 && all('#refusals tbody tr').length === 1";
+    until(&mut browser, "", is_there);
+    let escaped = "<3C>script>window.evil = 1<3C>/script><3C>img src=x onerror='window.evil = 2'>&lt;b&gt;&amp;<22>'`<1B>[2J\
+                   <E2><80><AE><00>";
+    assert_eq!(texts(&mut browser, "#list li")[0], format!("AUTHORITY \"{escaped}\""));
+    let received = texts(&mut browser, "#refusals td")[4].clone();
+    assert!(escaped.starts_with(&received[..40]), "{received}");
+    browser.evaluate("find('#list details').open = true");
+    take_picture(&mut browser, "hostile");
+
+    // Even if the server escaped nothing.
+    let raw = "const real = fetch;
+        window.fetch = async (...asked) => {
+            const text = await (await real(...asked)).text();
+            const raw = text.replaceAll('<3C>', '<').replaceAll('<22>', '\\\\\"').replaceAll('<E2><80><AE>', '\\u202e');
+            return new Response(raw);
+        };
+        find('#now').click()";
+    until(&mut browser, raw, "find('#list li').textContent.includes('<script>')");
+    until(&mut browser, "", "find('#refusals td:last-child').textContent.includes('<script>')");
+    let expected = format!("AUTHORITY \"{}\"", evil.replace('\u{1b}', "<1B>").replace('\0', "<00>"));
+    assert_eq!(texts(&mut browser, "#list li")[0], expected);
+    let elements = browser.evaluate("[...new Set(all('tbody *').map((e) => e.localName))].sort().join(' ')");
+    assert_eq!(elements, "b details li summary td tr ul");
+    assert_eq!(browser.evaluate("typeof window.evil"), "undefined");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+
+    // That nothing was complained about says something: what the policy forbids is.
+    browser.evaluate("new Image().src = '/x.png'; new Promise((next) => setTimeout(next, 0))");
+    assert!(browser.complaints().iter().any(|complaint| complaint.contains("Content Security Policy")));
+}
+
+#[test]
+fn the_list_is_filtered_and_sorted_as_the_address_says() {
+    let site = Site::start("127.0.0.1:0", &["--log", "quiet"]);
+    let mut streams = site.connect(mixed());
+    for (stream, count) in streams.iter_mut().zip([5, 3, 9, 1, 8, 2, 7, 11, 4, 10, 6]) {
+        stream.write_all(&vec![b'a'; count * 100]).expect("the server reads");
+    }
+    site.await_figure("/bytes/in", 6600);
+    let mut browser = Browser::start();
+    browser.look(1280, "light", "screen");
+    browser.open(&site.url());
+    let all_there = "all('#list tbody tr').length === 11";
+    until(&mut browser, "", all_there);
+
+    let mut numbers = |action: &str, condition: &str| {
+        until(&mut browser, action, condition);
+        texts(&mut browser, "#list td:first-child").join(" ")
+    };
+    let click = "find('[data-sort=bytes_in] button').click()";
+    let sorted = |order: &str| format!("find('[data-sort=bytes_in]').getAttribute('aria-sort') === '{order}'");
+    assert_eq!(numbers(click, &sorted("descending")), "8 10 3 5 7 11 1 9 2 6 4");
+    assert_eq!(numbers(click, &sorted("ascending")), "4 6 2 9 1 11 7 5 3 10 8");
+    for (text, expected) in [
+        ("v1", "2 1 3"),
+        ("v2", "4 6 9 11 7 5 10 8"),
+        ("198.51.100.7", "1"),
+        ("198.51.100.8/29", "9 11 5 10 8"),
+        ("2001:db8:85a3::/48", "6 2"),
+        ("127.0.0.0/8", "4 6 2 9 1 11 7 5 3 10 8"),
+        ("vpce-08", "6"),
+        ("<script>", ""),
+    ] {
+        let count = expected.split_whitespace().count();
+        let shown = format!("find('#shown').textContent.startsWith('{count} that match, of 11')");
+        assert_eq!(numbers(&filter(text), &shown), expected, "{text}");
+    }
+    numbers(&filter("v2"), "all('#list tbody tr').length === 8");
+
+    // Who sends the address on shows others what he sees.
+    let address = browser.evaluate("location.href");
+    assert_eq!(address, format!("{}#sort=bytes_in&order=asc&filter=v2", site.url()));
+    browser.open("about:blank");
+    browser.open(address.as_str().expect("an address"));
+    until(&mut browser, "", "all('#list tbody tr').length === 8");
+    assert_eq!(texts(&mut browser, "#list td:first-child").join(" "), "4 6 9 11 7 5 10 8");
+    assert_eq!(browser.evaluate("find('#filter').value"), "v2");
+    // An address from elsewhere does no harm.
+    until(&mut browser, "location.hash = 'sort=x&order=y&offset=-7&every=0&filter='", all_there);
+    assert_eq!(texts(&mut browser, "#list td:first-child").join(" "), "11 10 9 8 7 6 5 4 3 2 1");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn a_server_that_is_gone_is_told_and_its_successor_shown() {
+    // An address that no other test uses, so that the port stays free for the successor.
+    let site = Site::start("127.0.77.1:0", &[]);
+    let streams = site.connect(mixed());
+    let mut browser = Browser::start();
+    browser.look(1280, "light", "screen");
+    browser.open(&format!("{}#every=1", site.url()));
+    until(&mut browser, "", "all('#list tbody tr').length === 11 && find('#stale').hidden");
+    until(&mut browser, "", "find('[data-rate=\"bytes.out\"]').textContent.endsWith('/s')");
+
+    let admin = site.admin;
+    drop((site, streams));
+    until(&mut browser, "", "!find('#stale').hidden && /stale since/.test(find('#stale').textContent)");
+    assert_eq!(texts(&mut browser, "#state"), ["no answer"]);
+    assert_legible(&mut browser, "stale", 1280);
+    take_picture(&mut browser, "stale");
+
+    let successor = Site::start(&admin.to_string(), &[]);
+    let _stream = successor.connect([v1(inet(1))]);
+    until(&mut browser, "", "find('#stale').hidden && all('#list tbody tr').length === 1");
+    assert_eq!(texts(&mut browser, "#state"), ["serving"]);
+    let refused = |complaint: &String| complaint.contains("net::ERR_");
+    assert_eq!(browser.complaints().into_iter().find(|complaint| !refused(complaint)), None);
+}
+
+#[test]
+fn rates_are_those_between_two_refreshes() {
+    let site = Site::start("127.0.0.1:0", &[]);
+    let mut streams = site.connect([v1(inet(1))]);
+    let mut browser = Browser::start();
+    browser.look(1280, "light", "screen");
+    browser.open(&site.url());
+    until(&mut browser, "find('#pause').click()", "find('data').value");
+    let uptime = "Number(find('[data-json=uptime_seconds]').value)";
+    let mut bytes = 0;
+    for count in [40_000, 10_000, 90_000, 0, 60_000_usize] {
+        let before = browser.evaluate(uptime).as_f64().expect("seconds");
+        streams[0].write_all(&vec![b'a'; count]).expect("the server reads");
+        bytes += count;
+        site.await_figure("/bytes/in", bytes);
+        streams.extend(site.connect([v1(inet(2)), v1(inet(3))]));
+        // Answers that are closer together than this say little about a rate.
+        while site.get("/status.json")["uptime_seconds"].as_f64().is_none_or(|now| now < before + 0.8) {
+            sleep(Duration::from_millis(5));
+        }
+        until(&mut browser, "find('#now').click()", &format!("{uptime} >= {before} + 0.8"));
+        let seconds = browser.evaluate(uptime).as_f64().expect("seconds") - before;
+        for (path, total) in [("bytes.in", count), ("connections.accepted", 2)] {
+            let total = f64::from(u32::try_from(total).expect("not many"));
+            let shown = texts(&mut browser, &format!("[data-rate=\"{path}\"]")).concat();
+            assert_says("rate", shown.strip_suffix("/s").expect("a rate"), total / seconds);
+        }
+    }
+    take_picture(&mut browser, "rates");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn a_server_at_its_limit_or_about_to_end_looks_like_it() {
+    let site = Site::start("127.0.0.1:0", &["--max-connections", "1", "--drain-delay", "1m"]);
+    let mut browser = Browser::start();
+    browser.look(1280, "dark", "screen");
+    browser.open(&format!("{}#every=1", site.url()));
+    until(&mut browser, "", "find('#state').textContent === 'serving' && find('.bar').className === 'bar'");
+    let _stream = site.connect([v1(inet(1))]);
+    until(&mut browser, "", "find('#state').textContent.startsWith('full') && find('.bar').className === 'bar bad'");
+    take_picture(&mut browser, "full");
+    assert_legible(&mut browser, "full", 1280);
+    site.server.signal(Signal::TERM);
+    until(&mut browser, "", "find('#state').textContent.startsWith('draining')");
+    assert_legible(&mut browser, "draining", 1280);
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn a_page_that_is_paused_or_hidden_asks_nothing() {
+    let site = Site::start("127.0.0.1:0", &[]);
+    let mut browser = Browser::start();
+    browser.open(&format!("{}#every=1", site.url()));
+    // A counter of its own: Chromium's list of requests ends at 250.
+    browser.evaluate(
+        "var fetched = 0; const real = fetch; window.fetch = (...rest) => { fetched += 1; return real(...rest); };
+         var hide = (hidden) => {
+             Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });
+             document.dispatchEvent(new Event('visibilitychange'));
+         }",
+    );
+    for (stop, go) in [("find('#pause').click()", "find('#pause').click()"), ("hide(true)", "hide(false)")] {
+        until(&mut browser, "fetched = 0", "fetched >= 4");
+        // What was asked before is answered; then over two seconds pass, in which the page would ask twice.
+        let then = "new Promise((next) => setTimeout(next, 300)).then(() => { fetched = 0; \
+                    return new Promise((next) => setTimeout(() => next(fetched), 2100)); })";
+        assert_eq!(browser.evaluate(&format!("{stop}; {then}")), 0, "{stop}");
+        until(&mut browser, go, "fetched >= 2");
+    }
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}

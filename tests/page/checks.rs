@@ -1,0 +1,101 @@
+//! What must hold of the page whatever it shows.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::browser::Browser;
+use crate::site::{Site, until};
+
+/// Every figure is the one of /status.json, and its text says the same to the last digit.
+pub fn assert_figures(browser: &mut Browser, site: &Site) {
+    let before = site.get("/status.json");
+    let is_new = format!("Number(find('[data-json=uptime_seconds]').value) >= {}", before["uptime_seconds"]);
+    until(browser, "find('#now').click()", &is_new);
+    let figures = browser.evaluate("all('data').map((e) => [e.dataset.json, e.dataset.as, e.value, e.textContent])");
+    let figures: Vec<[String; 4]> = serde_json::from_value(figures).expect("texts");
+    let after = site.get("/status.json");
+    for [path, kind, value, text] in &figures {
+        let pointer = format!("/{}", path.replace('.', "/"));
+        match [&before, &after].map(|status| status.pointer(&pointer).expect("a figure of the status")) {
+            [Value::Number(low), Value::Number(high)] => {
+                let [low, high] = [low, high].map(|bound| bound.as_f64().expect("finite"));
+                // The process's memory and files go up and down by what the requests themselves need.
+                let slack = if path.starts_with("process.") { high * 0.1 + 8.0 } else { 0.0 };
+                let value: f64 = value.parse().expect("a number");
+                assert!((low - slack..=high + slack).contains(&value), "{path}: {value} is not {low} to {high}");
+                assert_says(kind, text, value);
+            }
+            [Value::Null, _] => assert!(text.contains("unknown"), "{path}: {text}"),
+            [Value::Array(words), _] => {
+                assert!(words.iter().all(|word| text.contains(word.as_str().expect("text"))), "{path}: {text}");
+            }
+            [word, _] => assert!(text.contains(word.as_str().expect("text")), "{path}: {text}"),
+        }
+    }
+
+    // The figures that matter are there at all.
+    let shown: BTreeSet<_> = figures.iter().map(|[path, ..]| path.as_str()).collect();
+    let closed = after["connections"]["closed"].as_object().expect("counts").iter().filter(|(_, count)| **count != 0);
+    let closed = closed.map(|(reason, _)| format!("connections.closed.{reason}"));
+    let refused = (0..after["refused"].as_array().expect("counts").len()).map(|index| format!("refused.{index}.count"));
+    let others =
+        ["connections.active", "connections.limit", "held.bytes", "process.open_files", "bytes.in", "bytes.out"];
+    let more = ["accept_errors", "log_lines_dropped", "headers.v1_proxy", "headers.v2_local", "process.resident_bytes"];
+    for path in closed.chain(refused).chain(others.into_iter().chain(more).map(str::to_owned)) {
+        assert!(shown.contains(path.as_str()), "{path} is not on the page");
+    }
+}
+
+/// `text` is `value`, rounded to the last digit that it has.
+pub fn assert_says(kind: &str, text: &str, value: f64) {
+    let words: Vec<_> = text.split(' ').collect();
+    let (mut shown, mut place) = (0.0, 1.0);
+    for pair in words.chunks(2) {
+        let unit = match pair.get(1) {
+            None | Some(&("B" | "s")) => 1.0,
+            Some(&"KiB") => 1024.0,
+            Some(&"MiB") => 1024.0 * 1024.0,
+            Some(&"min") => 60.0,
+            Some(&"h") => 3600.0,
+            other => panic!("{text}: {other:?} is no unit"),
+        };
+        let number = pair[0].replace(',', "");
+        let digits = number.split_once('.').map_or("", |(_, digits)| digits);
+        place = digits.chars().fold(unit, |place, _| place / 10.0);
+        shown += number.parse::<f64>().unwrap_or_else(|_| panic!("{text} is no figure")) * unit;
+    }
+    // A duration is cut, any other figure rounded.
+    let error = if kind == "duration" { place } else { place * 0.5001 };
+    assert!((shown - value).abs() <= error, "{text} is shown for {value}");
+}
+
+/// Nothing sticks out to the side, and all text stands out from what is behind it, by the rule of WCAG 2.2 (1.4.3).
+pub fn assert_legible(browser: &mut Browser, view: &str, width: u32) {
+    let wide = browser.evaluate("document.documentElement.scrollWidth");
+    assert!(wide.as_u64().is_some_and(|wide| wide <= u64::from(width)), "{view}: the page is {wide} px wide");
+    let faint = browser.evaluate(
+        "(() => {
+            const parts = (colour) => colour.match(/[\\d.]+/g).map(Number);
+            const light = (colour) => {
+                const [r, g, b] = parts(colour).map((c) => (c / 255 <= 0.04045 ? c / 3294.6 : ((c / 255 + 0.055) / 1.055) ** 2.4));
+                return 0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05;
+            };
+            const behind = (e) => {
+                const colour = getComputedStyle(e).backgroundColor;
+                return parts(colour)[3] === 0 ? behind(e.parentElement) : colour;
+            };
+            const has_text = (e) => [...e.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+            const seen = all('body *').filter((e) => has_text(e) && e.checkVisibility());
+            return seen.map((e) => {
+                const [a, b] = [light(getComputedStyle(e).color), light(behind(e))];
+                return [e.textContent, Math.max(a, b) / Math.min(a, b)];
+            });
+        })()",
+    );
+    let contrasts: Vec<(String, f64)> = serde_json::from_value(faint).expect("texts and contrasts");
+    assert!(contrasts.len() > 40, "only {} texts are seen", contrasts.len());
+    for (text, contrast) in contrasts {
+        assert!(contrast >= 4.5, "{view}: {text:?} has a contrast of {contrast:.2}");
+    }
+}
