@@ -217,8 +217,9 @@ impl Serialize for Row<'_> {
     }
 }
 
-fn seconds(ms: u64) -> f64 {
-    Duration::from_millis(ms).as_secs_f64()
+/// Whole milliseconds in the fewest digits: `as_secs_f64` adds two roundings up to 1.5350000000000001.
+pub(super) fn seconds(ms: u64) -> f64 {
+    Duration::from_millis(ms).div_duration_f64(Duration::from_secs(1))
 }
 
 #[cfg(test)]

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use serde::Serialize;
 
 use super::View;
+use super::connections::seconds;
 use super::process::{self, Process};
 use crate::escape::Escaped;
 use crate::json::Text;
@@ -75,7 +75,7 @@ pub(super) fn of<'a>(view: &View<'a>) -> Status<'a> {
         version: env!("CARGO_PKG_VERSION"),
         commit: crate::COMMIT,
         pid: std::process::id(),
-        uptime_seconds: Duration::from_millis(view.now_ms).as_secs_f64(),
+        uptime_seconds: seconds(view.now_ms),
         state: view.state(),
         listening: view.listening,
         connections: Connections {
