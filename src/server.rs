@@ -243,6 +243,7 @@ impl Server {
     }
 
     /// What there is to do besides events: signals, further turns, new connections, time limits, the admin port.
+    #[inline(never)]
     fn do_chores(&mut self, events: &Events) -> Result<(), Error> {
         let now_ms = self.shared.clock.read();
         if std::mem::take(&mut self.has_signals) {
@@ -317,6 +318,7 @@ impl Server {
     }
 
     /// Notes that there is a chore.
+    #[inline(never)]
     fn note(&mut self, token: Token) {
         self.has_chores = true;
         match token {
@@ -370,6 +372,7 @@ impl Server {
     }
 
     /// Does what a turn asked for.
+    #[inline(never)]
     fn settle(&mut self, key: usize, next: Next) {
         self.has_chores = true;
         match next {
@@ -398,6 +401,7 @@ impl Server {
         self.shared.clock.now_ms()
     }
 
+    #[inline(never)]
     fn close(&mut self, key: usize, reason: Reason) {
         let connection = self.connections.remove(key);
         if !self.journal.is_off() {
