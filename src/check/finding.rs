@@ -95,8 +95,10 @@ pub(super) enum Finding {
         timeout: Duration,
     },
     NoEcho,
+    /// Nothing was connected to; without a route, because this machine has no way there.
     Unreachable {
         error: String,
+        has_route: bool,
     },
 }
 
@@ -262,7 +264,7 @@ impl fmt::Display for Finding {
                 write!(f, "nothing comes back within {}", humantime::format_duration(*timeout))
             }
             Finding::NoEcho => f.write_str("what answers is no proxy-echo"),
-            Finding::Unreachable { error } => write!(f, "cannot connect: {error}"),
+            Finding::Unreachable { error, .. } => write!(f, "cannot connect: {error}"),
         }
     }
 }

@@ -45,7 +45,7 @@ pub fn run(args: &CheckArgs, out: &mut impl Write) -> io::Result<u8> {
 /// What each address of the target answers.
 fn ask_all(args: &CheckArgs) -> Vec<Answer> {
     match args.target.to_socket_addrs() {
-        Ok(addresses) => addresses.map(|address| ask(address, args)).collect(),
+        Ok(addresses) => report::reachable(addresses.map(|address| ask(address, args)).collect()),
         Err(error) => vec![Answer::unreachable(args.target.clone(), &error)],
     }
 }

@@ -1,6 +1,6 @@
 //! What was found, in words or as JSON: once for each answer that differs.
 
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -70,8 +70,13 @@ impl Answer {
     }
 
     pub(super) fn unreachable(place: String, error: &io::Error) -> Self {
-        let finding = Finding::Unreachable { error: error.to_string() };
+        let has_route = !matches!(error.kind(), ErrorKind::NetworkUnreachable | ErrorKind::AddrNotAvailable);
+        let finding = Finding::Unreachable { error: error.to_string(), has_route };
         Answer { place, finding, heard: None, server: None, count: 1 }
+    }
+
+    fn has_route(&self) -> bool {
+        !matches!(self.finding, Finding::Unreachable { has_route: false, .. })
     }
 
     /// Whether it says the same but for ports and times.
@@ -124,6 +129,14 @@ fn describe(header: &Header<'_>) -> String {
         Version::V1 => Escaped(header.raw.trim_ascii_end()).to_string(),
         Version::V2 => Event::Header(header).to_string(),
     }
+}
+
+/// Leaves out the addresses of a family that this machine does not speak, unless there are no others.
+pub(super) fn reachable(mut answers: Vec<Answer>) -> Vec<Answer> {
+    if answers.iter().any(Answer::has_route) {
+        answers.retain(Answer::has_route);
+    }
+    answers
 }
 
 /// The answers that differ.
@@ -225,5 +238,21 @@ impl<'a> AnswerJson<'a> {
             connect_seconds: heard.map(|heard| heard.connect.as_secs_f64()),
             round_trip_seconds: heard.and_then(|heard| heard.round_trip).map(|time| time.as_secs_f64()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+
+    use super::{Answer, reachable};
+
+    #[test]
+    fn a_family_that_is_not_spoken_here_is_no_fault_of_the_balancers() {
+        let answer = |kind: ErrorKind| Answer::unreachable(kind.to_string(), &Error::from(kind));
+        let kinds = [ErrorKind::NetworkUnreachable, ErrorKind::ConnectionRefused, ErrorKind::AddrNotAvailable];
+        let left = reachable(kinds.map(answer).into());
+        assert!(matches!(&left[..], [answer] if answer.place == "connection refused"));
+        assert_eq!(reachable(vec![answer(ErrorKind::NetworkUnreachable)]).len(), 1);
     }
 }
