@@ -318,7 +318,8 @@ not trust it (--trust)
 
 #[test]
 fn where_no_proxy_echo_is_reached() {
-    let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
+    // Beyond the ports that the kernel gives out, and in no other number that is said.
+    let nobody = SocketAddr::from(([127, 0, 0, 1], 65_535));
     let web =
         serve(|mut near, _| near.read(&mut [0; 512]).and_then(|_| near.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")));
     let silent = serve(|mut near, _| io::copy(&mut near, &mut io::sink()).map(|_| ()));
