@@ -34,6 +34,7 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<Verdict, CommandError> {
     let interrupt = Arc::new(AtomicBool::new(false));
     watch(&interrupt).map_err(|error| CommandError::Failed(error.to_string()))?;
+    output::check(command::output(&cli.command)).map_err(|error| CommandError::Usage(error.to_string()))?;
     let report = command::execute(&cli.command, &interrupt)?;
     let is_terminal = io::stdout().is_terminal();
     output::write_all(&report, command::output(&cli.command), is_terminal)

@@ -279,6 +279,9 @@ pub fn part(total: u64, index: u64, count: u64) -> u64 {
 }
 
 fn resolve(text: &str) -> Result<SocketAddr, PlanError> {
+    if !text.contains(':') {
+        return Err(PlanError::Target(text.to_owned(), "expected ADDRESS:PORT or NAME:PORT".into()));
+    }
     let found = text.to_socket_addrs().map_err(|error| PlanError::Target(text.to_owned(), error.to_string()));
     let target = found?.next().ok_or_else(|| PlanError::Target(text.to_owned(), "it has no address".into()))?;
     if target.port() == 0 {

@@ -71,6 +71,9 @@ pub struct RunResult {
     pub failures: Vec<String>,
 }
 
+/// What [`RunResult::cut_short`] says after a Ctrl-C.
+pub const INTERRUPTED: &str = "interrupted";
+
 /// The most verification failures that are told in words.
 pub const MAX_DETAILS: usize = 10;
 

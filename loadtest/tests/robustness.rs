@@ -7,9 +7,13 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant, SystemTime};
 
+use clap::Parser;
 use common::{Misdeed, Server, report, run};
+use loadtest::cli::Cli;
+use loadtest::command;
 use loadtest::judge::{Verdict, verdict, verdict_of_run};
 use loadtest::output;
 use loadtest::result::Report;
@@ -37,6 +41,10 @@ fn bad_input_gets_one_line_and_its_exit_code() {
         ("rr".to_owned(), 2, "<TARGET>"),
         ("walk 127.0.0.1:1".to_owned(), 2, "walk"),
         ("rr nonsense".to_owned(), 2, "target 'nonsense'"),
+        ("rr localhost".to_owned(), 2, "expected ADDRESS:PORT"),
+        ("rr 127.0.0.1:1 --json - --html -".to_owned(), 2, "only one of"),
+        ("rr 127.0.0.1:1 --json /nonexistent/x.json".to_owned(), 2, "cannot write /nonexistent/x.json"),
+        ("rr 127.0.0.1:1 --html /tmp".to_owned(), 2, "cannot write /tmp"),
         ("rr 127.0.0.1:0".to_owned(), 2, "port 0"),
         ("rr 127.0.0.1:99999".to_owned(), 2, "target '127.0.0.1:99999'"),
         (format!("rr 127.0.0.1:{closed}"), 1, "Connection refused"),
@@ -58,7 +66,6 @@ fn bad_input_gets_one_line_and_its_exit_code() {
         ("rr 127.0.0.1:1 -t 1000 -c 1000 --pin".to_owned(), 2, "--pin"),
         ("rr 127.0.0.1:1 --shard 3/2".to_owned(), 2, "--shard"),
         ("rr 127.0.0.1:1 --shard 0/0".to_owned(), 2, "--shard"),
-        ("rr 127.0.0.1:1 --shard -1/2".to_owned(), 2, "--shard"),
         ("rr 127.0.0.1:1 --start-at yesterday".to_owned(), 2, "--start-at"),
         ("rr 127.0.0.1:1 --start-at 1000".to_owned(), 2, "--start-at"),
         ("rr 127.0.0.1:1 --proxy v1 --tlv 1=x".to_owned(), 2, "--tlv"),
@@ -135,6 +142,20 @@ fn an_interrupt_leaves_what_was_measured() {
     assert_eq!(result.cut_short.as_deref(), Some("interrupted"));
     assert_eq!(result.totals.requests_completed, server.messages());
     assert!(result.measured_s < 60.0 && result.latency.count() > 0);
+}
+
+#[test]
+fn an_interrupt_before_the_start_is_told_too() {
+    let server = Server::start(Misdeed::None);
+    for load in ["--connect-rate 1", "--start-at LATER", "--runs 3"] {
+        let at = SystemTime::now() + Duration::from_secs(600);
+        let load = load.replace("LATER", &humantime::format_rfc3339_seconds(at).to_string());
+        let arguments = format!("loadtest rr {} -c 2 -d 60s {load}", server.address);
+        let cli = Cli::try_parse_from(arguments.split(' ')).unwrap();
+        let Ok(Report::Run(result)) = command::execute(&cli.command, &AtomicBool::new(true)) else { panic!("no run") };
+        assert_eq!(result.cut_short.as_deref(), Some("interrupted"), "{load}");
+        assert_eq!(result.totals.requests_sent, 0, "{load}");
+    }
 }
 
 #[test]

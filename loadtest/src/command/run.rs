@@ -8,7 +8,7 @@ use crate::engine;
 use crate::join::{self, How};
 use crate::plan::{Kind, Plan};
 use crate::progress::Bar;
-use crate::result::{Report, RunResult};
+use crate::result::{INTERRUPTED, Report, RunResult};
 
 pub(super) fn run(kind: Kind, args: &RunArgs, interrupt: &AtomicBool) -> Result<Report, CommandError> {
     let mut plan = Plan::new(kind, &args.target, &args.load)?;
@@ -30,7 +30,11 @@ pub(super) fn run(kind: Kind, args: &RunArgs, interrupt: &AtomicBool) -> Result<
         }
     }
     bar.finish();
+    let is_short = results.len() < plan.runs as usize;
     let mut whole = join::join(results, How::OneAfterTheOther);
+    if is_short && whole.cut_short.is_none() {
+        whole.cut_short = Some(INTERRUPTED.to_owned());
+    }
     whole.slo = plan.slo.as_ref().map(|slo| slo.judge(&whole));
     Ok(Report::Run(Box::new(whole)))
 }

@@ -15,6 +15,31 @@ use std::path::{Path, PathBuf};
 use crate::cli::OutputArgs;
 use crate::result::{FORMAT, Report, RunResult};
 
+/// Whether what `outputs` names can be written: to be asked before a long measurement, not after.
+///
+/// # Errors
+///
+/// If it cannot.
+pub fn check(outputs: &OutputArgs) -> Result<(), OutputError> {
+    let is_stdout = |path: &&PathBuf| path.as_path() == Path::new(STDOUT);
+    if paths(outputs).filter(is_stdout).count() > 1 {
+        return Err(OutputError::TwoOnStdout);
+    }
+    for path in paths(outputs) {
+        let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+        let found = directory.map_or(Ok(()), |directory| directory.read_dir().map(drop));
+        found.map_err(|error| OutputError::Write(path.clone(), error))?;
+        if path.is_dir() {
+            return Err(OutputError::Write(path.clone(), io::ErrorKind::IsADirectory.into()));
+        }
+    }
+    Ok(())
+}
+
+fn paths(outputs: &OutputArgs) -> impl Iterator<Item = &PathBuf> {
+    [&outputs.json, &outputs.hgrm, &outputs.hlog, &outputs.html].into_iter().flatten()
+}
+
 /// Shows `report` and writes the files that `outputs` names; `is_terminal` tells whether standard output is one.
 ///
 /// The table comes first, so that a full disk cannot take the figures; every file is tried, also after one that failed. The
@@ -24,13 +49,8 @@ use crate::result::{FORMAT, Report, RunResult};
 ///
 /// The first that occurred. A reader of standard output that goes away is none.
 pub fn write_all(report: &Report, outputs: &OutputArgs, is_terminal: bool) -> Result<(), OutputError> {
-    let paths = [&outputs.json, &outputs.hgrm, &outputs.hlog, &outputs.html];
-    let on_stdout = paths.iter().filter(|path| path.as_deref() == Some(Path::new(STDOUT))).count();
-    if on_stdout > 1 {
-        return Err(OutputError::TwoOnStdout);
-    }
     let mut written = Vec::new();
-    if on_stdout == 0 && !outputs.quiet {
+    if !outputs.quiet && paths(outputs).all(|path| path.as_path() != Path::new(STDOUT)) {
         let is_coloured = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         written.push(write(Path::new(STDOUT), |out| table::write(out, report, is_coloured)));
     }

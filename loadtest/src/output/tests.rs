@@ -263,7 +263,6 @@ fn what_cannot_be_done_is_told_in_a_line() {
     let cases = [
         (OutputArgs { hlog: dash(), quiet: true, ..OutputArgs::default() }, "no rate met the SLO"),
         (OutputArgs { hgrm: dash(), quiet: true, ..OutputArgs::default() }, "no rate met the SLO"),
-        (OutputArgs { json: dash(), html: dash(), ..OutputArgs::default() }, "only one of"),
     ];
     for (outputs, words) in cases {
         let error = write_all(&Report::Search(Box::new(nothing.clone())), &outputs, false).unwrap_err().to_string();

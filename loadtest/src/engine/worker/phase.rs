@@ -2,6 +2,7 @@
 
 use super::{HOPELESS, NEVER, Word, Worker};
 use crate::plan::Kind;
+use crate::result::INTERRUPTED;
 use crate::system;
 
 /// How far a worker is.
@@ -41,9 +42,12 @@ impl Worker {
     pub(super) fn obey(&mut self) {
         if self.control.is_stopped() {
             match self.phase {
-                Phase::Dialing | Phase::Waiting => self.phase = Phase::Done,
+                Phase::Dialing | Phase::Waiting => {
+                    self.cut_short = Some(INTERRUPTED.to_owned());
+                    self.phase = Phase::Done;
+                }
                 Phase::Running => {
-                    self.stop_sending("interrupted");
+                    self.stop_sending(INTERRUPTED);
                     self.drain_end_ns = self.drain_end_ns.min(self.now_ns + 1_000_000_000);
                     self.next_mark_ns = self.drain_end_ns;
                 }
