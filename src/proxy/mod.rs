@@ -144,16 +144,11 @@ impl Header<'_> {
 /// The first thing that keeps `input` from being a header. [`error_offset`] tells where it stands.
 #[inline]
 pub fn parse(input: &[u8]) -> Result<Status<Header<'_>>, Error> {
-    let parsed = match input.first() {
-        None => return Ok(Status::Partial),
+    match input.first() {
+        None => Ok(Status::Partial),
         Some(b'P') => v1::parse(input),
-        Some(&b'\r') => v2::parse(input),
-        Some(_) => return Err(Error::Signature),
-    };
-    match parsed {
-        Ok(header) => Ok(Status::Complete(header)),
-        Err(Stop::Partial) => Ok(Status::Partial),
-        Err(Stop::Invalid(error)) => Err(error),
+        Some(b'\r') => v2::parse(input),
+        Some(_) => Err(Error::Signature),
     }
 }
 
@@ -175,10 +170,23 @@ pub fn error_offset(input: &[u8]) -> Option<usize> {
 }
 
 /// Why parsing ended before a header was whole; `?` carries it through the grammar's functions.
+///
+/// They return parts of a header that fit registers. The header itself is written once, to where the caller wants it:
+/// copying one takes longer than parsing it.
 #[derive(Clone, Copy, Debug)]
 enum Stop {
     Partial,
     Invalid(Error),
+}
+
+impl<'a> From<Stop> for Result<Status<Header<'a>>, Error> {
+    #[inline]
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Partial => Ok(Status::Partial),
+            Stop::Invalid(error) => Err(error),
+        }
+    }
 }
 
 impl From<Error> for Stop {

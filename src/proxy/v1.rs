@@ -2,24 +2,55 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 
-use super::{Addresses, Command, Error, Header, MAX_V1_LEN, Stop, Tlvs, Transport, Version};
+use super::{Addresses, Command, Error, Header, MAX_V1_LEN, Status, Stop, Tlvs, Transport, Version};
 
 /// Parses a line whose first byte is `P`.
-pub(super) fn parse(input: &[u8]) -> Result<Header<'_>, Stop> {
+#[inline]
+pub(super) fn parse(input: &[u8]) -> Result<Status<Header<'_>>, Error> {
     let mut cursor = Cursor { input, at: 0 };
-    cursor.literal(b"PROXY", Error::Signature)?;
-    cursor.byte(b' ', Error::V1Space)?;
-    let addresses = match cursor.peek()? {
-        b'U' => cursor.unknown()?,
-        _ => cursor.tcp()?,
+    let protocol = match cursor.protocol() {
+        Ok(protocol) => protocol,
+        Err(stop) => return stop.into(),
     };
-    Ok(Header {
-        raw: &input[..cursor.at],
-        version: Version::V1,
-        command: Command::Proxy,
-        addresses,
-        tlvs: Tlvs::default(),
-    })
+    let complete = |cursor: &Cursor, addresses| {
+        let (raw, tlvs) = (&input[..cursor.at], Tlvs::default());
+        Ok(Status::Complete(Header { raw, version: Version::V1, command: Command::Proxy, addresses, tlvs }))
+    };
+    let transport = Transport::Stream;
+    match protocol {
+        Protocol::Unknown => match cursor.ignored() {
+            Ok(()) => complete(&cursor, Addresses::Unspecified),
+            Err(stop) => stop.into(),
+        },
+        Protocol::Tcp4 => match cursor.ends(Cursor::ipv4) {
+            Ok([(source, source_port), (destination, destination_port)]) => complete(
+                &cursor,
+                Addresses::Inet {
+                    transport,
+                    source: SocketAddrV4::new(source, source_port),
+                    destination: SocketAddrV4::new(destination, destination_port),
+                },
+            ),
+            Err(stop) => stop.into(),
+        },
+        Protocol::Tcp6 => match cursor.ends(Cursor::ipv6) {
+            Ok([(source, source_port), (destination, destination_port)]) => complete(
+                &cursor,
+                Addresses::Inet6 {
+                    transport,
+                    source: SocketAddrV6::new(source, source_port, 0, 0),
+                    destination: SocketAddrV6::new(destination, destination_port, 0, 0),
+                },
+            ),
+            Err(stop) => stop.into(),
+        },
+    }
+}
+
+enum Protocol {
+    Unknown,
+    Tcp4,
+    Tcp6,
 }
 
 struct Cursor<'a> {
@@ -59,12 +90,30 @@ impl Cursor<'_> {
         self.literal(b"\r\n", Error::V1LineEnd)
     }
 
-    /// `UNKNOWN`, then CRLF, or a space and anything at all up to the first CRLF.
-    fn unknown<'a>(&mut self) -> Result<Addresses<'a>, Stop> {
-        self.literal(b"UNKNOWN", Error::V1Protocol)?;
+    /// `PROXY`, a space, and `TCP4`, `TCP6` or `UNKNOWN`.
+    #[inline]
+    fn protocol(&mut self) -> Result<Protocol, Stop> {
+        self.literal(b"PROXY", Error::Signature)?;
+        self.byte(b' ', Error::V1Space)?;
+        if self.peek()? == b'U' {
+            self.literal(b"UNKNOWN", Error::V1Protocol)?;
+            return Ok(Protocol::Unknown);
+        }
+        self.literal(b"TCP", Error::V1Protocol)?;
+        let protocol = match self.peek()? {
+            b'4' => Protocol::Tcp4,
+            b'6' => Protocol::Tcp6,
+            _ => return Err(Error::V1Protocol.into()),
+        };
+        self.at += 1;
+        Ok(protocol)
+    }
+
+    /// Behind `UNKNOWN`: CRLF, or a space and anything at all up to the first CRLF.
+    fn ignored(&mut self) -> Result<(), Stop> {
         match self.peek()? {
             b' ' => {}
-            b'\r' | b'\n' => return self.crlf().map(|()| Addresses::Unspecified),
+            b'\r' | b'\n' => return self.crlf(),
             _ => return Err(Error::V1Protocol.into()),
         }
         let line = &self.input[..self.input.len().min(MAX_V1_LEN)];
@@ -77,36 +126,16 @@ impl Cursor<'_> {
             }
             None => return Err(Stop::Partial),
         }
-        Ok(Addresses::Unspecified)
+        Ok(())
     }
 
-    /// `TCP4` or `TCP6`, two addresses of that family, two ports, CRLF.
-    fn tcp<'a>(&mut self) -> Result<Addresses<'a>, Stop> {
-        self.literal(b"TCP", Error::V1Protocol)?;
-        let transport = Transport::Stream;
-        match self.peek()? {
-            b'4' => {
-                self.at += 1;
-                let (source, destination) = self.pair(Self::ipv4)?;
-                let (source_port, destination_port) = self.ports()?;
-                Ok(Addresses::Inet {
-                    transport,
-                    source: SocketAddrV4::new(source, source_port),
-                    destination: SocketAddrV4::new(destination, destination_port),
-                })
-            }
-            b'6' => {
-                self.at += 1;
-                let (source, destination) = self.pair(Self::ipv6)?;
-                let (source_port, destination_port) = self.ports()?;
-                Ok(Addresses::Inet6 {
-                    transport,
-                    source: SocketAddrV6::new(source, source_port, 0, 0),
-                    destination: SocketAddrV6::new(destination, destination_port, 0, 0),
-                })
-            }
-            _ => Err(Error::V1Protocol.into()),
-        }
+    /// Two addresses, their ports, CRLF.
+    #[inline]
+    fn ends<T>(&mut self, address: impl Fn(&mut Self) -> Result<T, Stop>) -> Result<[(T, u16); 2], Stop> {
+        let (source, destination) = self.pair(address)?;
+        let (source_port, destination_port) = self.pair(|cursor| cursor.decimal(u16::MAX, Error::V1Port))?;
+        self.crlf()?;
+        Ok([(source, source_port), (destination, destination_port)])
     }
 
     #[inline]
@@ -115,12 +144,6 @@ impl Cursor<'_> {
         let first = field(self)?;
         self.byte(b' ', Error::V1Space)?;
         Ok((first, field(self)?))
-    }
-
-    fn ports(&mut self) -> Result<(u16, u16), Stop> {
-        let ports = self.pair(|cursor| cursor.decimal(u16::MAX, Error::V1Port))?;
-        self.crlf()?;
-        Ok(ports)
     }
 
     /// A decimal number up to `max`. A leading zero ends it, so that a digit behind it is what is wrong.
