@@ -1,0 +1,60 @@
+//! Time to parse a header, beside the other crates that do: `cargo bench --bench parser`.
+//!
+//! Each parses in its usual way, and each is right about the addresses. They check less: only proxy-echo looks at every
+//! vector, and verifies a CRC32C.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use ppp::PartialResult;
+use proxy_echo::proxy::{self, Status};
+
+mod headers;
+
+/// Looks at a result where it lies: what is measured is parsing, not the copying of what came of it.
+fn use_it<T>(result: &T) {
+    black_box(result);
+}
+
+fn parsers(criterion: &mut Criterion) {
+    for (name, header) in headers::all() {
+        let input = header.as_slice();
+        let is_v1 = name.starts_with("v1");
+        let mut group = criterion.benchmark_group(name);
+        group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
+        assert!(matches!(proxy::parse(input), Ok(Status::Complete(_))));
+        group.bench_function("proxy-echo", |bench| bench.iter(|| use_it(&proxy::parse(black_box(input)))));
+        assert!(ppp::HeaderResult::parse(input).is_complete());
+        group.bench_function("ppp", |bench| bench.iter(|| use_it(&ppp::HeaderResult::parse(black_box(input)))));
+        let proxy_header = |input| proxy_header::ProxyHeader::parse(input, proxy_header::ParseConfig::default());
+        assert!(proxy_header(input).is_ok());
+        group.bench_function("proxy-header", |bench| bench.iter(|| use_it(&proxy_header(black_box(input)))));
+        assert!(proxy_protocol::parse(&mut &*input).is_ok());
+        group.bench_function("proxy-protocol", |bench| {
+            bench.iter(|| use_it(&proxy_protocol::parse(&mut black_box(input))))
+        });
+        if is_v1 {
+            let parse = haproxy_protocol::ProxyHdrV1::parse;
+            assert!(parse(input).is_ok());
+            group.bench_function("haproxy-protocol", |bench| bench.iter(|| use_it(&parse(black_box(input)))));
+            let parse = proxyproto::v1::Header::try_from_bytes;
+            assert!(parse(input).is_ok());
+            group.bench_function("proxyproto", |bench| bench.iter(|| use_it(&parse(black_box(input)))));
+        } else {
+            let parse = haproxy_protocol::ProxyHdrV2::parse;
+            assert!(parse(input).is_ok());
+            group.bench_function("haproxy-protocol", |bench| bench.iter(|| use_it(&parse(black_box(input)))));
+            let parse = proxyproto::v2::Header::try_from_bytes;
+            assert!(parse(input).is_ok());
+            group.bench_function("proxyproto", |bench| bench.iter(|| use_it(&parse(black_box(input)))));
+            let parse = proxy_protocol_codec::v2::HeaderDecoder::decode;
+            assert!(matches!(parse(input), Ok(proxy_protocol_codec::v2::Decoded::Some(_))));
+            group.bench_function("proxy-protocol-codec", |bench| bench.iter(|| use_it(&parse(black_box(input)))));
+        }
+        group.finish();
+    }
+}
+
+criterion_group!(benches, parsers);
+criterion_main!(benches);
