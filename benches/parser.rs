@@ -32,7 +32,7 @@ fn parsers(criterion: &mut Criterion) {
         group.bench_function("proxy-header", |bench| bench.iter(|| use_it(&proxy_header(black_box(input)))));
         assert!(proxy_protocol::parse(&mut &*input).is_ok());
         group.bench_function("proxy-protocol", |bench| {
-            bench.iter(|| use_it(&proxy_protocol::parse(&mut black_box(input))))
+            bench.iter(|| use_it(&proxy_protocol::parse(&mut black_box(input))));
         });
         if is_v1 {
             let parse = haproxy_protocol::ProxyHdrV1::parse;

@@ -179,7 +179,7 @@ enum Stop {
     Invalid(Error),
 }
 
-impl<'a> From<Stop> for Result<Status<Header<'a>>, Error> {
+impl From<Stop> for Result<Status<Header<'_>>, Error> {
     #[inline]
     fn from(stop: Stop) -> Self {
         match stop {
