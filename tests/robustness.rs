@@ -339,12 +339,20 @@ fn who_spoke_in_time_is_not_closed_because_the_server_was_stopped() {
     server.forget_log();
     let mut talkers: Vec<_> = (0..COUNT).map(|_| server.connect()).collect();
     let mut halves: Vec<_> = (0..COUNT).map(|_| server.connect()).collect();
-    talkers.iter_mut().for_each(|stream| stream.write_all(HEADER).expect("the server reads"));
-    halves.iter_mut().for_each(|stream| stream.write_all(&HEADER[..20]).expect("the server reads"));
+    for stream in &mut talkers {
+        stream.write_all(HEADER).expect("the server reads");
+    }
+    for stream in &mut halves {
+        stream.write_all(&HEADER[..20]).expect("the server reads");
+    }
     round_trip(&mut client(&server));
     server.signal(Signal::STOP);
-    talkers.iter_mut().for_each(|stream| stream.write_all(b"here").expect("the kernel takes it"));
-    halves.iter_mut().for_each(|stream| stream.write_all(&HEADER[20..]).expect("the kernel takes it"));
+    for stream in &mut talkers {
+        stream.write_all(b"here").expect("the kernel takes it");
+    }
+    for stream in &mut halves {
+        stream.write_all(&HEADER[20..]).expect("the kernel takes it");
+    }
     thread::sleep(Duration::from_secs(3));
     server.signal(Signal::CONT);
     for stream in talkers.iter_mut().chain(&mut halves) {

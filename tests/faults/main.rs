@@ -64,7 +64,7 @@ impl Suite {
         vec![
             self.simple("no_fault", &[], default(), no_fault),
             self.simple("slow_headers", &[], default(), slow::headers),
-            self.simple("slow_readers", small, Bounds { kept_kib: 24 << 10, ..p99(1000) }, slow::readers),
+            self.simple("slow_readers", small, Bounds { kept_kib: 24 << 10, ..p99(4000) }, slow::readers),
             self.simple("flood_at_the_limit", &["--max-connections", "600"], default(), limits::flood),
             self.simple("resets", &[], default(), streams::resets),
             self.simple("resets_by_lines", &["--echo", "lines"], default(), streams::resets),
@@ -78,7 +78,7 @@ impl Suite {
             self.simple("backlog_overflows", full, Bounds { newcomers: false, ..default() }, limits::backlog),
             self.simple("stopped_and_continued", &[], p99(5000), process::stops),
             self.simple("storms_of_signals", &[], default(), process::signals),
-            self.row("log_not_read", Bounds { kept_kib: 24 << 10, ..p99(500) }, |seed| {
+            self.row("log_not_read", Bounds { kept_kib: 24 << 10, ..p99(2000) }, |seed| {
                 (Ordeal::new(&["--log", "lines", "--echo", "lines"], seed), Box::new(process::log_stopped))
             }),
             self.row("time_of_day_jumps", default(), |seed| {

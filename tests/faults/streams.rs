@@ -39,7 +39,7 @@ pub fn resets(target: Target) -> String {
         // A turn of the server between what is sent and the reset.
         let mut seen = client(target.address, &mut rng);
         seen.write_all(b"unread\n").expect("the server reads");
-        let condemned = connect_and_send(&[&b"PROXY UNKNOWN\r\nline\n"[..], &[b'x'; 65 << 10]].concat());
+        let condemned = connect_and_send(&[&b"PROXY UNKNOWN\r\nline\n"[..], &vec![b'x'; 65 << 10]].concat());
         round_trip(&mut client(target.address, &mut rng));
         reset(seen);
         reset(condemned);
@@ -87,7 +87,7 @@ pub fn half_closes(target: Target) -> String {
         drop(deaf);
         if target.lines {
             let mut long = client(target.address, &mut rng);
-            long.write_all(&[&b"line\n"[..], &[b'x'; 65 << 10]].concat()).expect("the server reads");
+            long.write_all(&[&b"line\n"[..], &vec![b'x'; 65 << 10]].concat()).expect("the server reads");
             assert_eq!(rest_of(&mut long), b"line\n", "before the server's FIN");
             // It talks on for a while, into the server's deaf ear.
             let _ = long.write_all(&[b'x'; 1000]);

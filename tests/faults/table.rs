@@ -16,7 +16,7 @@ impl Table {
         let mut row = format!("| {}: {did} | {} | ", name.replace('_', " "), tally.messages + tally.newcomers);
         let _ = write!(row, "{} of {} | ", millis(tally.p99), millis(bounds.p99()));
         let newcomer = if bounds.newcomers { millis(tally.slowest_newcomer) } else { "none came".to_owned() };
-        let mib = |kib: usize| format!("{:.1}", kib as f64 / 1024.0);
+        let mib = |kib: usize| format!("{}.{}", kib / 1024, kib % 1024 * 10 / 1024);
         let memory = format!("{}, {}, {}", mib(ordeal.kib), mib(*peak_kib), mib(*kib));
         let _ = write!(row, "{newcomer} | {} | {memory} | {:.1} s |", ordeal.files, took.as_secs_f64());
         self.push(row);
