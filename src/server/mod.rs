@@ -6,27 +6,31 @@
 //! - Connections are closed while a batch of events is handled, and accepted only after it: so a key never gets a new
 //!   owner while the batch still has events for the old one. The kernel reports none of a closed socket after that.
 
+mod accept;
+mod ending;
+mod time;
+
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use mio::event::Event as Readiness;
-use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 use slab::Slab;
 
+use self::ending::Phase;
 use crate::admin::{Admin, View};
 use crate::alarm::Alarm;
 use crate::cli::LogLevel;
 use crate::config::Config;
-use crate::connection::{Connection, Expect, Next, Ready, Reason, Shared, TimeLimits};
+use crate::connection::{Connection, Next, Ready, Reason, Shared, TimeLimits};
 use crate::events::Event;
 use crate::held::Budget;
 use crate::journal::Journal;
-use crate::listener::{self, AfterError, BindError, Listener, Place};
+use crate::listener::{self, BindError, Listener, Place};
 use crate::log::Log;
 use crate::metrics::Turns;
 use crate::policy::{Policy, ProxyProtocol};
@@ -39,12 +43,8 @@ const EVENTS: usize = 1024;
 /// The most bytes of one read. It is one buffer for all, so it costs an idle connection nothing, and a large message fewer
 /// system calls.
 const READ_SIZE: usize = 256 * 1024;
-/// Connections accepted from one listener in a tick, before those that are open have their turn again.
-const ACCEPTS: usize = 128;
 /// Pause after the kernel had no descriptor or memory left, in ms: a descriptor that is freed gives no event.
 const PAUSE_MS: u64 = 100;
-/// A connection that says nothing for so long while the server stops is taken to have finished, in ms.
-const SILENCE_MS: u32 = 10_000;
 /// Never.
 const NEVER: u64 = u64::MAX;
 
@@ -93,21 +93,6 @@ pub struct Server {
     pause_ends_ms: u64,
     /// Keys of connections to be closed; kept so as not to be allocated again.
     expired: Vec<usize>,
-}
-
-/// What the server is about; it goes down this list, at each signal or when the time is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Serving,
-    /// Accepting goes on until then, while balancers notice.
-    Leaving {
-        ends_ms: u64,
-    },
-    /// What is open may finish until then.
-    Draining {
-        ends_ms: u64,
-    },
-    Stopped,
 }
 
 impl Server {
@@ -267,20 +252,6 @@ impl Server {
         Ok(())
     }
 
-    /// When there is something to do next, whatever happens.
-    fn next_time_ms(&self) -> u64 {
-        let accept_ms = if self.accept_pause_ends_ms > self.now_ms() { self.accept_pause_ends_ms } else { NEVER };
-        let phase_ms = match self.phase {
-            Phase::Leaving { ends_ms } | Phase::Draining { ends_ms } => ends_ms,
-            Phase::Serving | Phase::Stopped => NEVER,
-        };
-        let admin_ms = self.admin.as_ref().and_then(Admin::ends_ms).unwrap_or(NEVER);
-        [self.sweep_ms, accept_ms, self.pause_ends_ms, phase_ms, admin_ms, self.watchdog.next_ms()]
-            .into_iter()
-            .min()
-            .unwrap_or(NEVER)
-    }
-
     fn serve_admin(&mut self) {
         let Some(admin) = &mut self.admin else {
             return;
@@ -388,15 +359,6 @@ impl Server {
         self.watch_time(key);
     }
 
-    /// Makes sure that the next sweep is not too late for a connection, nor for the clock's period.
-    fn watch_time(&mut self, key: usize) {
-        let now_ms = self.now_ms();
-        let left_ms = self.connections[key].time_left(&self.time_limits, now_ms as u32);
-        if let Some(next_ms) = left_ms.into_iter().chain(self.time_limits.period_ms()).min() {
-            self.sweep_ms = self.sweep_ms.min(now_ms + u64::from(next_ms));
-        }
-    }
-
     fn now_ms(&self) -> u64 {
         self.shared.clock.now_ms()
     }
@@ -411,153 +373,6 @@ impl Server {
         connection.close(&mut self.shared.budget);
         // There is a descriptor now, if there was none.
         self.accept_pause_ends_ms = 0;
-    }
-
-    fn may_accept(&self) -> bool {
-        self.connections.len() < self.max_connections && self.accept_pause_ends_ms <= self.now_ms()
-    }
-
-    fn accept(&mut self) {
-        for index in 0..self.listeners.len() {
-            let mut budget = ACCEPTS;
-            while self.listeners[index].has_more && budget > 0 && self.may_accept() {
-                budget -= 1;
-                match self.listeners[index].socket.accept() {
-                    Ok((stream, peer)) => self.admit(stream, peer),
-                    Err(error) => match listener::after_error(&error) {
-                        AfterError::Wait => self.listeners[index].has_more = false,
-                        AfterError::Next => {}
-                        AfterError::Pause => {
-                            self.accept_pause_ends_ms = self.now_ms() + PAUSE_MS;
-                            self.journal.trouble(Event::AcceptFailed(&error), self.now_ms());
-                        }
-                    },
-                }
-            }
-            if self.listeners[index].has_more && self.connections.len() == self.max_connections {
-                self.journal.trouble(Event::Full(self.max_connections), self.now_ms());
-            }
-        }
-    }
-
-    /// Takes in a connection. What it has sent by now is reported with the next events: a read at once would find nothing,
-    /// but for a server that is late.
-    fn admit(&mut self, stream: TcpStream, peer: SocketAddr) {
-        let expect = self.policy.admit(peer.ip());
-        let now_ms = self.now_ms() as u32;
-        let key = self.connections.insert(Connection::new(Socket(stream), expect.unwrap_or(Expect::Header), now_ms));
-        self.journal.accepted(key, peer, self.now_ms());
-        if expect.is_none() {
-            return self.close(key, Reason::NotTrusted);
-        }
-        match self.poll.registry().register(&mut self.connections[key].stream().0, Token(key), interest()) {
-            Ok(()) => self.watch_time(key),
-            Err(error) => self.close(key, Reason::Failed(error.kind())),
-        }
-    }
-
-    /// Closes the connections whose time is over, and finds out when the next one's will be.
-    ///
-    /// A time limit is not kept track of while a connection works: it is looked at when the first one could be over, all of
-    /// them in one pass, and passes keep a distance that grows with their length.
-    fn sweep(&mut self, events: &Events) {
-        let now_ms = self.now_ms();
-        if self.sweep_ms > now_ms {
-            return;
-        }
-        // The batch at hand may be older than this reading of the clock, and while batches are full, there is more in the kernel:
-        // what came in time has its turn before anybody is closed. In so many batches, all have had one.
-        let heard_all = self.sweep_waits > 0 && events.iter().count() < EVENTS;
-        if !heard_all && self.sweep_waits <= 1 + self.connections.len() / EVENTS {
-            self.sweep_waits += 1;
-            return;
-        }
-        self.sweep_waits = 0;
-        self.forgive_sleep(now_ms);
-        let mut next_ms = self.time_limits.period_ms();
-        for (key, connection) in &self.connections {
-            match connection.time_left(&self.time_limits, now_ms as u32) {
-                Some(0) => self.expired.push(key),
-                Some(left_ms) => next_ms = Some(next_ms.map_or(left_ms, |next_ms| next_ms.min(left_ms))),
-                None => {}
-            }
-        }
-        while let Some(key) = self.expired.pop() {
-            let reason = self.connections[key].expire(&self.time_limits, &mut self.journal.of(key));
-            self.close(key, reason);
-        }
-        let distance_ms = 10 + self.connections.len() as u32 / 500;
-        self.sweep_ms = match next_ms {
-            Some(next_ms) if !self.connections.is_empty() => now_ms + u64::from(next_ms.max(distance_ms)),
-            _ => NEVER,
-        };
-    }
-
-    /// If the process was stopped, who spoke meanwhile was stamped with a reading of the clock from before: nobody idles then.
-    fn forgive_sleep(&mut self, now_ms: u64) {
-        const LEAST_MS: u32 = 100;
-        if let Some(period_ms) = self.time_limits.period_ms()
-            && now_ms > self.sweep_ms + u64::from(period_ms.max(LEAST_MS))
-        {
-            self.connections.iter_mut().for_each(|(_, connection)| connection.restart_idling(now_ms as u32));
-        }
-    }
-
-    fn take_signals(&mut self) {
-        let now_ms = self.now_ms();
-        for signal in self.signals.pending() {
-            match self.phase {
-                _ if signal == SIGHUP => self.journal.server(Event::NothingReloaded),
-                Phase::Serving => {
-                    self.phase = Phase::Leaving { ends_ms: now_ms + u64::from(self.drain_delay_ms) };
-                    service::tell(News::Stopping, "finishing connections");
-                    if self.drain_delay_ms > 0 {
-                        let delay = Duration::from_millis(self.drain_delay_ms.into());
-                        self.journal.server(Event::Leaving { delay });
-                    }
-                }
-                _ => self.phase = Phase::Stopped,
-            }
-        }
-    }
-
-    /// Goes on to the next phase, if it is time.
-    fn end_phase(&mut self) {
-        let now_ms = self.now_ms();
-        if let Phase::Leaving { ends_ms } = self.phase
-            && ends_ms <= now_ms
-        {
-            self.stop_accepting();
-            self.phase = Phase::Draining { ends_ms: now_ms + u64::from(self.drain_ms) };
-        }
-        if let Phase::Draining { ends_ms } = self.phase
-            && (self.connections.is_empty() || ends_ms <= now_ms)
-        {
-            self.phase = Phase::Stopped;
-        }
-    }
-
-    /// Takes in what the kernel has queued, closes the listeners, and gives what is open its time.
-    fn stop_accepting(&mut self) {
-        const MOST_TURNS: usize = 64;
-        self.listeners.iter().for_each(Listener::keep_out);
-        for _ in 0..MOST_TURNS {
-            self.listeners.iter_mut().for_each(|listener| listener.has_more = true);
-            self.accept();
-            if !self.listeners.iter().any(|listener| listener.has_more) {
-                break;
-            }
-        }
-        self.listeners.clear();
-        let idle_ms = self.time_limits.idle_ms.map_or(SILENCE_MS, |idle_ms| idle_ms.min(SILENCE_MS));
-        self.time_limits.idle_ms = Some(idle_ms);
-        self.sweep_ms = self.now_ms();
-        let now_ms = self.now_ms() as u32;
-        self.connections.iter_mut().for_each(|(_, connection)| connection.restart_idling(now_ms));
-        if !self.connections.is_empty() {
-            let (open, timeout) = (self.connections.len(), Duration::from_millis(self.drain_ms.into()));
-            self.journal.server(Event::Stopping { open, timeout });
-        }
     }
 }
 
@@ -575,14 +390,6 @@ fn give_turn(
     } else {
         connection.turn(ready, shared, &mut journal.of(key))
     }
-}
-
-/// For the whole life of a connection: edges cost nothing while there is nothing to report.
-fn interest() -> Interest {
-    let interest = Interest::READABLE | Interest::WRITABLE;
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    let interest = interest | Interest::PRIORITY;
-    interest
 }
 
 #[inline]
