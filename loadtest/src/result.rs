@@ -265,7 +265,7 @@ pub struct CompareResult {
     pub b: RunResult,
     /// How many runs of each there were.
     pub pairs: u64,
-    /// How sure the intervals are, all of them at once: 0.95.
+    /// How sure the intervals are, all of them at once: 0.99.
     pub confidence: f64,
     /// How B relates to A, figure by figure.
     pub ratios: Vec<Ratio>,

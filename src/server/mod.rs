@@ -71,8 +71,9 @@ pub struct Server {
     admin: Option<Admin>,
     watchdog: Watchdog,
     turns: Turns,
-    /// Turns until one is timed.
+    /// Turns until one is timed, if there is an admin port.
     untimed: u32,
+    timed_since: Option<Instant>,
     started: SystemTime,
     listening: Vec<SocketAddr>,
     policy: Policy,
@@ -146,6 +147,7 @@ impl Server {
             watchdog: Watchdog::new(),
             turns: Turns::default(),
             untimed: 1,
+            timed_since: None,
             started: SystemTime::now(),
             listening,
             policy: config.policy.clone(),
@@ -197,24 +199,32 @@ impl Server {
     fn tick(&mut self, events: &mut Events) -> Result<(), Error> {
         self.wait(events)?;
         self.untimed -= 1;
-        let began = if self.untimed == 0 { self.begin_timing() } else { None };
+        if self.untimed == 0 {
+            self.begin_timing();
+        }
         self.has_chores |= events.is_empty() | self.alarm.take_over();
         self.handle(events);
         if self.has_chores {
             self.do_chores(events)?;
         }
         self.journal.flush();
-        if let Some(began) = began {
-            self.turns.record(began.elapsed());
+        if self.untimed == Turns::SAMPLING {
+            self.end_timing();
         }
         Ok(())
     }
 
-    /// The time, at a turn that is timed.
     #[cold]
-    fn begin_timing(&mut self) -> Option<Instant> {
+    fn begin_timing(&mut self) {
         self.untimed = Turns::SAMPLING;
-        self.admin.is_some().then(Instant::now)
+        self.timed_since = self.admin.is_some().then(Instant::now);
+    }
+
+    #[cold]
+    fn end_timing(&mut self) {
+        if let Some(since) = self.timed_since.take() {
+            self.turns.record(since.elapsed());
+        }
     }
 
     fn wait(&mut self, events: &mut Events) -> Result<(), Error> {
@@ -282,13 +292,13 @@ impl Server {
                     self.close(key, Reason::Reset);
                 }
                 // First, because most are.
-                Token(key) if key < self.max_connections => self.turn(key, ready(event)),
+                Token(key) if self.connections.contains(key) => self.turn(key, ready(event)),
                 token => self.note(token),
             }
         }
     }
 
-    /// Notes that there is a chore.
+    /// Notes that there is a chore. A token that is none is of a connection that was closed in this batch.
     #[inline(never)]
     fn note(&mut self, token: Token) {
         self.has_chores = true;

@@ -18,7 +18,7 @@ const COUNT: &str = "FAULT_HEADERS";
 pub fn random(target: Target) -> String {
     const THREADS: u64 = 2;
     let asked = env::var(COUNT).ok().map(|text| text.parse().expect("a number of headers"));
-    let each = target.many(asked.unwrap_or(100_000)) / THREADS as usize;
+    let each = target.many(asked.unwrap_or(1_000_000)) / THREADS as usize;
     let accepted: usize = thread::scope(|scope| {
         let run =
             |thread| move || send_random(target, each, thread as usize, &mut Rng::with_seed(target.seed ^ thread));
