@@ -18,7 +18,8 @@ from conftest import DEPLOY
 from echo import V1, read, talk
 
 STAND_INS = Path(__file__).with_name("stand-ins")
-KUBERNETES = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+CUSTOMIZED = DEPLOY / "kubernetes/kustomization.yaml"
+KUBERNETES = sorted(set((DEPLOY / "kubernetes").glob("*.yaml")) - {CUSTOMIZED})
 
 
 def manifest(kind):
@@ -42,6 +43,13 @@ def environment(kind):
 @pytest.mark.parametrize("path", KUBERNETES, ids=lambda path: path.name)
 def test_manifests_fit_kubernetes_strictly(path, version):
     kubernetes_validate.validate(yaml.safe_load(path.read_text()), version, strict=True)
+
+
+def test_one_command_applies_all_but_the_load_generator():
+    customized = yaml.safe_load(CUSTOMIZED.read_text())
+    assert set(customized["resources"]) == {path.name for path in KUBERNETES} - {"loadtest.yaml"}
+    (image,) = customized["images"]
+    assert container("Deployment")["image"] == f"{image['name']}:{image['newTag']}"
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "Job"])
