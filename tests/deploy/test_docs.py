@@ -14,7 +14,6 @@ STAND_INS = """
 set -u
 aws() { command aws "$@" || echo "aws $*" >> failed; }
 cargo() { :; }
-proxy-echo() { :; }
 telnet() { echo "telnet $*"; }
 """
 
@@ -36,7 +35,8 @@ def test_every_command_of_the_page_works(aws_environment, tmp_path):
     assert commands.count("aws ") > 20
     program = tmp_path / "target/x86_64-unknown-linux-gnu/release/proxy-echo"
     program.parent.mkdir(parents=True)
-    program.write_bytes(b"any")
+    program.write_text("#!/bin/sh\necho proxy-echo $*\n")
+    program.chmod(0o755)
     for name in ("classic.yaml", "nlb.yaml"):
         file = tmp_path / "deploy/cloudformation" / name
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -49,4 +49,5 @@ def test_every_command_of_the_page_works(aws_environment, tmp_path):
     assert "not found" not in done.stderr and "unbound" not in done.stderr, done.stderr
     (shown,) = [text for said, text in blocks() if said]
     assert shown in done.stdout
+    assert re.findall(r"^proxy-echo check \S+\.amazonaws\.com:8888$", done.stdout, re.MULTILINE), done.stdout
     assert re.findall(r"^telnet \S+\.amazonaws\.com 8888$", done.stdout, re.MULTILINE), done.stdout
