@@ -263,6 +263,11 @@ fn hexadecimal_in_every_usual_form() {
         "00000000  0d 0a 0d 0a 00 0d 0a 51  55 49 54 0a 20 00 00 01  |.......QUIT. ...|\n\
          00000010  ff                                                |.|\n\
          00000011\n",
+        // tshark -x
+        "0000  0d 0a 0d 0a 00 0d 0a 51 55 49 54 0a 20 00 00 01   .......QUIT. ...\n\
+         0010  ff                                                .\n",
+        // Wireshark's "Copy as Hex Dump"
+        "0000   0d 0a 0d 0a 00 0d 0a 51 55 49 54 0a 20 00 00 01\n0010   ff\n",
         // tcpdump -X
         "\t0x0000:  0d0a 0d0a 000d 0a51 5549 540a 2000 0001  .......QUIT.....\n\
          \x20 0x0010:  ff                                       .\n",

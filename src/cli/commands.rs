@@ -88,7 +88,7 @@ pub struct DecodeArgs {
     #[arg(value_name = "FILE", default_value = "-", conflicts_with = "hex")]
     pub file: PathBuf,
 
-    /// The bytes in hexadecimal: digits, or a dump of xxd, hexdump -C or tcpdump -X; - reads it from standard input
+    /// The bytes in hexadecimal: digits, or a dump of xxd, hexdump -C, tcpdump -X or Wireshark; - reads it from standard input
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub hex: Option<String>,
 

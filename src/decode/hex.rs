@@ -10,7 +10,7 @@ pub(super) fn bytes(text: &str) -> Result<Vec<u8>, HexError> {
             // The last line of hexdump -C is an offset alone.
             break;
         }
-        let digits = digits(line).replace("0x", " ").replace("0X", " ").replace("\\x", " ");
+        let digits = digits(line, bytes.len()).replace("0x", " ").replace("0X", " ").replace("\\x", " ");
         for word in digits.split(|c: char| c.is_whitespace() || ",;:-".contains(c)) {
             if let Some(wrong) = word.chars().find(|c| !c.is_ascii_hexdigit()) {
                 return Err(HexError::NoDigit(wrong));
@@ -25,8 +25,8 @@ pub(super) fn bytes(text: &str) -> Result<Vec<u8>, HexError> {
     Ok(bytes)
 }
 
-/// A line of a dump without its offset and its ASCII.
-fn digits(line: &str) -> &str {
+/// A line of a dump without its offset and its ASCII; `done` bytes are before it.
+fn digits(line: &str, done: usize) -> &str {
     let line = line.trim();
     let (first, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
     // xxd and tcpdump: `00000010: 2111 000c  !...`, `0x0010:  2111 000c  !...`
@@ -37,10 +37,17 @@ fn digits(line: &str) -> &str {
         return rest.split_once("  ").map_or(rest, |(digits, _)| digits);
     }
     // hexdump -C: `00000010  21 11 00 0c  |!...|`
-    match rest.split_once('|') {
-        Some((digits, _)) if is_number(first, 7) => digits,
-        _ => line,
+    if is_number(first, 7)
+        && let Some((digits, _)) = rest.split_once('|')
+    {
+        return digits;
     }
+    // Wireshark: `0010  21 11 00 0c   !...`. It is an offset if it is right and stands apart.
+    if is_number(first, 4) && rest.starts_with(' ') && usize::from_str_radix(first, 16) == Ok(done) {
+        let rest = rest.trim_start();
+        return rest.split_once("   ").map_or(rest, |(digits, _)| digits);
+    }
+    line
 }
 
 fn is_number(text: &str, least: usize) -> bool {
