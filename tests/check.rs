@@ -125,7 +125,7 @@ fn a_balancer_that_sends_version_2() {
 /// What to type where a balancer sends none, product by product.
 const TURN_ON: &str = "\
 - Classic Load Balancer: aws elb create-load-balancer-policy --load-balancer-name NAME \
---policy-name EnableProxyProtocol --policy-type-name ProxyProtocolPolicyType --policy-attributes AttributeName=ProxyProtocol,AttributeValue=true && \
+--policy-name EnableProxyProtocol --policy-type-name ProxyProtocolPolicyType --policy-attributes AttributeName=ProxyProtocol,AttributeValue=true; \
 aws elb set-load-balancer-policies-for-backend-server --load-balancer-name NAME --instance-port PORT \
 --policy-names EnableProxyProtocol
 - Network Load Balancer: aws elbv2 modify-target-group-attributes --target-group-arn ARN \
@@ -307,6 +307,14 @@ fn the_balancer_is_played_where_there_is_none() {
     for version in ["v1", "v2"] {
         assert_told(server.address, &["--send", version], 0, &words);
     }
+    let server = Server::start(&["--proxy-protocol", "off"]);
+    for version in ["v1", "v2"] {
+        let (code, text) = check(server.address, &["--send", version]);
+        assert!(
+            code == 1 && text.contains("the server takes it for what the client says (--proxy-protocol off)\n"),
+            "{text}"
+        );
+    }
     let server = Server::start(&["--trust", "192.0.2.1"]);
     let words = "
 127.0.0.1:FRONT, from 127.0.0.1:CLIENT
@@ -417,6 +425,28 @@ the balancer sends a header, and the server takes it for what the client says (-
 - start the server with --proxy-protocol required
 ";
     assert_told(hop.address, &["--via-admin", &url], 1, words);
+}
+
+/// A header of ours does not come back either, which would show who wants one.
+#[test]
+fn the_admin_port_tells_who_wants_a_header_that_is_not_reflected() {
+    let (server, url) = server_with_admin(&["--reflect-header", "false"]);
+    let closed = "\n127.0.0.1:FRONT, from 127.0.0.1:CLIENT\n";
+    let wanted = "a header is wanted and does not come: the balancer sends none, or wants one from its clients; the \
+                  server does not show which (--reflect-header false)\n- --via-admin URL tells these apart\n";
+    let none = "the balancer sends no header, and the server closes without one; turn it on\n";
+    let hop = Hop::start("127.0.0.1", server.address, "", "");
+    assert_told(hop.address, &[], 1, &[closed, wanted].concat());
+    assert_told(hop.address, &["--via-admin", &url], 1, &[closed, none, TURN_ON].concat());
+    let hop = Hop::start("127.0.0.1", server.address, "accept-proxy", "send-proxy");
+    assert_told(hop.address, &[], 1, &[closed, wanted].concat());
+    let (code, text) = check(hop.address, &["--via-admin", &url]);
+    assert!(code == 1 && text.contains("wants a header from its clients, and sends one to the server\n"), "{text}");
+
+    let (server, url) = server_with_admin(&["--proxy-protocol", "off"]);
+    let hop = Hop::start("127.0.0.1", server.address, "accept-proxy", "");
+    let (code, text) = check(hop.address, &["--via-admin", &url]);
+    assert!(code == 1 && text.contains("wants a header from its clients, and sends none to the server\n"), "{text}");
 }
 
 #[test]

@@ -83,6 +83,8 @@ pub(super) enum Finding {
     Plain,
     /// No header came back, and that may have either reason.
     NotReflected,
+    /// The server wants a header and keeps it to itself: the balancer sends none, or wants one from us.
+    Wanted,
     /// The header is there, and the server reads it as payload.
     Unread,
     /// The balancer wants a header from us.
@@ -149,6 +151,7 @@ impl Finding {
             Finding::NoHeader => "no_header",
             Finding::Plain => "no_header_needed",
             Finding::NotReflected => "no_header_reflected",
+            Finding::Wanted => "header_wanted",
             Finding::Unread => "header_not_read",
             Finding::WrongSide { .. } => "wrong_side",
             Finding::ClosedAtOnce => "closed_at_once",
@@ -185,7 +188,7 @@ impl Finding {
             Finding::NoHeader | Finding::Plain => &TURN_ON,
             Finding::WrongSide { sends: true } => &TAKE_OFF,
             Finding::WrongSide { sends: false } => &[TAKE_OFF[0], TAKE_OFF[1], TURN_ON[2], TURN_ON[3]],
-            Finding::NotReflected => &["--via-admin URL tells these apart"],
+            Finding::NotReflected | Finding::Wanted => &["--via-admin URL tells these apart"],
             Finding::Unread => &["start the server with --proxy-protocol required"],
             _ => &[],
         };
@@ -193,9 +196,10 @@ impl Finding {
     }
 }
 
+// The policy may be there already, and not in force: the second command is right even if the first is refused.
 const TURN_ON: [&str; 5] = [
     "Classic Load Balancer: aws elb create-load-balancer-policy --load-balancer-name NAME \
-     --policy-name EnableProxyProtocol --policy-type-name ProxyProtocolPolicyType --policy-attributes AttributeName=ProxyProtocol,AttributeValue=true && \
+     --policy-name EnableProxyProtocol --policy-type-name ProxyProtocolPolicyType --policy-attributes AttributeName=ProxyProtocol,AttributeValue=true; \
      aws elb set-load-balancer-policies-for-backend-server --load-balancer-name NAME --instance-port PORT \
      --policy-names EnableProxyProtocol",
     "Network Load Balancer: aws elbv2 modify-target-group-attributes --target-group-arn ARN \
@@ -249,6 +253,10 @@ impl fmt::Display for Finding {
             Finding::NotReflected => f.write_str(
                 "no header comes back: the balancer sends none, or the server is told to keep it \
                  (--reflect-header false)",
+            ),
+            Finding::Wanted => f.write_str(
+                "a header is wanted and does not come: the balancer sends none, or wants one from its clients; the \
+                 server does not show which (--reflect-header false)",
             ),
             Finding::Unread => f.write_str(
                 "the balancer sends a header, and the server takes it for what the client says (--proxy-protocol off)",

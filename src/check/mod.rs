@@ -5,7 +5,8 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::thread;
 use std::time::Duration;
 
-use crate::cli::CheckArgs;
+use crate::cli::{CheckArgs, SendVersion};
+use crate::proxy::Version;
 
 mod admin;
 mod finding;
@@ -65,28 +66,48 @@ fn ask(address: SocketAddr, args: &CheckArgs) -> Answer {
     let known = Known { local: seen.local, client: args.client.unwrap_or(seen.local.ip()), balancer: address };
     let finding = match seen.end {
         End::Echoed => finding::judge(&reflected, server.as_ref().and_then(|found| found.as_ref().ok()), &known),
-        End::Closed if args.send.is_none() => why_closed(address, args.timeout),
+        End::Closed if args.send.is_none() => why_closed(address, args),
         End::Closed => Finding::Closed,
         End::ClosedAtOnce => Finding::ClosedAtOnce,
         End::Silent => Finding::Silent { timeout: args.timeout },
         End::NoEcho => Finding::NoEcho,
     };
+    // A server that reads no header sends a line back like one that does.
+    let is_in_doubt = args.send == Some(SendVersion::V1) && matches!(finding, Finding::Preserved { .. });
+    let finding = if is_in_doubt && !reads_headers(address, args.timeout) { Finding::Unread } else { finding };
     Answer::new(address, &seen, args.send.is_some(), server, finding)
+}
+
+/// Whether a binary header comes back as a line, or at all events not as it was.
+fn reads_headers(address: SocketAddr, timeout: Duration) -> bool {
+    probe(address, Opening::Header(SendVersion::V2), timeout).is_ok_and(
+        |seen| !matches!(Reflected::of(&seen.received), Reflected::One(header) if header.version == Version::V2),
+    )
 }
 
 /// Whether it is the server that wants a header from the balancer, or the balancer that wants one from us.
 ///
 /// A header that names nobody tells. A server that it reaches reflects it as it is; a balancer takes it for its own,
-/// and puts our address into the one that it sends. One that sends none lets the second of two through.
-fn why_closed(address: SocketAddr, timeout: Duration) -> Finding {
+/// and puts our address into the one that it sends. One that sends none lets the second of two through. Where nothing is
+/// reflected, the admin port knows.
+fn why_closed(address: SocketAddr, args: &CheckArgs) -> Finding {
     for headers in 1..=2 {
-        let Ok(seen) = probe(address, Opening::Unknown(headers), timeout) else { break };
+        let Ok(seen) = probe(address, Opening::Unknown(headers), args.timeout) else { break };
         if seen.end != End::Echoed {
             continue;
         }
         return match Reflected::of(&seen.received) {
             Reflected::One(header) if finding::ends(&header).is_some() => Finding::WrongSide { sends: true },
             Reflected::One(_) if headers == 1 => Finding::NoHeader,
+            Reflected::Nothing if headers == 1 => {
+                let url = args.via_admin.as_ref();
+                match url.and_then(|url| admin::find(url, None, [seen.said; 2], args.timeout).ok()) {
+                    None => Finding::Wanted,
+                    Some(server) if server.version.is_none() => Finding::WrongSide { sends: false },
+                    Some(server) if server.ends().is_some() => Finding::WrongSide { sends: true },
+                    Some(_) => Finding::NoHeader,
+                }
+            }
             Reflected::One(_) | Reflected::Nothing => Finding::WrongSide { sends: false },
             Reflected::Two(..) | Reflected::NoHeader => Finding::Closed,
         };

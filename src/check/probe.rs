@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, ErrorKind, Read, Write};
+use std::mem;
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -78,7 +79,9 @@ pub(super) fn probe(address: SocketAddr, opening: Opening, timeout: Duration) ->
         said += words.len();
     }
     if end == End::Echoed {
-        let mut times: Vec<_> = (0..ROUND_TRIPS).map_while(|_| line.round_trip().ok()).collect();
+        let received = mem::take(&mut line.received);
+        let mut times: Vec<_> = (0..ROUND_TRIPS).map_while(|_| line.round_trip()).collect();
+        line.received = received;
         said += times.len() * PING.len();
         times.sort_unstable();
         round_trip = times.get(times.len() / 2).copied();
@@ -145,13 +148,9 @@ impl Line {
         End::NoEcho
     }
 
-    fn round_trip(&mut self) -> io::Result<Duration> {
-        let mut answer = [0; PING.len()];
-        self.stream.set_read_timeout(Some(self.timeout))?;
+    fn round_trip(&mut self) -> Option<Duration> {
         let start = Instant::now();
-        self.stream.write_all(PING)?;
-        self.stream.read_exact(&mut answer)?;
-        Ok(start.elapsed())
+        (self.say(&[], PING) == End::Echoed).then(|| start.elapsed())
     }
 }
 
