@@ -8,7 +8,7 @@ fn main() {
     println!("cargo:rerun-if-env-changed=PROXY_ECHO_COMMIT");
     let version = env!("CARGO_PKG_VERSION");
     // Who builds from a tarball can give the commit by this variable.
-    match std::env::var("PROXY_ECHO_COMMIT").ok().or_else(commit) {
+    match std::env::var("PROXY_ECHO_COMMIT").ok().filter(|commit| !commit.is_empty()).or_else(commit) {
         Some(commit) => {
             println!("cargo:rustc-env=PROXY_ECHO_COMMIT={commit}");
             println!("cargo:rustc-env=PROXY_ECHO_VERSION={version} ({commit})");

@@ -68,7 +68,8 @@ fn print(text: &[u8]) -> io::Result<()> {
 }
 
 fn refuse(line: &str, code: u8) -> ExitCode {
-    eprintln!("{line}");
+    // That nobody can be told is no reason to panic.
+    let _ = writeln!(io::stderr(), "{line}");
     ExitCode::from(code)
 }
 
