@@ -159,6 +159,27 @@ fn every_shell_has_completions() {
     }
 }
 
+#[test]
+fn bash_completes_commands_and_what_stands_behind_them() {
+    let (_, script, _) = run(&["completions", "bash"], &[]);
+    for (words, expected) in [
+        ("proxy-echo che", "check"),
+        ("proxy-echo --echo ", "stream lines"),
+        ("proxy-echo check --se", "--send"),
+        ("proxy-echo check --send ", "v1 v2"),
+        ("proxy-echo decode --sk", "--skip"),
+        ("proxy-echo completions z", "zsh"),
+    ] {
+        let ask = format!(
+            "{script}\nIFS=' ' read -ra COMP_WORDS <<< '{words}'; [[ '{words}' != *' ' ]] || COMP_WORDS+=('')\n\
+             COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+             _proxy__echo proxy-echo \"${{COMP_WORDS[-1]}}\" \"${{COMP_WORDS[-2]}}\"; echo \"${{COMPREPLY[*]}}\""
+        );
+        let output = Command::new("bash").args(["--norc", "-c", &ask]).output().expect("bash runs");
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim_end(), expected, "{words}");
+    }
+}
+
 /// In Kubernetes a Service of this program's name sets `PROXY_ECHO_PORT` to what is no port.
 #[test]
 fn a_command_has_nothing_to_do_with_the_servers_variables() {

@@ -51,5 +51,10 @@ fn section(command: &clap::Command) -> io::Result<String> {
 pub fn completions(shell: Shell) -> Vec<u8> {
     let mut out = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "proxy-echo", &mut out);
+    if shell == Shell::Bash {
+        // clap_complete has two ways to write the hyphen of our name, so that nothing behind a command would be completed
+        // (clap-rs/clap#6421).
+        return String::from_utf8_lossy(&out).replace("proxy__subcmd__echo", "proxy__echo").into_bytes();
+    }
     out
 }
