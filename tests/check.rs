@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 use std::{fs, thread};
 
 use proxy_echo::proxy::{self, Addresses, Tlv, Transport, V2};
@@ -349,6 +350,24 @@ fn where_no_proxy_echo_is_reached() {
         assert_eq!((code, text), (3, format!("127.0.0.1:FRONT{from}\n{received}{words}\n")));
     }
     assert_eq!(check(down.address, &[]).0, 3);
+}
+
+/// Each byte comes in time, and all of them do not.
+#[test]
+fn an_answer_that_drips_is_not_waited_for() {
+    let dripping = serve(|mut near, _| {
+        let mut words = [0; 256];
+        let count = near.read(&mut words)?;
+        near.write_all(&words[..count])?;
+        near.read_exact(&mut words[..11])?;
+        words[..11].iter().try_for_each(|&byte| {
+            thread::sleep(Duration::from_millis(100));
+            near.write_all(&[byte])
+        })
+    });
+    let output = command(&[&dripping.to_string(), "--timeout", "500ms"]).output().expect("it runs");
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert!(text.contains("no header comes back") && !text.contains("round trip"), "{text}");
 }
 
 /// A server with an admin port, and that port's URL.
