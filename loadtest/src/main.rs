@@ -1,6 +1,6 @@
 //! The program: arguments, measurement, outputs, exit code.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     match run(&cli) {
         Ok(verdict) => verdict.into(),
         Err(error) => {
-            eprintln!("error: {error}");
+            complain(&format!("error: {error}"));
             error.verdict().into()
         }
     }
@@ -51,8 +51,13 @@ fn explain(error: &clap::Error) -> ExitCode {
     let text = error.to_string();
     let what = text.split("\n\nUsage:").next().unwrap_or(&text).split("\n\nFor more").next().unwrap_or(&text);
     let words: Vec<_> = what.split_whitespace().collect();
-    eprintln!("{} (see --help)", words.join(" "));
+    complain(&format!("{} (see --help)", words.join(" ")));
     Verdict::Usage.into()
+}
+
+/// That nobody can be told is no reason to panic.
+fn complain(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// The first signal ends the measurement, the second the program.
