@@ -160,6 +160,14 @@ fn every_shell_has_completions() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_standard_error_that_takes_nothing_is_no_reason_to_panic() {
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("the device");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_proxy-echo"));
+    assert_eq!(command.arg("--nonsense").stderr(full).status().expect("it runs").code(), Some(2));
+}
+
+#[test]
 fn bash_completes_commands_and_what_stands_behind_them() {
     let (_, script, _) = run(&["completions", "bash"], &[]);
     for (words, expected) in [
