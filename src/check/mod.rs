@@ -1,5 +1,6 @@
 //! `proxy-echo check`: what the back end behind a balancer is told about us, found out from the client's side.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::thread;
@@ -46,7 +47,11 @@ pub fn run(args: &CheckArgs, out: &mut impl Write) -> io::Result<u8> {
 /// What each address of the target answers.
 fn ask_all(args: &CheckArgs) -> Vec<Answer> {
     match args.target.to_socket_addrs() {
-        Ok(addresses) => report::reachable(addresses.map(|address| ask(address, args)).collect()),
+        Ok(addresses) => {
+            // Files of names have some twice.
+            let addresses: BTreeSet<_> = addresses.collect();
+            report::reachable(addresses.into_iter().map(|address| ask(address, args)).collect())
+        }
         Err(error) => vec![Answer::unreachable(args.target.clone(), &error)],
     }
 }
