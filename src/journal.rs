@@ -118,19 +118,21 @@ impl Journal {
         Voice { journal: self, key }
     }
 
-    pub(crate) fn gone(&mut self, key: usize, reason: Reason, unsent: usize, now_ms: u64) {
+    /// A connection is closed with `unsent` bytes that its peer was not sent, and `unfinished` ones that came.
+    pub(crate) fn gone(&mut self, key: usize, reason: Reason, [unsent, unfinished]: [usize; 2], now_ms: u64) {
         let Some(&Record { number, accepted_ms, received, sent }) = self.records.get(key) else {
             return;
         };
         self.metrics.closed(reason);
-        if let Some(origin) = self.origins.as_ref().and_then(|origins| origins.get(key)) {
+        if let Some(origin) = self.origins.as_mut().and_then(|origins| origins.get_mut(key)) {
             let may_be_probe = match origin.header() {
                 Some(header) => may_be_health_check(&header, origin.peer().ip()),
-                None => matches!(reason, Reason::ByPeer | Reason::Reset),
+                None => unfinished == 0 && matches!(reason, Reason::ByPeer | Reason::Reset),
             };
             self.metrics.probes += u64::from(received == 0 && may_be_probe);
+            origin.forget();
         }
-        if reason == Reason::NotTrusted {
+        if reason == Reason::NotTrusted || unfinished > 0 {
             self.reveal(key);
         }
         if self.withheld.remove(&key).is_some() {
@@ -291,4 +293,25 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
         start = end;
         line
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::LogFormat;
+    use crate::proxy::{self, Status};
+
+    #[test]
+    fn what_a_connection_said_of_its_client_goes_with_it() {
+        let log = Log::new(LogFormat::Text, false).unwrap();
+        let mut journal = Journal::new(log, LogLevel::Quiet, true, 1);
+        journal.accepted(0, "[2001:db8::1]:1".parse().unwrap(), 0);
+        let Ok(Status::Complete(header)) = proxy::parse(b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n") else {
+            panic!("a header");
+        };
+        journal.of(0).header(&header);
+        assert!(journal.known(0).unwrap().1.header().is_some());
+        journal.gone(0, Reason::ByPeer, [0, 0], 1);
+        assert!(journal.known(0).unwrap().1.header().is_none());
+    }
 }

@@ -40,6 +40,11 @@ impl Origin {
         })
     }
 
+    /// The connection is gone, and so is what is kept of it.
+    pub(crate) fn forget(&mut self) {
+        *self = Origin::new(SocketAddr::V4(Self::UNKNOWN));
+    }
+
     /// The connection's header has come.
     pub(crate) fn learn(&mut self, header: &Header<'_>) {
         let peer = self.peer();

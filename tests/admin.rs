@@ -10,7 +10,7 @@ mod server;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use admin::{connect, exchange, get, get_with, metric};
 use client::{HEADER, client, round_trip};
@@ -18,7 +18,7 @@ use proxy_echo::proxy::{self, Addresses, Tlv, Transport, V2, tlv};
 use rustix::process::Signal;
 use serde_json::Value;
 use server::{DEADLINE, Server};
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 
 fn start(args: &[&str]) -> (Server, SocketAddr) {
     let mut server = Server::start(&[&["--admin", "127.0.0.1:0"], args].concat());
@@ -153,6 +153,18 @@ fn who_is_no_client_is_counted_as_such() {
     assert_eq!(server.exchange(b"Hello"), b"Hello");
     wait_for_closed(admin, 1);
     assert_eq!(metric(&get(admin, "/metrics").1, "proxy_echo_headers_absent_total"), 1);
+    let (server, admin) = start(&["--log", "clients"]);
+    let mut half = server.connect();
+    half.write_all(b"PROXY").expect("the server reads");
+    round_trip(&mut client(&server));
+    SockRef::from(&half).set_linger(Some(Duration::ZERO)).expect("linger");
+    drop(half);
+    wait_for_closed(admin, 2);
+    let (_, text) = get(admin, "/metrics");
+    assert_eq!(metric(&text, "proxy_echo_connections_closed_total{reason=\"reset_by_peer\"}"), 1);
+    assert_eq!(metric(&text, "proxy_echo_probes_total"), 0);
+    let log = server.stop();
+    assert!(log.iter().any(|line| line.contains("#1 is gone: reset by peer")), "{log:?}");
 }
 
 #[test]

@@ -379,7 +379,8 @@ impl Server {
         if !self.journal.is_off() {
             self.shared.clock.read();
         }
-        self.journal.gone(key, reason, connection.unsent(), self.now_ms());
+        let unsent = connection.unsent();
+        self.journal.gone(key, reason, [unsent, connection.held() - unsent], self.now_ms());
         connection.close(&mut self.shared.budget);
         // There is a descriptor now, if there was none.
         self.accept_pause_ends_ms = 0;
