@@ -116,31 +116,53 @@ fn ten_restarts_with_a_shared_port_lose_no_connection() {
 }
 
 #[test]
+fn a_new_server_that_cannot_start_takes_no_connection_from_the_old_one() {
+    let admin = TcpListener::bind("127.0.0.1:0").expect("an address");
+    let taken = admin.local_addr().expect("an address").to_string();
+    let old = Server::start(&["--log", "quiet", "--reuse-port"]);
+    let listen = old.address.to_string();
+    let visits = visit_during(old.address, |visits| {
+        for _ in 0..10 {
+            let mut new = Command::new(PROGRAM);
+            let new = new.args(["--listen", &listen, "--reuse-port", "--admin", &taken]).output().expect("it starts");
+            let words = String::from_utf8_lossy(&new.stderr);
+            assert!(words.starts_with(&format!("error: cannot listen on {taken}: ")), "{words}");
+            assert_eq!((new.status.code(), new.stdout.len()), (Some(1), 0));
+            wait_for_visits(visits);
+        }
+        old
+    });
+    println!("{visits} connections through ten starts that fail");
+}
+
+#[test]
 fn a_drain_under_load_cuts_no_connection() {
     let mut server = Server::start(&["--log", "quiet", "--drain-delay", "200ms"]);
     let address = server.address;
-    let (visits, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let (visits, end) = (AtomicUsize::new(0), Instant::now() + DEADLINE);
     let mut talk = client(&server);
-    thread::scope(|scope| {
+    let before = thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 // Once the port is closed nobody gets in; until then everybody is served to the end.
-                while !is_over.load(Ordering::Relaxed) {
+                while Instant::now() < end {
                     match TcpStream::connect(address) {
                         Ok(stream) => {
                             talk_to(stream).expect("who is accepted is served");
                             visits.fetch_add(1, Ordering::Relaxed);
                         }
-                        Err(error) if error.kind() == ErrorKind::ConnectionRefused => break,
+                        Err(error) if error.kind() == ErrorKind::ConnectionRefused => return,
                         Err(error) => panic!("{error}"),
                     }
                 }
+                panic!("the port stays open");
             });
         }
         wait_for_visits(&visits);
         server.signal(Signal::TERM);
-        wait_for_visits(&visits);
+        visits.load(Ordering::Relaxed)
     });
+    assert!(visits.into_inner() > before, "nobody was served in the delay");
     round_trip(&mut talk);
     drop(talk);
     assert!(server.ended().success());

@@ -107,17 +107,18 @@ impl Server {
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
         let alarm = Alarm::new(poll.registry(), ALARM)?;
+        let bind = |address| {
+            Admin::bind(address, poll.registry(), ADMIN)
+                .map_err(|error| BindError { place: Place::Address(address), error })
+        };
+        // Before the listeners: clients who come in to a port that others share would be lost with a start that fails.
+        let admin = config.admin.map(bind).transpose()?;
         let mut listeners = listener::listen_all(config)?;
         let mut listening = Vec::new();
         for (index, Listener { socket, .. }) in listeners.iter_mut().enumerate() {
             poll.registry().register(socket, Token(LAST_LISTENER - index), Interest::READABLE)?;
             listening.push(socket.local_addr()?);
         }
-        let bind = |address| {
-            Admin::bind(address, poll.registry(), ADMIN)
-                .map_err(|error| BindError { place: Place::Address(address), error })
-        };
-        let admin = config.admin.map(bind).transpose()?;
         let capacity = config.max_connections;
         let budget = Budget::new(config.max_held);
         let log = Log::new(config.log_format, config.log > LogLevel::Quiet)?;
