@@ -65,6 +65,11 @@ impl Journal {
         self.log.write(None, event);
     }
 
+    /// What is said from now on holds up nobody at any level.
+    pub(crate) fn detach(&mut self) {
+        self.log.detach();
+    }
+
     /// Something that keeps clients waiting: said once in ten seconds, because it comes in storms.
     pub(crate) fn trouble(&mut self, event: Event<'_>, now_ms: u64) {
         const DISTANCE_MS: u64 = 10_000;

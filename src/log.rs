@@ -66,11 +66,19 @@ impl Log {
     /// How long the rest of the log may take at the end.
     const LAST_WORDS: Duration = Duration::from_secs(1);
 
-    /// A log in `format`. Without `background` every entry is written at once, which suits a few.
+    /// A log in `format`. Without `background` every entry is written at once, which suits a start: a second thread makes each
+    /// message dearer.
     pub(crate) fn new(format: LogFormat, background: bool) -> io::Result<Self> {
         let dropped = Arc::new(Dropped::default());
         let writer = if background { Some(Writer::start(Arc::clone(&dropped))?) } else { None };
         Ok(Log { format, batch: Batch::default(), dropped, writer })
+    }
+
+    /// Has entries written in the background from now on.
+    pub(crate) fn detach(&mut self) {
+        if self.writer.is_none() {
+            self.writer = Writer::start(Arc::clone(&self.dropped)).ok();
+        }
     }
 
     /// Adds an entry.

@@ -264,12 +264,47 @@ fn a_log_that_cannot_be_written_costs_only_its_lines() {
     let full = File::options().write(true).open("/dev/full").expect("it is there");
     for log in [Stdio::from(writer), Stdio::from(full)] {
         let listener = TcpListener::bind("127.0.0.1:0").expect("an address");
-        let mut child = activated(&listener, &["--log", "lines"]).stdout(log).spawn().expect("the server starts");
+        let child = activated(&listener, &["--log", "lines"]).stdout(log).spawn().expect("the server starts");
+        let mut server = Child(child);
         for _ in 0..1000 {
             visit(listener.local_addr().expect("an address")).expect("it serves");
         }
-        kill_process(Pid::from_child(&child), Signal::TERM).expect("it runs");
-        let status = child.wait().expect("it ends");
+        server.signal(Signal::TERM);
+        let status = server.0.wait().expect("it ends");
         assert!(status.success(), "{status}");
+    }
+}
+
+#[test]
+fn a_log_that_nobody_reads_stops_nothing_however_little_is_said() {
+    /// More lines than a pipe takes.
+    const SIGNALS: usize = 2000;
+    let (_reader, writer) = io::pipe().expect("a pipe");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("an address");
+    let child = activated(&listener, &["--log", "quiet"]).stdout(writer).spawn().expect("the server starts");
+    let mut server = Child(child);
+    let address = listener.local_addr().expect("an address");
+    visit(address).expect("it serves");
+    for _ in 0..SIGNALS {
+        server.signal(Signal::HUP);
+        visit(address).expect("it serves");
+    }
+    server.signal(Signal::TERM);
+    assert!(server.0.wait().expect("it ends").success());
+}
+
+/// A server whose log the test has for itself. It ends with its test.
+struct Child(std::process::Child);
+
+impl Child {
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.0), signal).expect("it runs");
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }

@@ -30,6 +30,7 @@ pub(super) enum Phase {
 impl Server {
     pub(super) fn take_signals(&mut self) {
         let now_ms = self.now_ms();
+        self.journal.detach();
         for signal in self.signals.pending() {
             match self.phase {
                 _ if signal == SIGHUP => self.journal.server(Event::NothingReloaded),
