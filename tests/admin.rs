@@ -319,6 +319,7 @@ fn bad_requests_get_the_right_status() {
         (&b"GET /nothing HTTP/1.0\r\n\r\n"[..], "HTTP/1.1 404 Not Found\r\n"),
         (body.as_bytes(), "HTTP/1.1 405 Method Not Allowed\r\n"),
         (long.as_bytes(), "HTTP/1.1 431 Request Header Fields Too Large\r\n"),
+        (format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(9000)).as_bytes(), "HTTP/1.1 414 URI Too Long\r\n"),
         (b"GET / HTTP/3.0\r\n\r\n", "HTTP/1.1 505 HTTP Version Not Supported\r\n"),
         (b"Hello\r\n\r\n", "HTTP/1.1 400 Bad Request\r\n"),
     ] {
@@ -330,6 +331,10 @@ fn bad_requests_get_the_right_status() {
     assert!(allow.contains("\r\nAllow: GET, HEAD\r\n"), "{allow}");
     let head = exchange(admin, b"HEAD /livez HTTP/1.0\r\n\r\n");
     assert!(head.contains("\r\nContent-Length: 5\r\n") && head.ends_with("\r\n\r\n"), "{head}");
+    let head = exchange(admin, b"HEAD / HTTP/1.1\r\n\r\n");
+    assert!(head.starts_with("HTTP/1.1 400 ") && head.ends_with("\r\n\r\n"), "{head}");
+    let absolute = exchange(admin, b"GET http://admin/livez HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n");
+    assert!(absolute.ends_with("\r\n\r\nlive\n"), "{absolute}");
 }
 
 #[test]
@@ -383,4 +388,14 @@ fn a_client_that_does_not_read_its_answers_is_not_read_from() {
     // What was cut in half is answered by the end of the connection.
     let _ = stream.read_to_string(&mut answers);
     assert!(answers.matches("HTTP/1.1 200 OK\r\n").count() > 100);
+}
+
+#[test]
+fn a_client_that_takes_too_long_is_closed() {
+    let (_server, admin) = start(&[]);
+    let mut slow = connect(admin);
+    slow.write_all(b"GET / HTTP/1.1\r\nHo").expect("the server reads");
+    let start = Instant::now();
+    assert_eq!(slow.read(&mut [0]).expect("the server closes"), 0);
+    assert!(start.elapsed() > Duration::from_secs(14), "{:?}", start.elapsed());
 }

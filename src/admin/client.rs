@@ -90,7 +90,7 @@ impl<S: Stream> Client<S> {
     fn respond(&mut self, now_ms: u64, answer: impl FnOnce(&Request<'_>) -> Response) -> bool {
         let (response, is_head, keep_alive, length) = match self.skip_header() {
             Parsed::Partial => return false,
-            Parsed::Refused(status) => (Response::status(status), false, false, 0),
+            Parsed::Refused(status) => (Response::status(status), self.input.starts_with(b"HEAD "), false, 0),
             Parsed::Request(request) => (answer(&request), request.is_head, request.keep_alive, request.length),
         };
         response.write(is_head, keep_alive, &mut self.output);

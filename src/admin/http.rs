@@ -37,7 +37,9 @@ pub(crate) fn parse(input: &[u8]) -> Parsed<'_> {
     let mut head = Head::new(&mut headers);
     let length = match head.parse(input) {
         Ok(Status::Complete(length)) => length,
-        Ok(Status::Partial) if input.len() >= MOST => return Parsed::Refused(431),
+        Ok(Status::Partial) if input.len() >= MOST => {
+            return Parsed::Refused(if input.contains(&b'\n') { 431 } else { 414 });
+        }
         Ok(Status::Partial) => return Parsed::Partial,
         Err(httparse::Error::TooManyHeaders) => return Parsed::Refused(431),
         Err(httparse::Error::Version) => return Parsed::Refused(505),
@@ -46,30 +48,38 @@ pub(crate) fn parse(input: &[u8]) -> Parsed<'_> {
     let (Some(method), Some(target), Some(version)) = (head.method, head.path, head.version) else {
         return Parsed::Refused(400);
     };
-    let value = |name| {
-        let header = head.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
-        header.map(|header| str::from_utf8(header.value).unwrap_or(""))
+    // All values of a name: a list may come in several lines.
+    let values = |name| {
+        let named = head.headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
+        named.map(|header| str::from_utf8(header.value).unwrap_or(""))
     };
     let is_head = match method {
         "GET" => false,
         "HEAD" => true,
         _ => return Parsed::Refused(405),
     };
-    let has_body = value("Transfer-Encoding").is_some() || value("Content-Length").is_some_and(|length| length != "0");
-    let has_host = version == 0 || value("Host").is_some();
-    if !target.starts_with('/') || has_body || !has_host {
+    let has_body = values("Transfer-Encoding").next().is_some() || values("Content-Length").any(|length| length != "0");
+    let has_host = version == 0 || values("Host").count() == 1;
+    let (true, false, Some(target)) = (has_host, has_body, local(target)) else {
         return Parsed::Refused(400);
-    }
-    let has = |list: Option<&str>, word: &str| {
-        list.is_some_and(|list| list.split(',').any(|item| item.trim().eq_ignore_ascii_case(word)))
     };
-    let keep_alive = match version {
-        0 => has(value("Connection"), "keep-alive"),
-        _ => !has(value("Connection"), "close"),
-    };
-    let open_metrics = value("Accept").is_some_and(|accept| accept.contains("application/openmetrics-text"));
+    let closes = |list: &str| list.split(',').any(|item| item.trim().eq_ignore_ascii_case("close"));
+    // Before version 1.1 keeping a connection is a matter of negotiation, which nobody needs here.
+    let keep_alive = version == 1 && !values("Connection").any(closes);
+    let open_metrics = values("Accept").any(|accept| accept.contains("application/openmetrics-text"));
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     Parsed::Request(Request { path, query, is_head, keep_alive, open_metrics, length })
+}
+
+/// A target from its path on, of whichever form (RFC 9112, section 3.2): `/path`, or `http://host/path` as proxies have it.
+fn local(target: &str) -> Option<&str> {
+    match target.split_once("://") {
+        _ if target.starts_with('/') => Some(target),
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => {
+            Some(rest.find('/').map_or("/", |at| &rest[at..]))
+        }
+        _ => None,
+    }
 }
 
 /// An answer.
@@ -127,7 +137,7 @@ fn reason(status: u16) -> &'static str {
         400 => "Bad Request",
         404 => "Not Found",
         405 => "Method Not Allowed",
-        408 => "Request Timeout",
+        414 => "URI Too Long",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
         503 => "Service Unavailable",
@@ -155,7 +165,10 @@ mod tests {
         for (text, is_head, keep_alive, open_metrics) in [
             ("HEAD / HTTP/1.1\r\nhost: a\r\nConnection: foo, Close\r\n\r\n", true, false, false),
             ("GET / HTTP/1.0\r\n\r\n", false, false, false),
-            ("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", false, true, false),
+            ("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", false, false, false),
+            ("GET / HTTP/1.1\r\nHost: a\r\nConnection: foo\r\nConnection: close\r\n\r\n", false, false, false),
+            ("GET HTTP://a/ HTTP/1.1\r\nHost: a\r\n\r\n", false, true, false),
+            ("GET http://a HTTP/1.1\r\nHost: a\r\n\r\n", false, true, false),
             ("GET / HTTP/1.1\nHost: a\nContent-Length: 0\n\n", false, true, false),
             ("GET / HTTP/1.1\r\nHost: a\r\nAccept: application/openmetrics-text;q=0.5\r\n\r\n", false, true, true),
         ] {
@@ -178,10 +191,13 @@ mod tests {
             ("GET / HTTP/1.1\r\n\r\n", 400),
             ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", 400),
             ("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
-            ("GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nContent-Length: 3\r\n\r\nabc", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+            ("GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("GET livez HTTP/1.1\r\nHost: a\r\n\r\n", 400),
             ("\u{16}\u{3}\u{1} a TLS hello", 400),
             (&many, 431),
-            (&long, 431),
+            (&long, 414),
         ] {
             assert_eq!(parse(text.as_bytes()), Parsed::Refused(status), "{text}");
         }
