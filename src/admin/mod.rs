@@ -21,12 +21,15 @@ use slab::Slab;
 
 use self::client::{Client, Next};
 pub(crate) use self::view::View;
+use crate::listener::{self, AfterError};
 use crate::socket::Socket;
 
 pub(crate) struct Admin {
     listener: TcpListener,
     address: SocketAddr,
     has_more: bool,
+    /// Whether the kernel had no descriptor or memory for a client, who waits.
+    is_short: bool,
     clients: Slab<Client<Socket>>,
     /// Keys of clients that have something to do.
     ready: Vec<usize>,
@@ -44,7 +47,7 @@ impl Admin {
         registry.register(&mut listener, first, Interest::READABLE)?;
         let address = listener.local_addr()?;
         let clients = Slab::with_capacity(Self::CLIENTS);
-        Ok(Admin { listener, address, has_more: true, clients, ready: Vec::new() })
+        Ok(Admin { listener, address, has_more: true, is_short: false, clients, ready: Vec::new() })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -55,7 +58,14 @@ impl Admin {
     pub(crate) fn note(&mut self, index: usize) {
         match index.checked_sub(1) {
             None => self.has_more = true,
-            Some(key) => self.ready.push(key),
+            Some(key) => self.remember(key),
+        }
+    }
+
+    fn remember(&mut self, key: usize) {
+        // Once is enough, however much a client sends.
+        if !self.ready.contains(&key) {
+            self.ready.push(key);
         }
     }
 
@@ -69,15 +79,19 @@ impl Admin {
         for key in std::mem::take(&mut self.ready) {
             self.turn(key, view);
         }
+        // No event tells when there are descriptors again. While there are connections, there are chores every second.
+        self.has_more |= std::mem::take(&mut self.is_short);
         for _ in 0..Self::CLIENTS {
             if !self.has_more {
                 break;
             }
             match self.listener.accept() {
                 Ok((stream, _)) => self.admit(Socket(stream), registry, first, view),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // A storm of errors is the main listener's to report; here the next event tries again.
-                Err(_) => self.has_more = false,
+                Err(error) => {
+                    let after = listener::after_error(&error);
+                    self.has_more = after == AfterError::Next;
+                    self.is_short = after == AfterError::Pause;
+                }
             }
         }
         let late = |(key, client): (usize, &Client<_>)| (client.ends_ms() <= view.now_ms).then_some(key);
@@ -114,7 +128,7 @@ impl Admin {
         };
         match client.turn(view.now_ms, |request| routes::answer(request, view)) {
             Next::Wait => {}
-            Next::Again => self.ready.push(key),
+            Next::Again => self.remember(key),
             Next::Closed => drop(self.clients.remove(key)),
         }
     }
