@@ -214,6 +214,8 @@ impl<S: Stream> Connection<S> {
             match uninterrupted(|| self.stream.read(&mut shared.buffer[taken..sent])) {
                 Ok(0) => return Next::Closed(Reason::Reset),
                 Ok(count) => taken += count,
+                // What was looked at is there: a signal came while the first of it is an urgent byte.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(error) => return self.read_failed(&error),
             }
         }
