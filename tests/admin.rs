@@ -258,7 +258,7 @@ fn round_trip_behind_line(stream: &mut std::net::TcpStream) {
 
 #[test]
 fn readiness_follows_limits_and_signals() {
-    let (mut server, admin) = start(&["--max-connections", "2", "--drain-delay", "300ms"]);
+    let (mut server, admin) = start(&["--max-connections", "2", "--drain-delay", "1s"]);
     assert_eq!(get(admin, "/livez"), (200, "live\n".to_owned()));
     assert_eq!(get(admin, "/readyz"), (200, "serving\n".to_owned()));
     let one = client(&server);
@@ -276,7 +276,7 @@ fn readiness_follows_limits_and_signals() {
     }
     // Who comes in the delay is served, and served to the end.
     let mut late = client(&server);
-    server.wait_for("server is leaving: it accepts for 300ms more");
+    server.wait_for("server is leaving: it accepts for 1s more");
     assert_eq!(get(admin, "/livez").0, 200);
     let refused = || {
         std::net::TcpStream::connect(server.address).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
