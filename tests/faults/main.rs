@@ -6,6 +6,8 @@
 //! Each row ends only when the honest clients have had every byte, the server has all its descriptors and memory back,
 //! and uses no CPU time at all.
 
+#[path = "../common/admin.rs"]
+mod admin;
 #[path = "../common/client.rs"]
 mod client;
 mod clock;
@@ -121,7 +123,8 @@ impl Suite {
         Trial::test(name, move || {
             // With buffers as large as the kernel likes, clients that read nothing use up its memory for TCP, and then it drops
             // packets of everybody's.
-            let args = ["--max-held", "32MiB", "--recv-buffer", "32KiB", "--send-buffer", "32KiB"];
+            let buffers = ["--max-held", "32MiB", "--recv-buffer", "32KiB", "--send-buffer", "32KiB"];
+            let args = [&buffers[..], &["--admin", "127.0.0.1:0"]].concat();
             let mut ordeal = Ordeal::new(&args, seed);
             let outcome = soak::run(&mut ordeal, &bounds);
             table.add(name, &bounds, &ordeal, &outcome);

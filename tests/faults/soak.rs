@@ -1,6 +1,7 @@
 //! Everything mixed, on one server, for as long as is asked.
 
 use std::env;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 
 use crate::ordeal::{Bounds, Ordeal, Outcome, Target};
-use crate::{Fault, headers, limits, process, slow, streams};
+use crate::{Fault, admin, headers, limits, process, slow, streams};
 
 /// What may happen at the same time as anything else,
 const MIXED: [(&str, Fault); 9] = [
@@ -39,14 +40,15 @@ pub fn time() -> Duration {
 /// Returns what came of it, all parts together.
 pub fn run(ordeal: &mut Ordeal, bounds: &Bounds) -> Outcome {
     let start = Instant::now();
+    let admin = admin::address(&mut ordeal.server);
     ordeal.server.forget_log();
     ordeal.target.mixed = true;
     let counts = [const { AtomicUsize::new(0) }; MIXED.len() + ALONE.len()];
-    let mut all = part(ordeal, bounds, &counts);
+    let mut all = part(ordeal, admin, bounds, &counts);
     let kib = all.kib;
     while start.elapsed() + PART / 2 < time() {
         ordeal.target.seed = Rng::with_seed(ordeal.target.seed).u64(..);
-        let next = part(ordeal, bounds, &counts);
+        let next = part(ordeal, admin, bounds, &counts);
         all.tally.add(&next.tally);
         (all.kib, all.peak_kib) = (next.kib, next.peak_kib);
     }
@@ -58,7 +60,7 @@ pub fn run(ordeal: &mut Ordeal, bounds: &Bounds) -> Outcome {
     all
 }
 
-fn part(ordeal: &mut Ordeal, bounds: &Bounds, counts: &[AtomicUsize]) -> Outcome {
+fn part(ordeal: &mut Ordeal, admin: SocketAddr, bounds: &Bounds, counts: &[AtomicUsize]) -> Outcome {
     ordeal.bear(bounds, |_, target| {
         let end = Instant::now() + PART;
         let (mixed_counts, alone_counts) = counts.split_at(MIXED.len());
@@ -67,9 +69,23 @@ fn part(ordeal: &mut Ordeal, bounds: &Bounds, counts: &[AtomicUsize]) -> Outcome
                 scope.spawn(move || run_until(end, target, thread, &MIXED, mixed_counts));
             }
             scope.spawn(move || run_until(end, target, THREADS, &ALONE, alone_counts));
+            scope.spawn(move || scrape_until(end, admin));
         });
         String::new()
     })
+}
+
+/// Looks at the metrics as a monitor does: whatever happens, who came is there or gone.
+fn scrape_until(end: Instant, admin: SocketAddr) {
+    while Instant::now() < end {
+        let (status, text) = admin::get(admin, "/metrics");
+        assert_eq!(status, 200, "{text}");
+        let closed = text.lines().filter(|line| line.starts_with("proxy_echo_connections_closed_total{"));
+        let closed: u64 = closed.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum();
+        let open = admin::metric(&text, "proxy_echo_connections_active");
+        assert_eq!(admin::metric(&text, "proxy_echo_connections_accepted_total"), open + closed, "{text}");
+        thread::sleep(Duration::from_secs(1));
+    }
 }
 
 /// One after the other, by chance.
