@@ -49,7 +49,7 @@ pub(crate) enum Event<'a> {
         open: usize,
         timeout: Duration,
     },
-    /// Connections that are still open when the time to finish is over.
+    /// Connections that are still open when the time to finish is over, or a second signal came.
     Cut(usize),
     /// SIGHUP came.
     NothingReloaded,
@@ -106,7 +106,7 @@ impl fmt::Display for Event<'_> {
                     humantime::format_duration(*timeout)
                 )
             }
-            Event::Cut(open) => write!(f, "the time to finish is over: connections cut {open}"),
+            Event::Cut(open) => write!(f, "connections that are still open are cut: {open}"),
             Event::NothingReloaded => f.write_str(
                 "SIGHUP: nothing is reloaded, all settings are arguments (a restart need not lose a connection)",
             ),
