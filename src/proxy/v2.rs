@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 
-use super::{Addresses, Command, Error, Header, Status, Stop, Tlvs, Transport, Version, crc32c, tlv};
+use super::{Addresses, Command, Error, Header, Status, Tlvs, Transport, Version, crc32c, tlv};
 
 /// The constant block that no other protocol takes for its own.
 pub(super) const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
@@ -16,27 +16,44 @@ const ADDRESSES_LEN: [usize; 4] = [0, 12, 36, 216];
 /// Parses a header whose first byte is that of the signature.
 #[inline]
 pub(super) fn parse(input: &[u8]) -> Result<Status<Header<'_>>, Error> {
-    let Parts { command, family, transport, raw, tlvs } = match command(input) {
-        Ok(Command::Local) => match local(input) {
-            Ok(parts) => parts,
-            Err(stop) => return stop.into(),
-        },
-        Ok(Command::Proxy) => match proxied(input) {
-            Ok(parts) => parts,
-            Err(stop) => return stop.into(),
-        },
-        Err(stop) => return stop.into(),
+    let Some(fixed) = input.first_chunk() else { return begun(input) };
+    let (command, kind) = kind(fixed)?;
+    let family = usize::from(kind >> 4);
+    let end = FIXED_LEN + usize::from(u16::from_be_bytes([fixed[14], fixed[15]]));
+    let start = match command {
+        // The block is skipped by its length, whatever it is.
+        Command::Local => end,
+        Command::Proxy => FIXED_LEN + ADDRESSES_LEN[family],
     };
+    if end < start {
+        return Err(Error::V2Length);
+    }
+    let Some(raw) = input.get(..end) else { return partial(input, family, start, end) };
+    let mut tlvs = &raw[start..];
+    match check(tlvs, 0) {
+        Ok(Some(at)) => verify(raw, start + at)?,
+        Ok(None) => {}
+        // How long an unspecified address is nobody knows: what does not read as TLVs is address, and ignored.
+        Err(_) if family == 0 => tlvs = &[],
+        Err(error) => return Err(error),
+    }
     let complete = |addresses| {
         Ok(Status::Complete(Header { raw, version: Version::V2, command, addresses, tlvs: Tlvs::new(tlvs) }))
     };
-    let Some(transport) = transport else { return complete(Addresses::Unspecified) };
+    let transport = match kind & 0xf {
+        0 => return complete(Addresses::Unspecified),
+        1 => Transport::Stream,
+        _ => Transport::Datagram,
+    };
     match family {
-        1 => complete(Addresses::Inet {
-            transport,
-            source: SocketAddrV4::new(Ipv4Addr::from(*array::<4>(raw, 16)), port(raw, 24)),
-            destination: SocketAddrV4::new(Ipv4Addr::from(*array::<4>(raw, 20)), port(raw, 26)),
-        }),
+        1 => {
+            let &[a, b, c, d, e, f, g, h, i, j, k, l] = array(raw, FIXED_LEN);
+            complete(Addresses::Inet {
+                transport,
+                source: SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), u16::from_be_bytes([i, j])),
+                destination: SocketAddrV4::new(Ipv4Addr::new(e, f, g, h), u16::from_be_bytes([k, l])),
+            })
+        }
         2 => complete(Addresses::Inet6 {
             transport,
             source: SocketAddrV6::new(Ipv6Addr::from(*array::<16>(raw, 16)), port(raw, 48), 0, 0),
@@ -47,101 +64,75 @@ pub(super) fn parse(input: &[u8]) -> Result<Status<Header<'_>>, Error> {
     }
 }
 
-/// What a header is made of.
-struct Parts<'a> {
-    command: Command,
-    family: usize,
-    /// `None` for UNSPEC, which makes the addresses unspecified too.
-    transport: Option<Transport>,
-    raw: &'a [u8],
-    tlvs: &'a [u8],
+/// Checks the beginning of the fixed part: what has not come yet is taken as it should be.
+#[cold]
+fn begun(input: &[u8]) -> Result<Status<Header<'_>>, Error> {
+    let mut fixed = *b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+    fixed[..input.len()].copy_from_slice(input);
+    kind(&fixed)?;
+    Ok(Status::Partial)
 }
 
-/// The signature, and byte 13.
+/// Checks what has come of the vectors of a header that ends at `end`.
+#[cold]
+fn partial(input: &[u8], family: usize, start: usize, end: usize) -> Result<Status<Header<'_>>, Error> {
+    let area = input.get(start..).unwrap_or_default();
+    match check(area, end - start - area.len()) {
+        Err(error) if family != 0 => Err(error),
+        _ => Ok(Status::Partial),
+    }
+}
+
+/// The command, and the byte that says which family (high nibble) and transport (low) the addresses are of: 0 for `LOCAL`.
+///
+/// A byte, since a struct with a `usize` in a `Result` goes through memory in pieces.
 #[inline]
-fn command(input: &[u8]) -> Result<Command, Stop> {
-    match input.first_chunk() {
-        Some(start) if *start == SIGNATURE => {}
-        None if SIGNATURE.starts_with(input) => return Err(Stop::Partial),
-        _ => return Err(Error::Signature.into()),
+fn kind(fixed: &[u8; FIXED_LEN]) -> Result<(Command, u8), Error> {
+    let &[ref signature @ .., command, kind, _, _] = fixed;
+    if *signature != SIGNATURE {
+        return Err(Error::Signature);
     }
-    match byte(input, 12)? {
-        0x20 => Ok(Command::Local),
-        0x21 => Ok(Command::Proxy),
-        other if other >> 4 != 2 => Err(Error::V2Version.into()),
-        _ => Err(Error::V2Command.into()),
+    match command {
+        0x20 => Ok((Command::Local, 0)),
+        0x21 if usize::from(kind >> 4) >= ADDRESSES_LEN.len() => Err(Error::V2Family),
+        0x21 if kind & 0xf > 2 => Err(Error::V2Transport),
+        0x21 => Ok((Command::Proxy, kind)),
+        other if other >> 4 != 2 => Err(Error::V2Version),
+        _ => Err(Error::V2Command),
     }
 }
 
-/// `LOCAL`: the block is skipped by its length, whatever it is, and the family is ignored.
-#[inline]
-fn local(input: &[u8]) -> Result<Parts<'_>, Stop> {
-    let raw = input.get(..FIXED_LEN + length(input)?).ok_or(Stop::Partial)?;
-    Ok(Parts { command: Command::Local, family: 0, transport: None, raw, tlvs: &[] })
-}
-
-#[inline]
-fn proxied(input: &[u8]) -> Result<Parts<'_>, Stop> {
-    let kind = byte(input, 13)?;
-    let family = usize::from(kind >> 4);
-    let addresses_len = *ADDRESSES_LEN.get(family).ok_or(Error::V2Family)?;
-    let transport = match kind & 0xf {
-        0 => None,
-        1 => Some(Transport::Stream),
-        2 => Some(Transport::Datagram),
-        _ => return Err(Error::V2Transport.into()),
-    };
-    let length = length(input)?;
-    if length < addresses_len {
-        return Err(Error::V2Length.into());
-    }
-    let (tlvs_start, end) = (FIXED_LEN + addresses_len, FIXED_LEN + length);
-    let received = &input[..input.len().min(end)];
-    let area = received.get(tlvs_start..).unwrap_or_default();
-    let (checksum, tlvs) = match check(area, end - tlvs_start) {
-        Ok(checksum) => (checksum, area),
-        // How long an unspecified address is nobody knows: what does not read as TLVs is address, and ignored.
-        Err(_) if family == 0 => (None, &[][..]),
-        Err(error) => return Err(error.into()),
-    };
-    let raw = input.get(..end).ok_or(Stop::Partial)?;
-    if let Some(at) = checksum {
-        verify(raw, tlvs_start + at)?;
-    }
-    Ok(Parts { command: Command::Proxy, family, transport, raw, tlvs })
-}
-
-/// Checks the vectors in `area`, of whose `total` bytes only the first may have come yet.
+/// Checks the vectors in `area`, behind which `missing` bytes have not come yet.
 ///
 /// Returns where in `area` the value of the CRC32C begins, if there is one.
-fn check(area: &[u8], total: usize) -> Result<Option<usize>, Error> {
+#[inline]
+fn check(area: &[u8], missing: usize) -> Result<Option<usize>, Error> {
     let mut checksum = None;
-    let mut at = 0;
-    while at < total {
-        if total - at < 3 {
-            return Err(Error::TlvTrailing);
-        }
-        let Some(&[kind, high, low]) = area.get(at..at + 3) else {
-            return Ok(None);
-        };
+    let mut rest = area;
+    let left = loop {
+        let Some((&[kind, high, low], behind)) = rest.split_first_chunk() else { break rest.len() + missing };
         let value_len = usize::from(u16::from_be_bytes([high, low]));
-        at += 3;
-        if value_len > total - at {
+        if value_len > behind.len() + missing {
             return Err(Error::TlvOverrun);
         }
         match kind {
             tlv::CRC32C if checksum.is_some() => return Err(Error::Crc32cDuplicate),
             tlv::CRC32C if value_len != 4 => return Err(Error::Crc32cLength),
-            tlv::CRC32C => checksum = Some(at),
+            tlv::CRC32C => checksum = Some(area.len() - behind.len()),
             tlv::UNIQUE_ID if value_len > tlv::MAX_UNIQUE_ID_LEN => return Err(Error::UniqueIdLength),
             _ => {}
         }
-        at += value_len;
+        let Some(next) = behind.get(value_len..) else { break behind.len() + missing - value_len };
+        rest = next;
+    };
+    match left {
+        1 | 2 => Err(Error::TlvTrailing),
+        _ => Ok(checksum),
     }
-    Ok(checksum)
 }
 
 /// Section 2.2.3: the checksum at `at` is that of the header as it came, with its own field taken as zero.
+#[inline(never)]
 fn verify(raw: &[u8], at: usize) -> Result<(), Error> {
     let (before, rest) = raw.split_at(at);
     let (field, after) = rest.split_at(4);
@@ -149,17 +140,6 @@ fn verify(raw: &[u8], at: usize) -> Result<(), Error> {
         return Err(Error::Crc32cMismatch);
     }
     Ok(())
-}
-
-#[inline]
-fn byte(input: &[u8], at: usize) -> Result<u8, Stop> {
-    input.get(at).copied().ok_or(Stop::Partial)
-}
-
-/// Bytes 15 and 16: how many bytes follow the fixed part.
-#[inline]
-fn length(input: &[u8]) -> Result<usize, Stop> {
-    Ok(usize::from(u16::from_be_bytes([byte(input, 14)?, byte(input, 15)?])))
 }
 
 #[inline]
