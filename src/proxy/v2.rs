@@ -1,6 +1,7 @@
 //! Version 2, the binary header of section 2.2.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
+use std::num::NonZeroUsize;
 
 use super::{Addresses, Command, Error, Header, Status, Tlvs, Transport, Version, crc32c, tlv};
 
@@ -17,28 +18,26 @@ const ADDRESSES_LEN: [usize; 4] = [0, 12, 36, 216];
 #[inline]
 pub(super) fn parse(input: &[u8]) -> Result<Status<Header<'_>>, Error> {
     let Some(fixed) = input.first_chunk() else { return begun(input) };
-    let (command, kind) = kind(fixed)?;
-    let family = usize::from(kind >> 4);
+    let kind = kind(fixed)?;
     let end = FIXED_LEN + usize::from(u16::from_be_bytes([fixed[14], fixed[15]]));
-    let start = match command {
-        // The block is skipped by its length, whatever it is.
-        Command::Local => end,
-        Command::Proxy => FIXED_LEN + ADDRESSES_LEN[family],
-    };
+    let Some(kind) = kind else { return local(input, end) };
+    let family = usize::from(kind >> 4);
+    let start = FIXED_LEN + ADDRESSES_LEN[family];
     if end < start {
         return Err(Error::V2Length);
     }
     let Some(raw) = input.get(..end) else { return partial(input, family, start, end) };
     let mut tlvs = &raw[start..];
     match check(tlvs, 0) {
-        Ok(Some(at)) => verify(raw, start + at)?,
         Ok(None) => {}
+        Ok(Some(from_end)) => verify(raw, end - from_end.get())?,
         // How long an unspecified address is nobody knows: what does not read as TLVs is address, and ignored.
         Err(_) if family == 0 => tlvs = &[],
         Err(error) => return Err(error),
     }
     let complete = |addresses| {
-        Ok(Status::Complete(Header { raw, version: Version::V2, command, addresses, tlvs: Tlvs::new(tlvs) }))
+        let (version, command) = (Version::V2, Command::Proxy);
+        Ok(Status::Complete(Header { raw, version, command, addresses, tlvs: Tlvs::new(tlvs) }))
     };
     let transport = match kind & 0xf {
         0 => return complete(Addresses::Unspecified),
@@ -73,6 +72,14 @@ fn begun(input: &[u8]) -> Result<Status<Header<'_>>, Error> {
     Ok(Status::Partial)
 }
 
+/// `LOCAL`: the block is skipped by its length, whatever it is.
+#[cold]
+fn local(input: &[u8], end: usize) -> Result<Status<Header<'_>>, Error> {
+    let Some(raw) = input.get(..end) else { return Ok(Status::Partial) };
+    let (version, command, addresses) = (Version::V2, Command::Local, Addresses::Unspecified);
+    Ok(Status::Complete(Header { raw, version, command, addresses, tlvs: Tlvs::default() }))
+}
+
 /// Checks what has come of the vectors of a header that ends at `end`.
 #[cold]
 fn partial(input: &[u8], family: usize, start: usize, end: usize) -> Result<Status<Header<'_>>, Error> {
@@ -83,20 +90,19 @@ fn partial(input: &[u8], family: usize, start: usize, end: usize) -> Result<Stat
     }
 }
 
-/// The command, and the byte that says which family (high nibble) and transport (low) the addresses are of: 0 for `LOCAL`.
-///
-/// A byte, since a struct with a `usize` in a `Result` goes through memory in pieces.
+/// Checks the signature and the command. Returns the byte behind them: the family (high nibble) and the transport (low);
+/// none for `LOCAL`, where it is ignored.
 #[inline]
-fn kind(fixed: &[u8; FIXED_LEN]) -> Result<(Command, u8), Error> {
+fn kind(fixed: &[u8; FIXED_LEN]) -> Result<Option<u8>, Error> {
     let &[ref signature @ .., command, kind, _, _] = fixed;
     if *signature != SIGNATURE {
         return Err(Error::Signature);
     }
     match command {
-        0x20 => Ok((Command::Local, 0)),
+        0x20 => Ok(None),
         0x21 if usize::from(kind >> 4) >= ADDRESSES_LEN.len() => Err(Error::V2Family),
         0x21 if kind & 0xf > 2 => Err(Error::V2Transport),
-        0x21 => Ok((Command::Proxy, kind)),
+        0x21 => Ok(Some(kind)),
         other if other >> 4 != 2 => Err(Error::V2Version),
         _ => Err(Error::V2Command),
     }
@@ -104,9 +110,9 @@ fn kind(fixed: &[u8; FIXED_LEN]) -> Result<(Command, u8), Error> {
 
 /// Checks the vectors in `area`, behind which `missing` bytes have not come yet.
 ///
-/// Returns where in `area` the value of the CRC32C begins, if there is one.
+/// Returns how far from the end of `area` the value of the CRC32C begins, if there is one.
 #[inline]
-fn check(area: &[u8], missing: usize) -> Result<Option<usize>, Error> {
+fn check(area: &[u8], missing: usize) -> Result<Option<NonZeroUsize>, Error> {
     let mut checksum = None;
     let mut rest = area;
     let left = loop {
@@ -118,7 +124,7 @@ fn check(area: &[u8], missing: usize) -> Result<Option<usize>, Error> {
         match kind {
             tlv::CRC32C if checksum.is_some() => return Err(Error::Crc32cDuplicate),
             tlv::CRC32C if value_len != 4 => return Err(Error::Crc32cLength),
-            tlv::CRC32C => checksum = Some(area.len() - behind.len()),
+            tlv::CRC32C => checksum = NonZeroUsize::new(behind.len()),
             tlv::UNIQUE_ID if value_len > tlv::MAX_UNIQUE_ID_LEN => return Err(Error::UniqueIdLength),
             _ => {}
         }
