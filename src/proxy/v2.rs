@@ -20,7 +20,7 @@ pub(super) fn parse(input: &[u8]) -> Result<Status<Header<'_>>, Error> {
     let Some(fixed) = input.first_chunk() else { return begun(input) };
     let kind = kind(fixed)?;
     let end = FIXED_LEN + usize::from(u16::from_be_bytes([fixed[14], fixed[15]]));
-    let Some(kind) = kind else { return local(input, end) };
+    let Some(kind) = kind else { return Ok(local(input, end)) };
     let family = usize::from(kind >> 4);
     let start = FIXED_LEN + ADDRESSES_LEN[family];
     if end < start {
@@ -46,11 +46,12 @@ pub(super) fn parse(input: &[u8]) -> Result<Status<Header<'_>>, Error> {
     };
     match family {
         1 => {
-            let &[a, b, c, d, e, f, g, h, i, j, k, l] = array(raw, FIXED_LEN);
+            // One check of the length, not four.
+            let block = array::<12>(raw, FIXED_LEN);
             complete(Addresses::Inet {
                 transport,
-                source: SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), u16::from_be_bytes([i, j])),
-                destination: SocketAddrV4::new(Ipv4Addr::new(e, f, g, h), u16::from_be_bytes([k, l])),
+                source: SocketAddrV4::new(Ipv4Addr::from(*array::<4>(block, 0)), port(block, 8)),
+                destination: SocketAddrV4::new(Ipv4Addr::from(*array::<4>(block, 4)), port(block, 10)),
             })
         }
         2 => complete(Addresses::Inet6 {
@@ -74,10 +75,10 @@ fn begun(input: &[u8]) -> Result<Status<Header<'_>>, Error> {
 
 /// `LOCAL`: the block is skipped by its length, whatever it is.
 #[cold]
-fn local(input: &[u8], end: usize) -> Result<Status<Header<'_>>, Error> {
-    let Some(raw) = input.get(..end) else { return Ok(Status::Partial) };
+fn local(input: &[u8], end: usize) -> Status<Header<'_>> {
+    let Some(raw) = input.get(..end) else { return Status::Partial };
     let (version, command, addresses) = (Version::V2, Command::Local, Addresses::Unspecified);
-    Ok(Status::Complete(Header { raw, version, command, addresses, tlvs: Tlvs::default() }))
+    Status::Complete(Header { raw, version, command, addresses, tlvs: Tlvs::default() })
 }
 
 /// Checks what has come of the vectors of a header that ends at `end`.
