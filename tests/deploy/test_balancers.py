@@ -21,18 +21,18 @@ def reflected(connection, port):
 
 
 def test_haproxy_sends_the_client_in_version_2(server):
-    server.copy(DEPLOY / "haproxy/haproxy.cfg", "/root/haproxy.cfg")
-    server.run("haproxy", "-c", "-f", "/root/haproxy.cfg")
-    server.start("haproxy", "-db", "-f", "/root/haproxy.cfg")
+    server.copy(DEPLOY / "haproxy/haproxy.cfg", "/etc/haproxy.cfg")
+    server.run("haproxy", "-c", "-f", "/etc/haproxy.cfg")
+    server.start("haproxy", "-db", "-f", "/etc/haproxy.cfg")
     server.wait_for_port(8000)
     connection = server.connect(8000)
     talk(connection, b"", reflected(connection, 8000))
 
 
 def test_nginx_sends_the_client_in_version_1(server):
-    server.copy(DEPLOY / "nginx/nginx.conf", "/root/nginx.conf")
-    server.run("nginx", "-t", "-c", "/root/nginx.conf")
-    server.start("nginx", "-c", "/root/nginx.conf", "-g", "daemon off;")
+    server.copy(DEPLOY / "nginx/nginx.conf", "/etc/nginx.conf")
+    server.run("nginx", "-t", "-c", "/etc/nginx.conf")
+    server.start("nginx", "-c", "/etc/nginx.conf", "-g", "daemon off;")
     server.wait_for_port(8001)
     connection = server.connect(8001)
     talk(connection, b"", reflected(connection, 8001))
