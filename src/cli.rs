@@ -203,7 +203,7 @@ pub enum LogFormat {
 }
 
 /// A network, or an address alone.
-fn network(text: &str) -> Result<IpNet, String> {
+pub(crate) fn network(text: &str) -> Result<IpNet, String> {
     let network = text.parse().or_else(|_| text.parse().map(|address: IpAddr| IpNet::from(address)));
     match network {
         // IPv4 peers are unmapped before the test: such a network would never match.

@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use super::View;
+use crate::cli::network;
 use crate::connection::Connection;
 use crate::journal::Record;
 use crate::json::header_fields;
@@ -101,12 +102,11 @@ impl Query {
 
 impl Filter {
     fn parse(text: &str) -> Option<Self> {
-        let network = text.parse().or_else(|_| text.parse().map(|address: IpAddr| IpNet::from(address)));
         match text {
             "" => None,
             "v1" => Some(Filter::Version(Version::V1)),
             "v2" => Some(Filter::Version(Version::V2)),
-            _ => Some(network.map_or_else(|_| Filter::Text(text.into()), Filter::Network)),
+            _ => Some(network(text).map_or_else(|_| Filter::Text(text.into()), Filter::Network)),
         }
     }
 

@@ -11,6 +11,7 @@
 //! gives no further edge, and an urgent byte cuts a read short in front of data that is already there.
 
 mod interface;
+mod time;
 
 use std::io::{self, ErrorKind};
 use std::ops::ControlFlow::{self, Break, Continue};
@@ -33,15 +34,6 @@ enum State {
     /// Our FIN is sent: read on to the peer's, because a close with unread input is a reset, which can destroy what the
     /// peer has not read yet.
     Draining,
-}
-
-/// Which of the [`TimeLimits`] runs.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum TimeLimit {
-    Header,
-    Idle,
-    Stall,
-    Linger,
 }
 
 /// One connection. It owns no memory but what it holds for its peer, or of an unfinished header or line.
@@ -124,49 +116,6 @@ impl<S: Stream> Connection<S> {
     pub fn close(self, budget: &mut Budget) {
         if let Some(held) = self.held {
             held.release(budget);
-        }
-    }
-
-    /// If it idles, it does so from now on.
-    pub fn restart_idling(&mut self, now_ms: u32) {
-        if self.time_limit_kind() == TimeLimit::Idle {
-            self.since_ms = now_ms;
-        }
-    }
-
-    /// How many ms are left of the time limit that runs, 0 if it is over, or `None` if none runs.
-    #[must_use]
-    pub fn time_left(&self, limits: &TimeLimits, now_ms: u32) -> Option<u32> {
-        let (limit, _) = self.time_limit(limits);
-        Some(limit?.saturating_sub(now_ms.wrapping_sub(self.since_ms)))
-    }
-
-    /// The time is over: why the connection must be closed now.
-    pub fn expire(&self, limits: &TimeLimits, observer: &mut impl Observer) -> Reason {
-        let (_, reason) = self.time_limit(limits);
-        if let (Reason::HeaderTimeout, Some(held)) = (reason, &self.held) {
-            observer.refused(Refusal::Late, held.unfinished());
-        }
-        reason
-    }
-
-    fn time_limit(&self, limits: &TimeLimits) -> (Option<u32>, Reason) {
-        match self.time_limit_kind() {
-            TimeLimit::Linger => (Some(limits.linger_ms), Reason::LineTooLong),
-            TimeLimit::Header => (Some(limits.header_ms), Reason::HeaderTimeout),
-            TimeLimit::Stall => (Some(limits.stall_ms), Reason::StallTimeout),
-            TimeLimit::Idle => {
-                (limits.idle_ms.zip(limits.period_ms()).map(|(idle, period)| idle + period), Reason::IdleTimeout)
-            }
-        }
-    }
-
-    fn time_limit_kind(&self) -> TimeLimit {
-        match self.state {
-            State::Draining => TimeLimit::Linger,
-            State::AwaitingHeader | State::AwaitingEither if self.held.is_some() => TimeLimit::Header,
-            _ if self.unsent() > 0 || self.latched.has(Ready::BLOCKED) => TimeLimit::Stall,
-            _ => TimeLimit::Idle,
         }
     }
 
