@@ -58,6 +58,19 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
+    /// Takes back `has_more` if no connection waits. To ask costs a tenth of an `accept(2)` that finds none: Linux makes the
+    /// new socket before it looks.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn look_for_more(&mut self) {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let mut asked = [PollFd::new(&self.socket, PollFlags::IN)];
+        // Where it cannot be asked, accept answers.
+        self.has_more = poll(&mut asked, Some(&Timespec::default())) != Ok(0);
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn look_for_more(&mut self) {}
+
     /// Keeps further connections out, so that those that are here can be accepted to the last one before it is closed: what
     /// is in the queue of a closing socket is reset. A passed socket lives on with its queue.
     pub(crate) fn keep_out(&self) {

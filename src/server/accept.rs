@@ -25,7 +25,10 @@ impl Server {
             while self.listeners[index].has_more && budget > 0 && self.may_accept() {
                 budget -= 1;
                 match self.listeners[index].socket.accept() {
-                    Ok((stream, peer)) => self.admit(stream, peer),
+                    Ok((stream, peer)) => {
+                        self.listeners[index].look_for_more();
+                        self.admit(stream, peer);
+                    }
                     Err(error) => match listener::after_error(&error) {
                         AfterError::Wait => self.listeners[index].has_more = false,
                         AfterError::Next => {}
