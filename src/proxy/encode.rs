@@ -107,7 +107,7 @@ impl V2<'_> {
         let length = u16::try_from(out.len() - start - FIXED_LEN).map_err(|_| EncodeError::TooLong)?;
         out[start + 14..start + 16].copy_from_slice(&length.to_be_bytes());
         if self.crc32c {
-            let checksum = crc32c::of(&[&out[start..]]);
+            let checksum = crc32c::of(&out[start..]);
             let end = out.len();
             out[end - 4..].copy_from_slice(&checksum.to_be_bytes());
         }

@@ -141,9 +141,7 @@ fn check(area: &[u8], missing: usize) -> Result<Option<NonZeroUsize>, Error> {
 /// Section 2.2.3: the checksum at `at` is that of the header as it came, with its own field taken as zero.
 #[inline(never)]
 fn verify(raw: &[u8], at: usize) -> Result<(), Error> {
-    let (before, rest) = raw.split_at(at);
-    let (field, after) = rest.split_at(4);
-    if field != crc32c::of(&[before, &[0; 4], after]).to_be_bytes() {
+    if raw[at..at + 4] != crc32c::with_zeros(raw, at).to_be_bytes() {
         return Err(Error::Crc32cMismatch);
     }
     Ok(())
