@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 use super::{Addresses, Command, Error, Header, MAX_V1_LEN, Status, Stop, Tlvs, Transport, Version};
 
 /// Parses a line whose first byte is `P`.
-#[inline]
+#[inline(never)]
 pub(super) fn parse(input: &[u8]) -> Result<Status<Header<'_>>, Error> {
     let mut cursor = Cursor { input, at: 0 };
     let protocol = match cursor.protocol() {
