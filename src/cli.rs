@@ -51,6 +51,13 @@ pub struct Cli {
     #[arg(value_parser = BoolishValueParser::new(), help_heading = LISTENING)]
     pub defer_accept: bool,
 
+    /// How long to go on looking for events before sleeping, such as 50us; 10ms at most
+    ///
+    /// A client who speaks in that time does not wait until the server wakes up. It costs the processor that it runs on.
+    #[arg(long, value_name = "TIME", env = "PROXY_ECHO_SPIN", default_value = "0s")]
+    #[arg(value_parser = humantime::parse_duration, help_heading = LISTENING)]
+    pub spin: Duration,
+
     /// Address and port of the admin port: status page, metrics and health, over HTTP [default: none]
     ///
     /// It tells who is connected: keep it on a private address.

@@ -27,6 +27,9 @@ const LOOKED_AT_MS: u32 = 1_000;
 /// An unfinished line is copied at each read, so that its length must have a limit.
 const MAX_LINE: usize = 1024 * 1024;
 
+/// Who looks for events for longer than that has nothing to gain: to wake up takes some hundred microseconds at most.
+const MAX_SPIN: Duration = Duration::from_millis(10);
+
 /// `SO_RCVBUF` and `SO_SNDBUF` are an `int`.
 const SOCKET_BUFFER: RangeInclusive<usize> = 1..=i32::MAX as usize;
 
@@ -45,6 +48,8 @@ pub struct Config {
     pub reuse_port: bool,
     /// `TCP_DEFER_ACCEPT`.
     pub defer_accept: bool,
+    /// How long to look for events before sleeping.
+    pub spin: Duration,
     /// `SO_RCVBUF` in bytes.
     pub recv_buffer: Option<usize>,
     /// `SO_SNDBUF` in bytes.
@@ -84,6 +89,9 @@ impl Config {
         if cli.defer_accept && cfg!(not(target_os = "linux")) {
             return Err(ConfigError::LinuxOnly("--defer-accept"));
         }
+        if cli.spin > MAX_SPIN {
+            return Err(ConfigError::SpinTooLong);
+        }
         let max_held = bytes("--max-held", cli.max_held, 2 * MAX_V2_LEN..=isize::MAX as usize)?;
         let max_line = bytes("--max-line", cli.max_line, 1..=MAX_LINE)?;
         if max_line > max_held / 2 {
@@ -102,6 +110,7 @@ impl Config {
             backlog: cli.backlog,
             reuse_port: cli.reuse_port,
             defer_accept: cli.defer_accept,
+            spin: cli.spin,
             recv_buffer: cli.recv_buffer.map(|size| bytes("--recv-buffer", size, SOCKET_BUFFER)).transpose()?,
             send_buffer: cli.send_buffer.map(|size| bytes("--send-buffer", size, SOCKET_BUFFER)).transpose()?,
             policy: Policy { proxy_protocol: cli.proxy_protocol, trusted: cli.trust },
@@ -156,6 +165,8 @@ pub enum ConfigError {
     TrustWithoutProtocol,
     /// An option that this system does not have.
     LinuxOnly(&'static str),
+    /// Over 10 ms.
+    SpinTooLong,
     /// Too small, or too large for this system.
     SizeOutOfRange {
         /// Its name.
@@ -187,6 +198,7 @@ impl fmt::Display for ConfigError {
                 "--trust says who may send a header, and --proxy-protocol off that nobody does: give one of them",
             ),
             ConfigError::LinuxOnly(option) => write!(f, "{option} is for Linux only"),
+            ConfigError::SpinTooLong => f.write_str("--spin must be at most 10ms"),
             ConfigError::SizeOutOfRange { option, range } => {
                 write!(f, "{option} must be from {} to {} bytes", range.start(), range.end())
             }

@@ -25,6 +25,7 @@ const OPTIONS: &[(&str, &str, &str, &str)] = &[
     ("--backlog", "PROXY_ECHO_BACKLOG", "16", "0"),
     ("--reuse-port", "PROXY_ECHO_REUSE_PORT", "", "maybe"),
     ("--defer-accept", "PROXY_ECHO_DEFER_ACCEPT", "", "maybe"),
+    ("--spin", "PROXY_ECHO_SPIN", "50us", "11ms"),
     ("--recv-buffer", "PROXY_ECHO_RECV_BUFFER", "64KiB", "64XB"),
     ("--send-buffer", "PROXY_ECHO_SEND_BUFFER", "64KiB", "-1"),
     ("--proxy-protocol", "PROXY_ECHO_PROXY_PROTOCOL", "optional", "yes"),
@@ -298,6 +299,26 @@ fn a_silent_connection_can_be_left_in_the_kernel() {
     let speaking = client(&server);
     let peer = speaking.local_addr().expect("it is connected");
     server.wait_for(&format!("#1 is accepted, peer {peer}"));
+}
+
+/// How long it looks for events shows in its CPU time, unless others have the processor: then in one of the next rounds.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_server_that_spins_looks_for_events_and_then_sleeps() {
+    let server = Server::start(&["--spin", "10ms"]);
+    let mut stream = client(&server);
+    let end = Instant::now() + DEADLINE;
+    let mut spun = Duration::ZERO;
+    while spun < Duration::from_millis(5) {
+        assert!(Instant::now() < end, "it spins for {spun:?}");
+        let (sleeps, before) = (server.status("voluntary_ctxt_switches"), server.cpu());
+        assert_echoes(&mut stream);
+        while server.status("voluntary_ctxt_switches") == sleeps {
+            assert!(Instant::now() < end, "it does not sleep");
+            thread::yield_now();
+        }
+        spun = server.cpu().saturating_sub(before);
+    }
 }
 
 #[test]

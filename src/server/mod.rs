@@ -77,12 +77,15 @@ pub struct Server {
     started: SystemTime,
     listening: Vec<SocketAddr>,
     policy: Policy,
+    spin: Duration,
+    spins: bool,
+    spin_began: Instant,
     time_limits: TimeLimits,
     max_connections: usize,
     drain_delay_ms: u32,
     drain_ms: u32,
     alarm: Alarm,
-    /// Whether something was queued, accepted, closed or held since the chores were done last.
+    /// Whether something was queued, accepted, closed or held since the chores were done last, or it spins.
     has_chores: bool,
     has_signals: bool,
     phase: Phase,
@@ -152,6 +155,9 @@ impl Server {
             started: SystemTime::now(),
             listening,
             policy: config.policy.clone(),
+            spin: config.spin,
+            spins: !config.spin.is_zero(),
+            spin_began: Instant::now(),
             time_limits: config.time_limits,
             max_connections: capacity,
             drain_delay_ms: config.drain_delay_ms,
@@ -203,7 +209,7 @@ impl Server {
         if self.untimed == 0 {
             self.begin_timing();
         }
-        self.has_chores |= events.is_empty() | self.alarm.take_over();
+        self.has_chores |= self.spins | self.alarm.take_over();
         self.handle(events);
         if self.has_chores {
             self.do_chores(events)?;
@@ -255,12 +261,23 @@ impl Server {
             || self.sweep_waits > 0
             || self.admin.as_ref().is_some_and(Admin::has_more)
             || (!self.starved.is_empty() && self.shared.budget.room() > 0)
-            || (self.may_accept() && self.listeners.iter().any(|listener| listener.has_more));
+            || (self.may_accept() && self.listeners.iter().any(|listener| listener.has_more))
+            || (self.spins && self.is_spinning(events));
         let alarm_ms = self.next_time_ms();
         if alarm_ms < NEVER {
             self.alarm.set(alarm_ms, now_ms)?;
         }
         Ok(())
+    }
+
+    /// Whether to look for events again before it sleeps: to be woken takes longer than most clients of a busy server take to
+    /// speak again.
+    fn is_spinning(&mut self, events: &Events) -> bool {
+        let now = Instant::now();
+        if !events.is_empty() {
+            self.spin_began = now;
+        }
+        now - self.spin_began < self.spin
     }
 
     fn serve_admin(&mut self) {
