@@ -42,7 +42,7 @@ use crate::socket::Socket;
 const EVENTS: usize = 1024;
 /// The most bytes of one read. It is one buffer for all, so it costs an idle connection nothing, and a large message fewer
 /// system calls.
-const READ_SIZE: usize = 256 * 1024;
+const READ_SIZE: usize = 512 * 1024;
 /// Pause after the kernel had no descriptor or memory left, in ms: a descriptor that is freed gives no event.
 const PAUSE_MS: u64 = 100;
 /// Never.
