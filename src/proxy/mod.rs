@@ -30,6 +30,7 @@ use std::net::{SocketAddrV4, SocketAddrV6};
 
 pub(crate) mod crc32c;
 mod encode;
+mod tcp4;
 pub mod tlv;
 mod v1;
 mod v2;

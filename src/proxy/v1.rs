@@ -2,11 +2,17 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 
-use super::{Addresses, Command, Error, Header, MAX_V1_LEN, Status, Stop, Tlvs, Transport, Version};
+use super::{Addresses, Command, Error, Header, MAX_V1_LEN, Status, Stop, Tlvs, Transport, Version, tcp4};
 
 /// Parses a line whose first byte is `P`.
 #[inline(never)]
 pub(super) fn parse(input: &[u8]) -> Result<Status<Header<'_>>, Error> {
+    tcp4::parse(input).map_or_else(|| any(input), |header| Ok(Status::Complete(header)))
+}
+
+/// Any line, or the beginning of one.
+#[inline(never)]
+fn any(input: &[u8]) -> Result<Status<Header<'_>>, Error> {
     let mut cursor = Cursor { input, at: 0 };
     let protocol = match cursor.protocol() {
         Ok(protocol) => protocol,
