@@ -4,6 +4,21 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 
 use super::{Addresses, Command, Error, Header, MAX_V1_LEN, Status, Stop, Tlvs, Transport, Version, tcp4};
 
+/// What [`HEX`] has for a byte that is no hexadecimal digit.
+const NO_DIGIT: u16 = 16;
+
+/// The value of each byte as a hexadecimal digit.
+const HEX: [u16; 256] = {
+    let mut table = [NO_DIGIT; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        table[b"0123456789abcdef"[digit] as usize] = digit as u16;
+        table[b"0123456789ABCDEF"[digit] as usize] = digit as u16;
+        digit += 1;
+    }
+    table
+};
+
 /// Parses a line whose first byte is `P`.
 #[inline(never)]
 pub(super) fn parse(input: &[u8]) -> Result<Status<Header<'_>>, Error> {
@@ -229,18 +244,28 @@ impl Cursor<'_> {
         Ok(groups.into())
     }
 
+    /// One to four digits; the caller looks at what stands behind them, if anything does.
+    #[inline]
     fn hex_group(&mut self) -> Result<u16, Stop> {
-        let mut value = 0;
-        let start = self.at;
-        while let Some(digit) = char::from(self.peek()?).to_digit(16)
-            && self.at < start + 4
-        {
-            value = value << 4 | digit as u16;
-            self.at += 1;
-        }
-        if self.at == start {
-            return Err(Error::V1Ipv6.into());
-        }
+        let rest = &self.input[self.at..];
+        let window = match rest.first_chunk() {
+            Some(window) => *window,
+            None if rest.is_empty() => return Err(Stop::Partial),
+            // What has not come yet is no digit.
+            None => {
+                let mut window = [b' '; 4];
+                window[..rest.len()].copy_from_slice(rest);
+                window
+            }
+        };
+        let (value, count) = match window.map(|byte| HEX[usize::from(byte)]) {
+            [NO_DIGIT, ..] => return Err(Error::V1Ipv6.into()),
+            [a, NO_DIGIT, ..] => (a, 1),
+            [a, b, NO_DIGIT, _] => (a << 4 | b, 2),
+            [a, b, c, NO_DIGIT] => (a << 8 | b << 4 | c, 3),
+            [a, b, c, d] => (a << 12 | b << 8 | c << 4 | d, 4),
+        };
+        self.at += count;
         Ok(value)
     }
 }
