@@ -1,74 +1,24 @@
 //! `proxy-echo check` as a user has it, mostly through real HAProxy in front of the real server: its words and exit codes.
 #![cfg(target_os = "linux")]
 
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::SocketAddr;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
-use std::{fs, thread};
 
 use proxy_echo::proxy::{self, Addresses, Tlv, Transport, V2};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
+#[path = "common/hop.rs"]
+mod hop;
 #[path = "common/program.rs"]
 mod program;
 #[path = "common/server.rs"]
 mod server;
 
-use program::{Running, program};
-use server::{DEADLINE, Server};
-
-/// HAProxy with one way through. It inherits a socket that listens already, as its standard input.
-struct Hop {
-    address: SocketAddr,
-    _running: Running,
-    _directory: TempDir,
-}
-
-impl Hop {
-    /// From `address` to `next`; `bind` stands behind the listening address, `server` behind the server's.
-    fn start(address: &str, next: SocketAddr, bind: &str, server: &str) -> Hop {
-        let listener = TcpListener::bind((address, 0)).expect("a port");
-        let front = listener.local_addr().expect("an address");
-        let directory = tempfile::tempdir().expect("a directory");
-        let file = directory.path().join("config");
-        let config = format!(
-            "global\n nbthread 1\n\
-             defaults\n mode tcp\n retries 0\n timeout connect 20s\n timeout client 20s\n timeout server 20s\n\
-             listen hop\n bind fd@0 {bind}\n source {address}\n server next {next} {server}\n"
-        );
-        fs::write(&file, config).expect("a file");
-        let mut command = program("haproxy", "haproxy");
-        command.args(["-db", "-f"]).arg(&file).stdin(OwnedFd::from(listener)).stdout(Stdio::null());
-        Hop { address: front, _running: Running(command.spawn().expect("HAProxy starts")), _directory: directory }
-    }
-}
-
-/// A server of the test's own: each connection is `handle`d by a thread, with its number.
-fn serve(handle: impl Fn(TcpStream, usize) -> io::Result<()> + Clone + Send + 'static) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("an address");
-    thread::spawn(move || {
-        for (number, stream) in listener.incoming().map_while(Result::ok).enumerate() {
-            let handle = handle.clone();
-            stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
-            thread::spawn(move || handle(stream, number));
-        }
-    });
-    address
-}
-
-/// Carries a connection on to `to`, whose first bytes are `opening`.
-fn carry(near: &TcpStream, to: SocketAddr, opening: &[u8]) -> io::Result<()> {
-    let far = TcpStream::connect(to)?;
-    (&far).write_all(opening)?;
-    thread::scope(|scope| {
-        scope.spawn(|| io::copy(&mut &far, &mut &*near).and_then(|_| near.shutdown(Shutdown::Write)));
-        io::copy(&mut &*near, &mut &far).and_then(|_| far.shutdown(Shutdown::Write))
-    })
-}
+use hop::{Hop, carry, serve};
+use program::program;
+use server::Server;
 
 fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_proxy-echo"));
@@ -360,10 +310,16 @@ fn an_answer_that_drips_is_not_waited_for() {
         let count = near.read(&mut words)?;
         near.write_all(&words[..count])?;
         near.read_exact(&mut words[..11])?;
-        words[..11].iter().try_for_each(|&byte| {
-            thread::sleep(Duration::from_millis(100));
-            near.write_all(&[byte])
-        })
+        // A byte whenever the client has waited for a while, until it goes.
+        near.set_read_timeout(Some(Duration::from_millis(100)))?;
+        for byte in &words[..11] {
+            match near.read(&mut [0]) {
+                Err(error) if error.kind() != ErrorKind::WouldBlock => break,
+                Ok(0) => break,
+                _ => near.write_all(&[*byte])?,
+            }
+        }
+        Ok(())
     });
     let output = command(&[&dripping.to_string(), "--timeout", "500ms"]).output().expect("it runs");
     let text = String::from_utf8(output.stdout).expect("text");

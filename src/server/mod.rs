@@ -78,6 +78,7 @@ pub struct Server {
     listening: Vec<SocketAddr>,
     policy: Policy,
     spin: Duration,
+    /// Whether `spin` is over 0, at hand for each tick.
     spins: bool,
     spin_began: Instant,
     time_limits: TimeLimits,

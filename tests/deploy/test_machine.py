@@ -17,8 +17,8 @@ CHANGE = "systemctl start proxy-echo@next && systemctl restart proxy-echo && sys
 def installed(machine, release):
     """A machine with the package installed and the server started."""
     packages = sorted((release.parent / "debian").glob("proxy-echo_*.deb"), key=lambda path: path.stat().st_mtime)
-    machine.copy(packages[-1], "/root/proxy-echo.deb")
-    machine.run("dpkg", "--install", "/root/proxy-echo.deb")
+    machine.copy(packages[-1], "/proxy-echo.deb")
+    machine.run("dpkg", "--install", "/proxy-echo.deb")
     machine.run("systemctl", "enable", "--now", "proxy-echo.socket", "proxy-echo.service")
     return machine
 
@@ -48,8 +48,8 @@ def test_a_server_runs_without_any_rights(installed):
 
 def test_installing_opens_no_port(machine, release):
     package = sorted((release.parent / "debian").glob("proxy-echo_*.deb"))[-1]
-    machine.copy(package, "/root/proxy-echo.deb")
-    machine.run("dpkg", "--install", "/root/proxy-echo.deb")
+    machine.copy(package, "/proxy-echo.deb")
+    machine.run("dpkg", "--install", "/proxy-echo.deb")
     assert machine.run("ss", "--no-header", "--listening", "--tcp", "sport = :8888").stdout == ""
     assert machine.run("systemctl", "is-active", "proxy-echo", check=False).stdout.strip() == "inactive"
 

@@ -45,7 +45,7 @@ pub fn descriptors(target: Target) -> String {
     let at_first = limit(target.process.files() + SPARE);
     let peers: Vec<_> = (0..count).map(|_| connect_with_header(target.address, &mut rng)).collect();
     if target.mixed {
-        // Those that run beside wait for each other.
+        // Those that run beside wait for each other, so that here the fault lasts for a time instead of until it is over.
         thread::sleep(Duration::from_millis(500));
         limit(at_first.expect("there is a limit") as usize);
     }

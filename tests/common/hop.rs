@@ -1,0 +1,62 @@
+//! What stands between a client and the server: real HAProxy, or a thread that does what no HAProxy would.
+
+use std::io::{self, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::process::Stdio;
+use std::{fs, thread};
+
+use tempfile::TempDir;
+
+use crate::program::{Running, program};
+use crate::server::DEADLINE;
+
+/// HAProxy with one way through. It inherits a socket that listens already, as its standard input.
+pub struct Hop {
+    pub address: SocketAddr,
+    _running: Running,
+    _directory: TempDir,
+}
+
+impl Hop {
+    /// From `address` to `next`; `bind` stands behind the listening address, `server` behind the server's.
+    pub fn start(address: &str, next: SocketAddr, bind: &str, server: &str) -> Hop {
+        let listener = TcpListener::bind((address, 0)).expect("a port");
+        let front = listener.local_addr().expect("an address");
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("config");
+        let config = format!(
+            "global\n nbthread 1\n\
+             defaults\n mode tcp\n retries 0\n timeout connect 20s\n timeout client 20s\n timeout server 20s\n\
+             listen hop\n bind fd@0 {bind}\n source {address}\n server next {next} {server}\n"
+        );
+        fs::write(&file, config).expect("a file");
+        let mut command = program("haproxy", "haproxy");
+        command.args(["-db", "-f"]).arg(&file).stdin(OwnedFd::from(listener)).stdout(Stdio::null());
+        Hop { address: front, _running: Running(command.spawn().expect("HAProxy starts")), _directory: directory }
+    }
+}
+
+/// A server of the test's own: each connection is `handle`d by a thread, with its number.
+pub fn serve(handle: impl Fn(TcpStream, usize) -> io::Result<()> + Clone + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    thread::spawn(move || {
+        for (number, stream) in listener.incoming().map_while(Result::ok).enumerate() {
+            let handle = handle.clone();
+            stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+            thread::spawn(move || handle(stream, number));
+        }
+    });
+    address
+}
+
+/// Carries a connection on to `to`, whose first bytes are `opening`.
+pub fn carry(near: &TcpStream, to: SocketAddr, opening: &[u8]) -> io::Result<()> {
+    let far = TcpStream::connect(to)?;
+    (&far).write_all(opening)?;
+    thread::scope(|scope| {
+        scope.spawn(|| io::copy(&mut &far, &mut &*near).and_then(|_| near.shutdown(Shutdown::Write)));
+        io::copy(&mut &*near, &mut &far).and_then(|_| far.shutdown(Shutdown::Write))
+    })
+}
