@@ -3,8 +3,6 @@
 use std::env;
 use std::hint::black_box;
 
-use proxy_echo::proxy;
-
 mod headers;
 mod memory;
 use memory::{MESSAGE, connection, say, serve, shared};

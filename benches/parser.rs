@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use ppp::PartialResult;
-use proxy_echo::proxy::{self, Status};
+use proxy::Status;
 
 mod headers;
 

@@ -10,7 +10,7 @@ use bytesize::ByteSize;
 use crate::cli::{Cli, EchoUnit, LogFormat, LogLevel};
 use crate::connection::{Echo, TimeLimits};
 use crate::policy::{Policy, ProxyProtocol};
-use crate::proxy::MAX_V2_LEN;
+use proxy::MAX_V2_LEN;
 
 /// Descriptors that are not connections: standard streams, epoll, listeners, signals, and some for what links in.
 const RESERVED_FILES: u64 = 64;

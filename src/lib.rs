@@ -1,6 +1,6 @@
 //! proxy-echo: an echo server behind load balancers that speak the PROXY protocol, and the parser it is made with.
 //!
-//! Other programs can use two things of it: [`proxy`], which parses and encodes headers of both versions, and
+//! Other programs can use two things of it: [`proxy`](mod@proxy), which parses and encodes headers of both versions, and
 //! [`server::Server`], the whole server.
 //!
 //! # Layout
@@ -16,36 +16,22 @@
 //! - [`policy`]: who may send a header.
 //! - `socket`: the system calls of a connection's traffic.
 //! - [`connection`]: one connection's state machine, over any stream that does not block.
-//! - [`clock`], [`held`], `lines`: time, memory that outlives a turn, under one budget, and where lines end.
-//! - [`proxy`]: the protocol. Pure: bytes in, a header or an error out.
+//! - [`connection::clock`], [`connection::held`], `lines`: time, memory that outlives a turn, under one budget, and where lines end.
+//! - [`proxy`](mod@proxy): the protocol. Pure: bytes in, a header or an error out.
 //!
 //! Beside the server stand [`check`], which tests a balancer from the client's side, and [`decode`], which explains a captured
 //! header.
 
 mod admin;
-mod alarm;
 pub mod check;
 pub mod cli;
-pub mod clock;
 pub mod config;
 pub mod connection;
 pub mod decode;
-mod escape;
-mod events;
-pub mod held;
-mod journal;
-mod json;
-mod lines;
-mod listener;
-mod log;
-mod metrics;
-mod origin;
+mod net;
+mod observe;
 pub mod policy;
-pub mod proxy;
-mod queue;
 pub mod server;
-mod service;
-mod socket;
 
 /// The commit that this was built from, where it is known.
 pub const COMMIT: Option<&str> = option_env!("PROXY_ECHO_COMMIT");

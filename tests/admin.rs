@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use admin::{connect, exchange, get, get_with, metric};
 use client::{HEADER, client, round_trip};
-use proxy_echo::proxy::{self, Addresses, Tlv, Transport, V2, tlv};
+use proxy::{Addresses, Tlv, Transport, V2, tlv};
 use rustix::process::Signal;
 use serde_json::Value;
 use server::{DEADLINE, Server};

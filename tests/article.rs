@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::Instant;
 
-use proxy_echo::proxy::{Addresses, Command, Tlv, Transport, V2, tlv};
+use proxy::{Addresses, Command, Tlv, Transport, V2, tlv};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use proxy_echo::proxy::{self, Addresses, Tlv, Transport, V2};
+use proxy::{Addresses, Tlv, Transport, V2};
 use serde_json::{Value, json};
 
 #[path = "common/hop.rs"]

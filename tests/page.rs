@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use browser::Browser;
 use checks::{assert_figures, assert_legible, assert_says};
-use proxy_echo::proxy::tlv;
+use proxy::tlv;
 use rustix::process::Signal;
 use serde_json::json;
 use site::{Site, inet, mixed, texts, until, v1, v2};

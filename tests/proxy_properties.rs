@@ -7,7 +7,7 @@ use proptest::sample::{Index, select};
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use proptest::{array, collection};
-use proxy_echo::proxy::{self, Status};
+use proxy::Status;
 
 #[path = "common/fuzz_bodies.rs"]
 mod fuzz_bodies;

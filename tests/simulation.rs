@@ -9,9 +9,9 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::rc::Rc;
 
 use fastrand::Rng;
+use proxy::{Addresses, Command, MAX_V2_LEN, Transport, V2, encode_v1};
+use proxy_echo::connection::held::Budget;
 use proxy_echo::connection::{Connection, Echo, Expect, Next, Ready, Reason, Shared, Stream};
-use proxy_echo::held::Budget;
-use proxy_echo::proxy::{Addresses, Command, MAX_V2_LEN, Transport, V2, encode_v1};
 
 /// What is broken on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

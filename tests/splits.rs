@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 
-use proxy_echo::proxy::{Addresses, Command, Tlv, Transport, V2, tlv};
+use proxy::{Addresses, Command, Tlv, Transport, V2, tlv};
 
 #[path = "common/server.rs"]
 mod server;

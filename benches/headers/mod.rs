@@ -1,6 +1,6 @@
 //! The headers that the benchmarks parse: one of each form that balancers send most.
 
-use proxy_echo::proxy::{Addresses, Command, Tlv, Transport, V2, tlv};
+use proxy::{Addresses, Command, Tlv, Transport, V2, tlv};
 
 /// Names and bytes.
 pub(crate) fn all() -> [(&'static str, Vec<u8>); 5] {

@@ -2,8 +2,8 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 
+use proxy_echo::connection::held::Budget;
 use proxy_echo::connection::{Connection, Echo, Expect, Next, Ready, Shared, Stream};
-use proxy_echo::held::Budget;
 
 /// What the peer says next; `None` is a FIN.
 #[derive(Default)]

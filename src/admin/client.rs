@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind};
 
 use crate::admin::http::{self, Parsed, Request, Response};
 use crate::connection::Stream;
-use crate::proxy::{self, Error, Status};
+use proxy::{Error, Status};
 
 /// When to call [`Client::turn`] again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

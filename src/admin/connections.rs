@@ -13,11 +13,11 @@ use serde::ser::{SerializeMap, Serializer};
 use super::View;
 use crate::cli::network;
 use crate::connection::Connection;
-use crate::journal::Record;
-use crate::json::header_fields;
-use crate::origin::Origin;
-use crate::proxy::{Addresses, Header, Version};
-use crate::socket::Socket;
+use crate::net::socket::Socket;
+use crate::observe::journal::Record;
+use crate::observe::json::header_fields;
+use crate::observe::origin::Origin;
+use proxy::{Addresses, Header, Version};
 
 /// What of the list is wanted.
 #[derive(Debug, PartialEq)]

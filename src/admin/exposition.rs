@@ -13,7 +13,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::View;
 use super::process::{self, Process};
-use crate::metrics::{Headers, Turns};
+use crate::observe::metrics::{Headers, Turns};
 
 /// OpenMetrics.
 pub(super) fn open_metrics(view: &View<'_>) -> String {

@@ -21,8 +21,8 @@ use slab::Slab;
 
 use self::client::{Client, Next};
 pub(crate) use self::view::View;
-use crate::listener::{self, AfterError};
-use crate::socket::Socket;
+use crate::net::listener::{self, AfterError};
+use crate::net::socket::Socket;
 
 pub(crate) struct Admin {
     listener: TcpListener,

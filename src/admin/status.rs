@@ -8,9 +8,9 @@ use serde::Serialize;
 use super::View;
 use super::connections::seconds;
 use super::process::{self, Process};
-use crate::escape::Escaped;
-use crate::json::Text;
-use crate::metrics::{Headers, Refused};
+use crate::observe::json::Text;
+use crate::observe::metrics::{Headers, Refused};
+use proxy::escape::Escaped;
 
 #[derive(Serialize)]
 pub(super) struct Status<'a> {

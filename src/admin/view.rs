@@ -6,10 +6,10 @@ use std::time::SystemTime;
 use slab::Slab;
 
 use crate::connection::Connection;
-use crate::held::Budget;
-use crate::journal::Journal;
-use crate::metrics::Turns;
-use crate::socket::Socket;
+use crate::connection::held::Budget;
+use crate::net::socket::Socket;
+use crate::observe::journal::Journal;
+use crate::observe::metrics::Turns;
 
 /// The server as it is between two turns.
 pub(crate) struct View<'a> {

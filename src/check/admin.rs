@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::escape::Escaped;
+use proxy::escape::Escaped;
 
 /// More than a thousand connections with every vector take.
 const MOST: u64 = 64 * 1024 * 1024;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::admin::Connection;
-use crate::proxy::{self, Addresses, Header, Status, Version};
+use proxy::{Addresses, Header, Status, Version};
 
 /// What comes back before our own words.
 pub(super) enum Reflected<'a> {

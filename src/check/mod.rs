@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::cli::{CheckArgs, SendVersion};
-use crate::proxy::Version;
+use proxy::Version;
 
 mod admin;
 mod finding;

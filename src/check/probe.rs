@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use memchr::memmem;
 
 use crate::cli::SendVersion;
-use crate::proxy::{self, Addresses, Command, MAX_V2_LEN, Transport, V2};
+use proxy::{Addresses, Command, MAX_V2_LEN, Transport, V2};
 
 /// How long a header may take that is sent before the client speaks, from a back end on another continent too.
 const QUIET: Duration = Duration::from_secs(1);

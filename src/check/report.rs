@@ -9,9 +9,9 @@ use serde::Serialize;
 use super::admin::Connection;
 use super::finding::{Finding, Reflected};
 use super::probe::Seen;
-use crate::escape::Escaped;
-use crate::events::Event;
-use crate::proxy::{Header, Version};
+use crate::observe::events::Event;
+use proxy::escape::Escaped;
+use proxy::{Header, Version};
 
 /// What one address of the target answered.
 pub(super) struct Answer {

@@ -2,9 +2,9 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 
-use crate::clock::Clock;
-use crate::held::Budget;
-use crate::proxy::{self, Header, MAX_V1_LEN};
+use crate::connection::clock::Clock;
+use crate::connection::held::Budget;
+use proxy::{Header, MAX_V1_LEN};
 
 /// A byte stream that never blocks.
 pub trait Stream: Read + Write {

@@ -10,16 +10,18 @@
 //! buffer says "empty" too, which saves the second read, but for two cases that are latched until they are over: a FIN
 //! gives no further edge, and an urgent byte cuts a read short in front of data that is already there.
 
+pub mod clock;
+pub mod held;
 mod interface;
+mod lines;
 mod time;
 
 use std::io::{self, ErrorKind};
 use std::ops::ControlFlow::{self, Break, Continue};
 
 pub use self::interface::{Echo, Expect, Next, Observer, Ready, Reason, Refusal, Shared, Stream, TimeLimits};
-use crate::held::{Budget, Held};
-use crate::lines;
-use crate::proxy::{self, Status, Version, encode_v1};
+use crate::connection::held::{Budget, Held};
+use proxy::{Status, Version, encode_v1};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {

@@ -11,8 +11,8 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::cli::DecodeArgs;
-use crate::escape::Hex;
-use crate::proxy::{self, Error, Header, Status};
+use proxy::escape::Hex;
+use proxy::{Error, Header, Status};
 
 mod hex;
 mod report;

@@ -5,10 +5,10 @@ use std::fmt;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::{Decoded, Field, Outcome, section};
-use crate::escape::Escaped;
-use crate::events::Event;
-use crate::json::header_fields;
-use crate::proxy::{self, Error, Header, Status};
+use crate::observe::events::Event;
+use crate::observe::json::header_fields;
+use proxy::escape::Escaped;
+use proxy::{Error, Header, Status};
 
 /// The bytes that version 2 begins with.
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";

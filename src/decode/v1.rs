@@ -1,8 +1,8 @@
 //! The words of a version 1 line, as far as they are right.
 
 use super::{Field, Fields, Outcome};
-use crate::escape::Escaped;
-use crate::proxy::Error;
+use proxy::Error;
+use proxy::escape::Escaped;
 
 const NAMES: [&str; 6] =
     ["signature", "protocol", "source address", "destination address", "source port", "destination port"];

@@ -4,10 +4,10 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::{Fields, Outcome};
-use crate::escape::{Escaped, Hex};
-use crate::events;
-use crate::proxy::tlv::{CRC32C, Value};
-use crate::proxy::{Error, Tlv, crc32c};
+use crate::observe::events;
+use proxy::escape::{Escaped, Hex};
+use proxy::tlv::{CRC32C, Value};
+use proxy::{Error, Tlv, crc32c};
 
 /// Signature, version and command, family and transport, length.
 const FIXED_LEN: usize = 16;

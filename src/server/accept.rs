@@ -7,9 +7,9 @@ use mio::{Interest, Token};
 
 use super::{PAUSE_MS, Server};
 use crate::connection::{Connection, Expect, Reason};
-use crate::events::Event;
-use crate::listener::{self, AfterError};
-use crate::socket::Socket;
+use crate::net::listener::{self, AfterError};
+use crate::net::socket::Socket;
+use crate::observe::events::Event;
 
 /// Connections accepted from one listener in a tick, before those that are open have their turn again.
 const ACCEPTS: usize = 128;

@@ -5,9 +5,9 @@ use std::time::Duration;
 use signal_hook::consts::SIGHUP;
 
 use super::Server;
-use crate::events::Event;
-use crate::listener::Listener;
-use crate::service::{self, News};
+use crate::net::listener::Listener;
+use crate::observe::events::Event;
+use crate::server::service::{self, News};
 
 /// A connection that says nothing for so long while the server stops is taken to have finished, in ms.
 const SILENCE_MS: u32 = 10_000;

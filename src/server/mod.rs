@@ -8,6 +8,8 @@
 
 mod accept;
 mod ending;
+mod queue;
+pub(crate) mod service;
 mod time;
 
 use std::fmt;
@@ -23,20 +25,20 @@ use slab::Slab;
 
 use self::ending::Phase;
 use crate::admin::{Admin, View};
-use crate::alarm::Alarm;
 use crate::cli::LogLevel;
 use crate::config::Config;
+use crate::connection::held::Budget;
 use crate::connection::{Connection, Next, Ready, Reason, Shared, TimeLimits};
-use crate::events::Event;
-use crate::held::Budget;
-use crate::journal::Journal;
-use crate::listener::{self, BindError, Listener, Place};
-use crate::log::Log;
-use crate::metrics::Turns;
+use crate::net::alarm::Alarm;
+use crate::net::listener::{self, BindError, Listener, Place};
+use crate::net::socket::Socket;
+use crate::observe::events::Event;
+use crate::observe::journal::Journal;
+use crate::observe::log::Log;
+use crate::observe::metrics::Turns;
 use crate::policy::{Policy, ProxyProtocol};
-use crate::queue::Queue;
-use crate::service::{self, News, Watchdog};
-use crate::socket::Socket;
+use crate::server::queue::Queue;
+use crate::server::service::{News, Watchdog};
 
 /// Events taken from the kernel at a time.
 const EVENTS: usize = 1024;

@@ -4,8 +4,8 @@
 
 use std::net::{SocketAddrV4, SocketAddrV6};
 
+use proxy::{Addresses, Command, EncodeError, Header, Status, Tlv, Transport, V2, Version};
 use proxy_echo::decode::{Decoded, Field, Outcome};
-use proxy_echo::proxy::{self, Addresses, Command, EncodeError, Header, Status, Tlv, Transport, V2, Version};
 
 pub(crate) mod oracle;
 use oracle::{Answer, Ends, Fields};

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::thread;
 
 use fastrand::Rng;
-use proxy_echo::proxy::{self, Status, Version};
+use proxy::{Status, Version};
 
 use crate::client::{connect, socket_of_many};
 use crate::ordeal::Target;

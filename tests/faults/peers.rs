@@ -5,7 +5,7 @@ use std::net::{Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6, TcpStream};
 use std::time::Duration;
 
 use fastrand::Rng;
-use proxy_echo::proxy::{self, Addresses, Command, Tlv, Transport, V2, tlv};
+use proxy::{Addresses, Command, Tlv, Transport, V2, tlv};
 use socket2::SockRef;
 
 use crate::client::{self, socket_of_many};

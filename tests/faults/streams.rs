@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 
 use fastrand::Rng;
-use proxy_echo::proxy::{Addresses, Command, Tlv, Transport, V2, tlv};
+use proxy::{Addresses, Command, Tlv, Transport, V2, tlv};
 use socket2::SockRef;
 
 use crate::client::round_trip;

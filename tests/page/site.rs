@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, TcpSt
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use proxy_echo::proxy::{Addresses, Command, Tlv, Transport, V2, encode_v1, tlv};
+use proxy::{Addresses, Command, Tlv, Transport, V2, encode_v1, tlv};
 use serde_json::Value;
 
 use crate::browser::Browser;

@@ -1,6 +1,6 @@
 //! The rules of sections 2.1 and 2.2, row by row: what is accepted as which header, and what is refused at which byte.
 
-use proxy_echo::proxy::{self, Addresses, EncodeError, Error, Header, Status};
+use proxy::{Addresses, EncodeError, Error, Header, Status};
 
 #[path = "../common/fuzz_bodies.rs"]
 mod fuzz_bodies;

@@ -1,7 +1,7 @@
 //! Sections 2.2.1 to 2.2.8 and the clouds' own vectors: names and values. And what the encoder refuses to write.
 
-use proxy_echo::proxy::tlv::{Ssl, Value};
-use proxy_echo::proxy::{Addresses, Command, EncodeError, Tlv, V2};
+use proxy::tlv::{Ssl, Value};
+use proxy::{Addresses, Command, EncodeError, Tlv, V2};
 
 #[test]
 fn names_and_values() {

@@ -1,6 +1,6 @@
 //! Section 2.1, version 1.
 
-use proxy_echo::proxy::{Addresses, Error};
+use proxy::{Addresses, Error};
 
 use crate::{accepted, described, refused};
 

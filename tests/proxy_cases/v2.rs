@@ -1,7 +1,7 @@
 //! Section 2.2, version 2.
 
-use proxy_echo::proxy::tlv::{AUTHORITY, AWS, CRC32C, NETNS, NOOP, SSL, UNIQUE_ID};
-use proxy_echo::proxy::{self, Error, Status};
+use proxy::tlv::{AUTHORITY, AWS, CRC32C, NETNS, NOOP, SSL, UNIQUE_ID};
+use proxy::{Error, Status};
 
 use crate::fuzz_bodies::oracle::{SIGNATURE, crc32c};
 use crate::{accepted, described, refused};

@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use crate::connection::{Reason, Refusal};
-use crate::escape::{Escaped, Hex};
-use crate::proxy::tlv::{Ssl, Value};
-use crate::proxy::{self, Addresses, Command, Header, Tlv, Tlvs, Transport, Version};
+use proxy::escape::{Escaped, Hex};
+use proxy::tlv::{Ssl, Value};
+use proxy::{Addresses, Command, Header, Tlv, Tlvs, Transport, Version};
 
 /// A line of the log.
 pub(crate) struct Entry<'a> {

@@ -6,7 +6,7 @@ use std::fmt::{self, Write};
 /// that is not printable is in hexadecimal, as `<1B>`, and so are `<` and `"`: every `<` begins an escape, and `"` ends
 /// what it began. What is over the limit is counted: `<+12 bytes>`.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Escaped<'a>(pub(crate) &'a [u8]);
+pub struct Escaped<'a>(pub &'a [u8]);
 
 impl Escaped<'_> {
     /// Bytes shown, so that a line of the log has a limit.
@@ -29,7 +29,7 @@ impl fmt::Display for Escaped<'_> {
 
 /// Prints bytes in hexadecimal.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Hex<'a>(pub(crate) &'a [u8]);
+pub struct Hex<'a>(pub &'a [u8]);
 
 impl Hex<'_> {
     const LIMIT: usize = 128;

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
-use crate::proxy::{self, Addresses, Command, Header, Status, Tlvs, Transport, V2, Version};
+use proxy::{Addresses, Command, Header, Status, Tlvs, Transport, V2, Version};
 
 /// The peer, and what its header said. It is 24 bytes where that is TCP over IPv4 without vectors.
 #[derive(Debug)]
@@ -108,7 +108,7 @@ fn kept(header: &Header<'_>) -> (Box<[u8]>, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::Tlv;
+    use proxy::Tlv;
 
     fn parse(bytes: &[u8]) -> Header<'_> {
         match proxy::parse(bytes) {

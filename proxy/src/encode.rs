@@ -26,9 +26,9 @@ impl Deref for Line {
 ///
 /// ```
 /// let (source, destination) = ("192.0.2.1:56324".parse().unwrap(), "192.0.2.2:443".parse().unwrap());
-/// let transport = proxy_echo::proxy::Transport::Stream;
-/// let addresses = proxy_echo::proxy::Addresses::Inet { transport, source, destination };
-/// let line = proxy_echo::proxy::encode_v1(&addresses);
+/// let transport = proxy_protocol_header::Transport::Stream;
+/// let addresses = proxy_protocol_header::Addresses::Inet { transport, source, destination };
+/// let line = proxy_protocol_header::encode_v1(&addresses);
 /// assert_eq!(*line, *b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n");
 /// ```
 #[must_use]
@@ -51,7 +51,7 @@ pub fn encode_v1(addresses: &Addresses<'_>) -> Line {
 /// A version 2 header to be written.
 ///
 /// ```
-/// use proxy_echo::proxy::{self, Addresses, Command, Status, Tlv, V2, tlv};
+/// use proxy_protocol_header::{self, Addresses, Command, Status, Tlv, V2, tlv};
 ///
 /// let authority = Tlv { kind: tlv::AUTHORITY, value: b"example.com" };
 /// let header = V2 { command: Command::Proxy, addresses: Addresses::Unspecified, tlvs: &[authority], crc32c: true };

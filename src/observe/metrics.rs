@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 use crate::connection::{Reason, Refusal};
-use crate::proxy::{self, Addresses, Command, Header, Version};
+use proxy::{Addresses, Command, Header, Version};
 
 /// Counts since the start.
 #[derive(Debug)]

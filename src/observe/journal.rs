@@ -9,11 +9,11 @@ use memchr::memchr_iter;
 
 use crate::cli::LogLevel;
 use crate::connection::{Observer, Reason, Refusal};
-use crate::events::{Event, Farewell, offset, shown};
-use crate::log::Log;
-use crate::metrics::{Metrics, Refused};
-use crate::origin::Origin;
-use crate::proxy::{Addresses, Command, Header, Version};
+use crate::observe::events::{Event, Farewell, offset, shown};
+use crate::observe::log::Log;
+use crate::observe::metrics::{Metrics, Refused};
+use crate::observe::origin::Origin;
+use proxy::{Addresses, Command, Header, Version};
 
 /// Keeps a record for each connection, beside the slab: the echo itself needs none, and where nobody wants to know, at
 /// [`LogLevel::Quiet`] without an admin port, there is none.
@@ -304,7 +304,7 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 mod tests {
     use super::*;
     use crate::cli::LogFormat;
-    use crate::proxy::{self, Status};
+    use proxy::Status;
 
     #[test]
     fn what_a_connection_said_of_its_client_goes_with_it() {

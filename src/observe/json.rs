@@ -4,10 +4,10 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use crate::connection::Reason;
-use crate::escape::{Escaped, Hex};
-use crate::events::{Entry, Event, Farewell, VECTORS, family, offset, path, shown};
-use crate::proxy::tlv::Value;
-use crate::proxy::{Addresses, Header, Tlv, Tlvs, Version};
+use crate::observe::events::{Entry, Event, Farewell, VECTORS, family, offset, path, shown};
+use proxy::escape::{Escaped, Hex};
+use proxy::tlv::Value;
+use proxy::{Addresses, Header, Tlv, Tlvs, Version};
 
 impl Serialize for Entry<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::cli::LogFormat;
-use crate::events::{Entry, Event};
+use crate::observe::events::{Entry, Event};
 
 /// Entries are gathered into a batch, which is queued at the end of a turn of the reactor, or when it is full.
 pub(crate) struct Log {

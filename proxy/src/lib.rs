@@ -4,7 +4,7 @@
 //! allocates while parsing, does I/O or keeps state: the caller holds the bytes and calls [`parse`] again when more came.
 //!
 //! ```
-//! use proxy_echo::proxy::{self, Addresses, Status};
+//! use proxy_protocol_header::{self, Addresses, Status};
 //!
 //! let received = b"PROXY TCP4 124.100.123.123 10.0.8.154 53971 8888\r\nHello\r\n";
 //! let Ok(Status::Complete(header)) = proxy::parse(received) else { panic!() };
@@ -28,8 +28,9 @@
 use std::fmt;
 use std::net::{SocketAddrV4, SocketAddrV6};
 
-pub(crate) mod crc32c;
+pub mod crc32c;
 mod encode;
+pub mod escape;
 mod tcp4;
 pub mod tlv;
 mod v1;

@@ -8,12 +8,12 @@ const COPIED: usize = 128;
 struct Aligned([u8; COPIED]);
 
 /// The CRC32C of `bytes`.
-pub(crate) fn of(bytes: &[u8]) -> u32 {
+pub fn of(bytes: &[u8]) -> u32 {
     ::crc32c::crc32c(bytes)
 }
 
 /// The CRC32C of `bytes` with four zeros in the place of those at `at`.
-pub(crate) fn with_zeros(bytes: &[u8], at: usize) -> u32 {
+pub fn with_zeros(bytes: &[u8], at: usize) -> u32 {
     let mut buffer = Aligned([0; COPIED]);
     if let Some(copy) = buffer.0.get_mut(..bytes.len()) {
         copy.copy_from_slice(bytes);

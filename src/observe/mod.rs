@@ -1,0 +1,8 @@
+//! What is known about connections, and what is said about them.
+
+pub(crate) mod events;
+pub(crate) mod journal;
+pub(crate) mod json;
+pub(crate) mod log;
+pub(crate) mod metrics;
+pub(crate) mod origin;
