@@ -1,4 +1,4 @@
-//! CRC32C (Castagnoli), the checksum of section 2.2.3.
+//! CRC32C (Castagnoli), the checksum of a version 2 header (section 2.2.3).
 
 /// Longer headers are not copied.
 const COPIED: usize = 128;
@@ -8,11 +8,17 @@ const COPIED: usize = 128;
 struct Aligned([u8; COPIED]);
 
 /// The CRC32C of `bytes`.
+#[must_use]
 pub fn of(bytes: &[u8]) -> u32 {
     ::crc32c::crc32c(bytes)
 }
 
-/// The CRC32C of `bytes` with four zeros in the place of those at `at`.
+/// The CRC32C of `bytes` with zeros in place of the four bytes at `at`: of a header, with its checksum's value there.
+///
+/// # Panics
+///
+/// If `bytes` ends before those four do.
+#[must_use]
 pub fn with_zeros(bytes: &[u8], at: usize) -> u32 {
     let mut buffer = Aligned([0; COPIED]);
     if let Some(copy) = buffer.0.get_mut(..bytes.len()) {
@@ -30,7 +36,7 @@ mod tests {
 
     /// RFC 3720, appendix B.4.
     #[test]
-    fn the_published_vectors() {
+    fn the_published_checksums() {
         let ascending: Vec<u8> = (0..32).collect();
         assert_eq!(of(b"123456789"), 0xE306_9283);
         assert_eq!(of(&[0; 32]), 0x8A91_36AA);

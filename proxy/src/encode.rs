@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{Cursor, Write};
 use std::ops::Deref;
 
-use super::v2::{FIXED_LEN, SIGNATURE};
+use super::wire::{V2_FIXED_LEN as FIXED_LEN, V2_LOCAL, V2_PROXY, V2_SIGNATURE as SIGNATURE};
 use super::{Addresses, Command, MAX_V1_LEN, Tlv, Transport, crc32c, tlv};
 
 /// A version 1 line, CRLF included; it derefs to its bytes.
@@ -51,7 +51,7 @@ pub fn encode_v1(addresses: &Addresses<'_>) -> Line {
 /// A version 2 header to be written.
 ///
 /// ```
-/// use proxy_protocol_header::{self, Addresses, Command, Status, Tlv, V2, tlv};
+/// use proxy_protocol_header::{self as proxy, Addresses, Command, Status, Tlv, V2, tlv};
 ///
 /// let authority = Tlv { kind: tlv::AUTHORITY, value: b"example.com" };
 /// let header = V2 { command: Command::Proxy, addresses: Addresses::Unspecified, tlvs: &[authority], crc32c: true };
@@ -66,7 +66,7 @@ pub struct V2<'a> {
     pub command: Command,
     /// Who connected to whom.
     pub addresses: Addresses<'a>,
-    /// Vectors, in their order, without the checksum.
+    /// TLVs, in their order, without the checksum.
     pub tlvs: &'a [Tlv<'a>],
     /// Whether a CRC32C comes last.
     pub crc32c: bool,
@@ -86,8 +86,8 @@ impl V2<'_> {
     fn write(&self, out: &mut Vec<u8>, start: usize) -> Result<(), EncodeError> {
         out.extend_from_slice(&SIGNATURE);
         out.push(match self.command {
-            Command::Local => 0x20,
-            Command::Proxy => 0x21,
+            Command::Local => V2_LOCAL,
+            Command::Proxy => V2_PROXY,
         });
         out.extend_from_slice(&[0; 3]);
         out[start + 13] = write_addresses(&self.addresses, out);
@@ -156,18 +156,18 @@ fn write_tlv(tlv: &Tlv<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
 /// What keeps a version 2 header from being written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EncodeError {
-    /// The header, or one vector, is longer than 65,535 bytes can be counted.
+    /// The header, or one TLV, is longer than 65,535 bytes can be counted.
     TooLong,
     /// A unique id of more than 128 bytes (section 2.2.5).
     UniqueIdTooLong,
-    /// A CRC32C among the vectors: set [`V2::crc32c`] instead.
+    /// A CRC32C among the TLVs: set [`V2::crc32c`] instead.
     ChecksumGiven,
 }
 
 impl fmt::Display for EncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            EncodeError::TooLong => "the addresses and vectors of a header are at most 65535 bytes long",
+            EncodeError::TooLong => "the addresses and TLVs of a header are at most 65535 bytes long",
             EncodeError::UniqueIdTooLong => "a unique id is at most 128 bytes long",
             EncodeError::ChecksumGiven => "the CRC32C is computed, not given",
         })

@@ -1,6 +1,6 @@
 //! What a peer sent, made fit to be read: no byte of it reaches a terminal or ends a line.
 
-use std::fmt::{self, Write};
+use core::fmt::{self, Write};
 
 /// Prints bytes as ASCII. CR and LF are `<CR>` and `<LF>`, as in the article that this server follows; every other byte
 /// that is not printable is in hexadecimal, as `<1B>`, and so are `<` and `"`: every `<` begins an escape, and `"` ends

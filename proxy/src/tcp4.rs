@@ -2,7 +2,7 @@
 //!
 //! Numbers differ in length from line to line. Where each byte decides on a branch, the processor often guesses wrong.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{Ipv4Addr, SocketAddrV4};
 
 use super::{Addresses, Command, Header, Tlvs, Transport, Version};
 

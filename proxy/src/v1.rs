@@ -1,6 +1,6 @@
 //! Version 1, the human-readable line: each function reads one part of the grammar of section 2.1.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 
 use super::{Addresses, Command, Error, Header, MAX_V1_LEN, Status, Stop, Tlvs, Transport, Version, tcp4};
 

@@ -1,18 +1,10 @@
 //! Version 2, the binary header of section 2.2.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
-use std::num::NonZeroUsize;
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
+use core::num::NonZeroUsize;
 
+use super::wire::{ADDRESSES_LEN, V2_FIXED_LEN as FIXED_LEN, V2_LOCAL, V2_PROXY, V2_SIGNATURE as SIGNATURE};
 use super::{Addresses, Command, Error, Header, Status, Tlvs, Transport, Version, crc32c, tlv};
-
-/// The constant block that no other protocol takes for its own.
-pub(super) const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
-
-/// Signature, version and command, family and transport, length.
-pub(super) const FIXED_LEN: usize = 16;
-
-/// Bytes of the two addresses, ports included, of each family (high nibble of byte 14): UNSPEC, IPv4, IPv6, UNIX.
-const ADDRESSES_LEN: [usize; 4] = [0, 12, 36, 216];
 
 /// How most headers begin: `PROXY`, TCP over IPv4.
 const USUAL: [u8; 14] = *b"\r\n\r\n\0\r\nQUIT\n\x21\x11";
@@ -29,7 +21,7 @@ pub(super) fn parse(input: &[u8]) -> Result<Status<Header<'_>>, Error> {
     }
 }
 
-/// A whole header as most are: `PROXY`, TCP over IPv4. Its vectors are not checked.
+/// A whole header as most are: `PROXY`, TCP over IPv4. Its TLVs are not checked.
 #[inline(always)]
 fn usual(input: &[u8]) -> Option<(&[u8], &[u8])> {
     let begin: &[u8; FIXED_LEN + 12] = input.first_chunk()?;
@@ -38,7 +30,7 @@ fn usual(input: &[u8]) -> Option<(&[u8], &[u8])> {
     (begin[..USUAL.len()] == USUAL).then_some((raw, tlvs))
 }
 
-/// Whether `area` is whole vectors, of which none has a rule of its own.
+/// Whether `area` is whole TLVs, of which none has a rule of its own.
 #[inline(always)]
 fn is_plain(mut area: &[u8]) -> bool {
     while let Some((&[kind, high, low], behind)) = area.split_first_chunk() {
@@ -51,7 +43,7 @@ fn is_plain(mut area: &[u8]) -> bool {
     area.is_empty()
 }
 
-/// A [`usual`] header with vectors that have rules of their own, or are broken.
+/// A [`usual`] header with TLVs that have rules of their own, or are broken.
 #[inline(never)]
 fn special<'a>(raw: &'a [u8], tlvs: &'a [u8]) -> Result<Status<Header<'a>>, Error> {
     if let Some(from_end) = check(tlvs, 0)? {
@@ -63,7 +55,7 @@ fn special<'a>(raw: &'a [u8], tlvs: &'a [u8]) -> Result<Status<Header<'a>>, Erro
 #[inline(always)]
 fn inet_header<'a>(raw: &'a [u8], tlvs: &'a [u8]) -> Status<Header<'a>> {
     let (version, command, addresses) = (Version::V2, Command::Proxy, inet(Transport::Stream, block(raw)));
-    Status::Complete(Header { raw, version, command, addresses, tlvs: Tlvs::new(tlvs) })
+    Status::Complete(Header { raw, version, command, addresses, tlvs: Tlvs::unchecked(tlvs) })
 }
 
 /// Any header, or the beginning of one.
@@ -89,7 +81,7 @@ fn any(input: &[u8]) -> Result<Status<Header<'_>>, Error> {
     }
     let complete = |addresses| {
         let (version, command) = (Version::V2, Command::Proxy);
-        Ok(Status::Complete(Header { raw, version, command, addresses, tlvs: Tlvs::new(tlvs) }))
+        Ok(Status::Complete(Header { raw, version, command, addresses, tlvs: Tlvs::unchecked(tlvs) }))
     };
     let transport = match kind & 0xf {
         0 => return complete(Addresses::Unspecified),
@@ -125,7 +117,7 @@ fn local(input: &[u8], end: usize) -> Status<Header<'_>> {
     Status::Complete(Header { raw, version, command, addresses, tlvs: Tlvs::default() })
 }
 
-/// Checks what has come of the vectors of a header that ends at `end`.
+/// Checks what has come of the TLVs of a header that ends at `end`.
 #[cold]
 fn partial(input: &[u8], family: usize, start: usize, end: usize) -> Result<Status<Header<'_>>, Error> {
     let area = input.get(start..).unwrap_or_default();
@@ -144,16 +136,16 @@ fn kind(fixed: &[u8; FIXED_LEN]) -> Result<Option<u8>, Error> {
         return Err(Error::Signature);
     }
     match command {
-        0x20 => Ok(None),
-        0x21 if usize::from(kind >> 4) >= ADDRESSES_LEN.len() => Err(Error::V2Family),
-        0x21 if kind & 0xf > 2 => Err(Error::V2Transport),
-        0x21 => Ok(Some(kind)),
+        V2_LOCAL => Ok(None),
+        V2_PROXY if usize::from(kind >> 4) >= ADDRESSES_LEN.len() => Err(Error::V2Family),
+        V2_PROXY if kind & 0xf > 2 => Err(Error::V2Transport),
+        V2_PROXY => Ok(Some(kind)),
         other if other >> 4 != 2 => Err(Error::V2Version),
         _ => Err(Error::V2Command),
     }
 }
 
-/// Checks the vectors in `area`, behind which `missing` bytes have not come yet.
+/// Checks the TLVs in `area`, behind which `missing` bytes have not come yet.
 ///
 /// Returns how far from the end of `area` the value of the CRC32C begins, if there is one.
 #[inline]

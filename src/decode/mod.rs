@@ -127,30 +127,6 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Where the specification says what `error` breaks.
-#[must_use]
-pub fn section(error: Error) -> &'static str {
-    match error {
-        Error::Signature => "sections 2.1 and 2.2",
-        Error::V1Protocol
-        | Error::V1Ipv4
-        | Error::V1Ipv6
-        | Error::V1Port
-        | Error::V1Space
-        | Error::V1LineEnd
-        | Error::V1TooLong => "section 2.1",
-        Error::V2Version
-        | Error::V2Command
-        | Error::V2Family
-        | Error::V2Transport
-        | Error::V2Length
-        | Error::TlvOverrun
-        | Error::TlvTrailing => "section 2.2",
-        Error::Crc32cLength | Error::Crc32cDuplicate | Error::Crc32cMismatch => "section 2.2.3",
-        Error::UniqueIdLength => "section 2.2.5",
-    }
-}
-
 /// Does what the command line asks for. Returns what to print, and whether the header is valid.
 ///
 /// # Errors

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::{Decoded, Field, Outcome, section};
+use super::{Decoded, Field, Outcome};
 use crate::observe::events::Event;
 use crate::observe::json::header_fields;
 use proxy::escape::Escaped;
@@ -31,7 +31,7 @@ impl fmt::Display for Decoded<'_> {
             Outcome::Incomplete(Some(missing)) => writeln!(f, "incomplete: {missing} more bytes are due"),
             Outcome::Incomplete(None) => writeln!(f, "incomplete: what is there can still become a header"),
             Outcome::Invalid(error, at) => {
-                writeln!(f, "invalid: {error} at byte {at} ({})", section(error))?;
+                writeln!(f, "invalid: {error} at byte {at} ({})", error.section())?;
                 hint(self.input, error).map_or(Ok(()), |hint| writeln!(f, "{hint}"))
             }
         }
@@ -64,7 +64,7 @@ impl Serialize for Decoded<'_> {
                 map.serialize_entry("status", "invalid")?;
                 map.serialize_entry("reason", error.as_str())?;
                 map.serialize_entry("offset", at)?;
-                map.serialize_entry("specification", section(*error))?;
+                map.serialize_entry("specification", error.section())?;
                 if let Some(hint) = hint(self.input, *error) {
                     map.serialize_entry("hint", &hint)?;
                 }

@@ -1,10 +1,8 @@
 //! The fields of a version 2 header, as far as they are right.
 
-use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::{Fields, Outcome};
-use crate::observe::events;
 use proxy::escape::{Escaped, Hex};
 use proxy::tlv::{CRC32C, Value};
 use proxy::{Error, Tlv, crc32c};
@@ -184,7 +182,7 @@ fn describe_address(bytes: &[u8]) -> String {
     } else if let Ok(octets) = <[u8; 16]>::try_from(bytes) {
         Ipv6Addr::from(octets).to_string()
     } else {
-        let path = bytes.try_into().map_or(bytes, events::path);
+        let path = bytes.try_into().map_or(bytes, proxy::unix_path);
         format!("\"{}\"", Escaped(path))
     }
 }
@@ -197,34 +195,13 @@ fn describe_port(bytes: &[u8]) -> String {
 fn describe_vector(tlv: Tlv<'_>, length: usize, left: usize, outcome: Outcome<'_>) -> String {
     let is_wrong = length > left || tlv.value.len() < length;
     match (tlv.decode(), outcome) {
-        _ if length > left => format!("{} of {length} bytes, but {left} are left", Kind(tlv)),
-        _ if is_wrong => format!("{} of {length} bytes", Kind(tlv)),
-        (Value::Ssl(_), _) => Kind(tlv).to_string(),
+        _ if length > left => format!("{} of {length} bytes, but {left} are left", tlv.label()),
+        _ if is_wrong => format!("{} of {length} bytes", tlv.label()),
+        (Value::Ssl(_), _) => tlv.label().to_string(),
         (_, Outcome::Invalid(Error::TlvTrailing, _)) if (1..3).contains(&(left - length)) => {
-            format!("{} of {length} bytes, which leaves {}: too few for another", Kind(tlv), left - length)
+            format!("{} of {length} bytes, which leaves {}: too few for another", tlv.label(), left - length)
         }
-        _ => Vector(tlv).to_string(),
-    }
-}
-
-/// A vector in the words of the log.
-struct Vector<'a>(Tlv<'a>);
-
-impl fmt::Display for Vector<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        events::write_tlv(f, self.0)
-    }
-}
-
-/// The name of a vector, or its type.
-struct Kind<'a>(Tlv<'a>);
-
-impl fmt::Display for Kind<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.name() {
-            Some(name) => f.write_str(name),
-            None => write!(f, "0x{:02x}", self.0.kind),
-        }
+        _ => tlv.to_string(),
     }
 }
 

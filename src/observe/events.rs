@@ -6,9 +6,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use crate::connection::{Reason, Refusal};
-use proxy::escape::{Escaped, Hex};
-use proxy::tlv::{Ssl, Value};
-use proxy::{Addresses, Command, Header, Tlv, Tlvs, Transport, Version};
+use proxy::Header;
+use proxy::escape::Escaped;
 
 /// A line of the log.
 pub(crate) struct Entry<'a> {
@@ -89,7 +88,7 @@ impl fmt::Display for Event<'_> {
                 "PROXY headers are optional: any client can claim any address (name the balancers with --trust)",
             ),
             Event::Accepted { peer } => write!(f, "is accepted, peer {peer}"),
-            Event::Header(header) => write_header(f, header),
+            Event::Header(header) => header.fmt(f),
             Event::Plain => f.write_str("no PROXY header"),
             Event::Refused { refusal, received } => write_refused(f, *refusal, received),
             Event::Input(bytes) => write!(f, "IN> {}", Escaped(bytes)),
@@ -165,79 +164,5 @@ pub(crate) fn shown(received: &[u8]) -> &[u8] {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
-    }
-}
-
-fn write_header(f: &mut fmt::Formatter<'_>, header: &Header<'_>) -> fmt::Result {
-    write!(f, "PROXY {} {}", version(header.version), family(header))?;
-    match header.addresses {
-        Addresses::Unspecified => {}
-        Addresses::Inet { source, destination, .. } => write!(f, " {source} -> {destination}")?,
-        Addresses::Inet6 { source, destination, .. } => write!(f, " {source} -> {destination}")?,
-        Addresses::Unix { source, destination, .. } => {
-            write!(f, " \"{}\" -> \"{}\"", Escaped(path(source)), Escaped(path(destination)))?;
-        }
-    }
-    write_tlvs(f, header.tlvs)
-}
-
-fn version(version: Version) -> &'static str {
-    match version {
-        Version::V1 => "v1",
-        Version::V2 => "v2",
-    }
-}
-
-/// The family by the name that the specification's section 2.2 gives it.
-pub(crate) fn family(header: &Header<'_>) -> &'static str {
-    match (header.command, header.version, header.addresses) {
-        (Command::Local, ..) => "LOCAL",
-        (_, Version::V1, Addresses::Unspecified) => "UNKNOWN",
-        (_, Version::V2, Addresses::Unspecified) => "UNSPEC",
-        (.., Addresses::Inet { transport: Transport::Stream, .. }) => "TCP4",
-        (.., Addresses::Inet { transport: Transport::Datagram, .. }) => "UDP4",
-        (.., Addresses::Inet6 { transport: Transport::Stream, .. }) => "TCP6",
-        (.., Addresses::Inet6 { transport: Transport::Datagram, .. }) => "UDP6",
-        (.., Addresses::Unix { transport: Transport::Stream, .. }) => "UNIX_STREAM",
-        (.., Addresses::Unix { transport: Transport::Datagram, .. }) => "UNIX_DGRAM",
-    }
-}
-
-/// A path without its padding. An abstract name begins with a zero byte, which is its own.
-pub(crate) fn path(padded: &[u8; 108]) -> &[u8] {
-    let length = padded.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
-    &padded[..length]
-}
-
-/// Vectors shown, so that a line of the log has a limit.
-pub(crate) const VECTORS: usize = 32;
-
-fn write_tlvs(f: &mut fmt::Formatter<'_>, tlvs: Tlvs<'_>) -> fmt::Result {
-    for tlv in tlvs.iter().take(VECTORS) {
-        f.write_str(", ")?;
-        write_tlv(f, tlv)?;
-    }
-    match tlvs.iter().skip(VECTORS).count() {
-        0 => Ok(()),
-        more => write!(f, ", and {more} more"),
-    }
-}
-
-pub(crate) fn write_tlv(f: &mut fmt::Formatter<'_>, tlv: Tlv<'_>) -> fmt::Result {
-    match tlv.name() {
-        Some(name) => f.write_str(name)?,
-        None => write!(f, "0x{:02x}", tlv.kind)?,
-    }
-    match tlv.decode() {
-        Value::Text(text) => write!(f, " \"{}\"", Escaped(text)),
-        Value::Checksum(checksum) => write!(f, " 0x{checksum:08x}"),
-        Value::Padding(length) => write!(f, " of {length} bytes"),
-        Value::Id(id) => write!(f, " {id}"),
-        Value::Bytes(bytes) => write!(f, " {}", Hex(bytes)),
-        Value::Ssl(Ssl { client, verify, tlvs }) => {
-            write!(f, " (client 0x{client:02x}, verify {verify}")?;
-            write_tlvs(f, tlvs)?;
-            f.write_str(")")
-        }
     }
 }

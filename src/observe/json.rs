@@ -4,10 +4,10 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use crate::connection::Reason;
-use crate::observe::events::{Entry, Event, Farewell, VECTORS, family, offset, path, shown};
+use crate::observe::events::{Entry, Event, Farewell, offset, shown};
 use proxy::escape::{Escaped, Hex};
-use proxy::tlv::Value;
-use proxy::{Addresses, Header, Tlv, Tlvs, Version};
+use proxy::tlv::{MAX_DISPLAYED, Value};
+use proxy::{Addresses, Header, Tlv, Tlvs, Version, unix_path};
 
 impl Serialize for Entry<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -81,7 +81,7 @@ fn fields<M: SerializeMap>(event: &Event<'_>, map: &mut M) -> Result<(), M::Erro
 
 pub(crate) fn header_fields<M: SerializeMap>(header: &Header<'_>, map: &mut M) -> Result<(), M::Error> {
     map.serialize_entry("version", &if header.version == Version::V1 { 1 } else { 2 })?;
-    map.serialize_entry("family", family(header))?;
+    map.serialize_entry("family", header.family())?;
     match header.addresses {
         Addresses::Unspecified => {}
         Addresses::Inet { source, destination, .. } => {
@@ -93,19 +93,19 @@ pub(crate) fn header_fields<M: SerializeMap>(header: &Header<'_>, map: &mut M) -
             map.serialize_entry("destination", &destination)?;
         }
         Addresses::Unix { source, destination, .. } => {
-            map.serialize_entry("source", &Text(Escaped(path(source))))?;
-            map.serialize_entry("destination", &Text(Escaped(path(destination))))?;
+            map.serialize_entry("source", &Text(Escaped(unix_path(source))))?;
+            map.serialize_entry("destination", &Text(Escaped(unix_path(destination))))?;
         }
     }
     if header.version == Version::V2 {
-        vectors(header.tlvs, map)?;
+        tlv_fields(header.tlvs, map)?;
     }
     Ok(())
 }
 
-fn vectors<M: SerializeMap>(tlvs: Tlvs<'_>, map: &mut M) -> Result<(), M::Error> {
-    map.serialize_entry("tlvs", &List(|| tlvs.iter().take(VECTORS).map(Vector)))?;
-    match tlvs.iter().skip(VECTORS).count() {
+fn tlv_fields<M: SerializeMap>(tlvs: Tlvs<'_>, map: &mut M) -> Result<(), M::Error> {
+    map.serialize_entry("tlvs", &List(|| tlvs.iter().take(MAX_DISPLAYED).map(TlvObject)))?;
+    match tlvs.iter().skip(MAX_DISPLAYED).count() {
         0 => Ok(()),
         more => map.serialize_entry("tlvs_left_out", &more),
     }
@@ -129,9 +129,9 @@ impl<F: Fn() -> I, I: Iterator<Item: Serialize>> Serialize for List<F> {
     }
 }
 
-struct Vector<'a>(Tlv<'a>);
+struct TlvObject<'a>(Tlv<'a>);
 
-impl Serialize for Vector<'_> {
+impl Serialize for TlvObject<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("type", &self.0.kind)?;
@@ -147,7 +147,7 @@ impl Serialize for Vector<'_> {
             Value::Ssl(ssl) => {
                 map.serialize_entry("client", &ssl.client)?;
                 map.serialize_entry("verify", &ssl.verify)?;
-                vectors(ssl.tlvs, &mut map)?;
+                tlv_fields(ssl.tlvs, &mut map)?;
             }
         }
         map.end()

@@ -54,12 +54,12 @@ impl Default for Metrics {
     fn default() -> Self {
         // Counts that are there from the start, as 0, let a monitor see the first increment.
         let zero = |name| (name, 0);
-        let invalid = proxy::Error::ALL.map(Refusal::Invalid);
+        let invalid = proxy::Error::ALL.iter().copied().map(Refusal::Invalid);
         Metrics {
             accepted: 0,
             closed: Reason::ALL.map(Reason::name).map(zero).into(),
             headers: Headers::default(),
-            refused: invalid.into_iter().chain([Refusal::Cut, Refusal::Late]).map(Refusal::as_str).map(zero).collect(),
+            refused: invalid.chain([Refusal::Cut, Refusal::Late]).map(Refusal::as_str).map(zero).collect(),
             refusals: VecDeque::new(),
             probes: 0,
             received: 0,
