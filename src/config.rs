@@ -1,15 +1,17 @@
-//! What the server runs with: past this point no setting is invalid.
+//! The server's settings, and the check that they are valid.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use bytesize::ByteSize;
+use clap::ValueEnum;
+use ipnet::IpNet;
 
-use crate::cli::{Cli, EchoUnit, LogFormat, LogLevel};
 use crate::connection::{Echo, TimeLimits};
-use crate::policy::{Policy, ProxyProtocol};
+pub use crate::observe::log::{LogFormat, LogLevel};
+use crate::policy::Policy;
+pub use crate::policy::ProxyProtocol;
 use proxy::MAX_V2_LEN;
 
 /// Descriptors that are not connections: standard streams, epoll, listeners, signals, and some for what links in.
@@ -27,114 +29,200 @@ const LOOKED_AT_MS: u32 = 1_000;
 /// An unfinished line is copied at each read, so that its length must have a limit.
 const MAX_LINE: usize = 1024 * 1024;
 
-/// Who looks for events for longer than that has nothing to gain: to wake up takes some hundred microseconds at most.
+/// Spinning longer gains nothing: waking up costs a few hundred µs at most.
 const MAX_SPIN: Duration = Duration::from_millis(10);
 
 /// `SO_RCVBUF` and `SO_SNDBUF` are an `int`.
 const SOCKET_BUFFER: RangeInclusive<usize> = 1..=i32::MAX as usize;
 
-/// Settings, checked.
+/// What a server is asked to do: plain fields with the defaults of the command line, of which an embedder changes some.
+/// [`Config::new`] checks them.
+///
+/// ```
+/// use proxy_echo::config::{Config, Settings};
+///
+/// let settings = Settings { port: 0, max_connections: Some(100), ..Settings::default() };
+/// let config = Config::new(settings)?;
+/// # Ok::<(), proxy_echo::config::ConfigError>(())
+/// ```
 #[derive(Clone, Debug)]
-pub struct Config {
+pub struct Settings {
     /// Where to listen; empty is all addresses of both families on `port`.
     pub listen: Vec<SocketAddr>,
-    /// See `listen`.
+    /// See `listen`; 0 lets the system choose.
     pub port: u16,
-    /// The address of the admin port.
+    /// The address of the admin port, if there is to be one.
     pub admin: Option<SocketAddr>,
-    /// Connections that the kernel queues.
+    /// Connections that the kernel may queue before they are accepted.
     pub backlog: i32,
-    /// `SO_REUSEPORT`.
+    /// `SO_REUSEPORT`: several processes may listen on the same port.
     pub reuse_port: bool,
-    /// `TCP_DEFER_ACCEPT`.
+    /// `TCP_DEFER_ACCEPT`: accept a connection only with its first bytes (Linux).
     pub defer_accept: bool,
-    /// How long to look for events before sleeping.
+    /// How long to look for events before sleeping; 10 ms at most.
     pub spin: Duration,
-    /// `SO_RCVBUF` in bytes.
+    /// `SO_RCVBUF` in bytes; `None` is the kernel's default.
     pub recv_buffer: Option<usize>,
-    /// `SO_SNDBUF` in bytes.
+    /// `SO_SNDBUF` in bytes; `None` is the kernel's default.
     pub send_buffer: Option<usize>,
-    /// Who may send a header.
-    pub policy: Policy,
-    /// Whether the client is sent its header.
+    /// Whether a connection begins with a header.
+    pub proxy_protocol: ProxyProtocol,
+    /// The peers that may send a header; empty is all.
+    pub trusted: Vec<IpNet>,
+    /// Whether the client is sent its header, as a version 1 line.
     pub reflect_header: bool,
     /// What is sent back.
-    pub echo: Echo,
-    /// Most connections at a time.
-    pub max_connections: usize,
-    /// Most bytes held for all connections.
+    pub echo: EchoUnit,
+    /// Longest line in bytes with [`EchoUnit::Lines`], its LF included; 1 MiB at most.
+    pub max_line: usize,
+    /// Most connections at a time; `None` is what the soft limit on open files allows.
+    pub max_connections: Option<usize>,
+    /// Most bytes held in memory for all connections together.
     pub max_held: usize,
-    /// The time limits of a connection.
-    pub time_limits: TimeLimits,
-    /// How long accepting goes on after a signal, in ms.
-    pub drain_delay_ms: u32,
-    /// How long connections may go on after that, in ms.
-    pub drain_ms: u32,
+    /// Longest time from a header's first byte to its last.
+    pub header_timeout: Duration,
+    /// Longest time in which a connection says nothing; 0 is for ever.
+    pub idle_timeout: Duration,
+    /// Longest time in which a client takes nothing of what it is owed.
+    pub stall_timeout: Duration,
+    /// How long to go on accepting after the server is asked to stop.
+    pub drain_delay: Duration,
+    /// How long connections may go on after that.
+    pub drain_timeout: Duration,
     /// What is logged.
     pub log: LogLevel,
-    /// How.
+    /// How it is written.
     pub log_format: LogFormat,
 }
 
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            listen: Vec::new(),
+            port: 8888,
+            admin: None,
+            backlog: 4096,
+            reuse_port: false,
+            defer_accept: false,
+            spin: Duration::ZERO,
+            recv_buffer: None,
+            send_buffer: None,
+            proxy_protocol: ProxyProtocol::Required,
+            trusted: Vec::new(),
+            reflect_header: true,
+            echo: EchoUnit::Stream,
+            max_line: 64 * 1024,
+            max_connections: None,
+            max_held: 256 * 1024 * 1024,
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60 * 60),
+            stall_timeout: Duration::from_secs(60),
+            drain_delay: Duration::ZERO,
+            drain_timeout: Duration::from_secs(30),
+            log: LogLevel::Connections,
+            log_format: LogFormat::Text,
+        }
+    }
+}
+
+/// The unit of the echo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EchoUnit {
+    /// What comes, as it comes.
+    Stream,
+    /// Whole lines, and at the end an unfinished one.
+    Lines,
+}
+
+/// Settings that are known to be valid, in the units in which the server uses them.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) port: u16,
+    pub(crate) admin: Option<SocketAddr>,
+    pub(crate) backlog: i32,
+    pub(crate) reuse_port: bool,
+    pub(crate) defer_accept: bool,
+    pub(crate) spin: Duration,
+    pub(crate) recv_buffer: Option<usize>,
+    pub(crate) send_buffer: Option<usize>,
+    pub(crate) policy: Policy,
+    pub(crate) reflect_header: bool,
+    pub(crate) echo: Echo,
+    pub(crate) max_connections: usize,
+    pub(crate) max_held: usize,
+    pub(crate) time_limits: TimeLimits,
+    pub(crate) drain_delay_ms: u32,
+    pub(crate) drain_ms: u32,
+    pub(crate) log: LogLevel,
+    pub(crate) log_format: LogFormat,
+}
+
 impl Config {
-    /// Checks what was asked for. Raises the soft limit on open files to the hard one, which bounds the connections.
+    /// Checks what is asked for. The number of connections is bounded by the process's soft limit on open files, which this
+    /// reads and does not change.
     ///
     /// # Errors
     ///
-    /// What does not go together, or not on this system.
-    pub fn new(cli: Cli) -> Result<Self, ConfigError> {
-        if cli.proxy_protocol == ProxyProtocol::Off && !cli.trust.is_empty() {
+    /// Settings that contradict each other, or that this system cannot fulfil.
+    pub fn new(settings: Settings) -> Result<Self, ConfigError> {
+        if settings.proxy_protocol == ProxyProtocol::Off && !settings.trusted.is_empty() {
             return Err(ConfigError::TrustWithoutProtocol);
         }
-        if cli.defer_accept && cfg!(not(target_os = "linux")) {
+        if settings.defer_accept && cfg!(not(target_os = "linux")) {
             return Err(ConfigError::LinuxOnly("--defer-accept"));
         }
-        if cli.spin > MAX_SPIN {
+        if settings.spin > MAX_SPIN {
             return Err(ConfigError::SpinTooLong);
         }
-        let max_held = bytes("--max-held", cli.max_held, 2 * MAX_V2_LEN..=isize::MAX as usize)?;
-        let max_line = bytes("--max-line", cli.max_line, 1..=MAX_LINE)?;
+        if settings.backlog < 1 {
+            return Err(ConfigError::NoBacklog);
+        }
+        let max_held = bytes("--max-held", settings.max_held, 2 * MAX_V2_LEN..=isize::MAX as usize)?;
+        let max_line = bytes("--max-line", settings.max_line, 1..=MAX_LINE)?;
         if max_line > max_held / 2 {
             return Err(ConfigError::LineOverHeld);
         }
-        let header_ms = at_least_1ms("--header-timeout", cli.header_timeout)?;
-        let stall_ms = at_least_1ms("--stall-timeout", cli.stall_timeout)?;
-        let idle_ms = Some(milliseconds("--idle-timeout", cli.idle_timeout)?).filter(|&ms| ms > 0);
-        let drain_delay_ms = milliseconds("--drain-delay", cli.drain_delay)?;
-        let drain_ms = milliseconds("--drain-timeout", cli.drain_timeout)?;
-        let most_period_ms = cli.admin.map(|_| LOOKED_AT_MS);
+        let buffer = |option, size: Option<usize>| size.map(|size| bytes(option, size, SOCKET_BUFFER)).transpose();
         Ok(Config {
-            listen: cli.listen,
-            port: cli.port,
-            admin: cli.admin,
-            backlog: cli.backlog,
-            reuse_port: cli.reuse_port,
-            defer_accept: cli.defer_accept,
-            spin: cli.spin,
-            recv_buffer: cli.recv_buffer.map(|size| bytes("--recv-buffer", size, SOCKET_BUFFER)).transpose()?,
-            send_buffer: cli.send_buffer.map(|size| bytes("--send-buffer", size, SOCKET_BUFFER)).transpose()?,
-            policy: Policy { proxy_protocol: cli.proxy_protocol, trusted: cli.trust },
-            reflect_header: cli.reflect_header,
-            echo: match cli.echo {
+            backlog: settings.backlog,
+            recv_buffer: buffer("--recv-buffer", settings.recv_buffer)?,
+            send_buffer: buffer("--send-buffer", settings.send_buffer)?,
+            echo: match settings.echo {
                 EchoUnit::Stream => Echo::Stream,
                 EchoUnit::Lines => Echo::Lines { max: max_line },
             },
-            max_connections: max_connections(cli.max_connections)?,
+            max_connections: max_connections(settings.max_connections)?,
             max_held,
-            time_limits: TimeLimits { header_ms, idle_ms, stall_ms, linger_ms: LINGER_MS, most_period_ms },
-            drain_delay_ms,
-            drain_ms,
-            log: cli.log,
-            log_format: cli.log_format,
+            time_limits: time_limits(&settings)?,
+            drain_delay_ms: milliseconds("--drain-delay", settings.drain_delay)?,
+            drain_ms: milliseconds("--drain-timeout", settings.drain_timeout)?,
+            listen: settings.listen,
+            port: settings.port,
+            admin: settings.admin,
+            reuse_port: settings.reuse_port,
+            defer_accept: settings.defer_accept,
+            spin: settings.spin,
+            policy: Policy { proxy_protocol: settings.proxy_protocol, trusted: settings.trusted },
+            reflect_header: settings.reflect_header,
+            log: settings.log,
+            log_format: settings.log_format,
         })
     }
 }
 
-fn bytes(option: &'static str, size: ByteSize, range: RangeInclusive<usize>) -> Result<usize, ConfigError> {
-    match usize::try_from(size.as_u64()) {
-        Ok(bytes) if range.contains(&bytes) => Ok(bytes),
-        _ => Err(ConfigError::SizeOutOfRange { option, range }),
-    }
+fn time_limits(settings: &Settings) -> Result<TimeLimits, ConfigError> {
+    Ok(TimeLimits {
+        header_ms: at_least_1ms("--header-timeout", settings.header_timeout)?,
+        idle_ms: Some(milliseconds("--idle-timeout", settings.idle_timeout)?).filter(|&ms| ms > 0),
+        stall_ms: at_least_1ms("--stall-timeout", settings.stall_timeout)?,
+        linger_ms: LINGER_MS,
+        most_period_ms: settings.admin.map(|_| LOOKED_AT_MS),
+    })
+}
+
+fn bytes(option: &'static str, bytes: usize, range: RangeInclusive<usize>) -> Result<usize, ConfigError> {
+    if range.contains(&bytes) { Ok(bytes) } else { Err(ConfigError::SizeOutOfRange { option, range }) }
 }
 
 fn milliseconds(option: &'static str, time: Duration) -> Result<u32, ConfigError> {
@@ -146,20 +234,34 @@ fn at_least_1ms(option: &'static str, time: Duration) -> Result<u32, ConfigError
     if time.is_zero() { Err(ConfigError::NoTime(option)) } else { milliseconds(option, time) }
 }
 
-fn max_connections(asked: Option<u32>) -> Result<usize, ConfigError> {
-    let files = rlimit::increase_nofile_limit(u64::MAX).map_err(|error| ConfigError::Files(error.to_string()))?;
+fn max_connections(asked: Option<usize>) -> Result<usize, ConfigError> {
+    let (files, _) = rlimit::Resource::NOFILE.get().map_err(|error| ConfigError::Files(error.to_string()))?;
     // Where the limit is "unlimited" or in the billions, a table of that size would be no limit.
-    let allowed = files.saturating_sub(RESERVED_FILES).min(1 << 20);
+    let allowed = files.saturating_sub(RESERVED_FILES).min(1 << 20) as usize;
     match asked {
-        Some(asked) if u64::from(asked) > allowed => Err(ConfigError::TooManyConnections { asked, files }),
-        Some(asked) => Ok(asked as usize),
+        Some(0) => Err(ConfigError::NoConnections),
+        Some(asked) if asked > allowed => Err(ConfigError::TooManyConnections { asked, files }),
+        Some(asked) => Ok(asked),
         None if allowed == 0 => Err(ConfigError::TooManyConnections { asked: 1, files }),
-        None => Ok(allowed as usize),
+        None => Ok(allowed),
     }
 }
 
-/// What is wrong with the settings.
+/// Raises the soft limit on open files to the hard one, which bounds the connections: a program's business, not a library's.
+///
+/// # Errors
+///
+/// The limit cannot be read or raised.
+pub fn raise_file_limit() -> Result<(), ConfigError> {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(ConfigError::Files(error.to_string())),
+    }
+}
+
+/// What is wrong with the settings. Options are named as on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ConfigError {
     /// `--trust` with `--proxy-protocol off`.
     TrustWithoutProtocol,
@@ -167,6 +269,10 @@ pub enum ConfigError {
     LinuxOnly(&'static str),
     /// Over 10 ms.
     SpinTooLong,
+    /// A backlog below 1.
+    NoBacklog,
+    /// 0 connections.
+    NoConnections,
     /// Too small, or too large for this system.
     SizeOutOfRange {
         /// Its name.
@@ -183,7 +289,7 @@ pub enum ConfigError {
     /// More connections than descriptors.
     TooManyConnections {
         /// Connections.
-        asked: u32,
+        asked: usize,
         /// The limit on open files.
         files: u64,
     },
@@ -199,6 +305,8 @@ impl fmt::Display for ConfigError {
             ),
             ConfigError::LinuxOnly(option) => write!(f, "{option} is for Linux only"),
             ConfigError::SpinTooLong => f.write_str("--spin must be at most 10ms"),
+            ConfigError::NoBacklog => f.write_str("--backlog must be at least 1"),
+            ConfigError::NoConnections => f.write_str("--max-connections must be at least 1"),
             ConfigError::SizeOutOfRange { option, range } => {
                 write!(f, "{option} must be from {} to {} bytes", range.start(), range.end())
             }

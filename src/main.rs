@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use proxy_echo::check;
 use proxy_echo::cli::{CheckArgs, Cli, Command, pages};
-use proxy_echo::config::Config;
+use proxy_echo::config::{Config, ConfigError, raise_file_limit};
 use proxy_echo::decode;
 use proxy_echo::server::{Error, Server};
 
@@ -23,13 +23,19 @@ fn main() -> ExitCode {
     if let Some(command) = cli.command.take() {
         return run(&command);
     }
-    match Config::new(cli) {
+    match config(cli) {
         Ok(config) => match serve(&config) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => refuse(&format!("error: {error}"), FAILURE),
         },
         Err(error) => refuse(&format!("error: {error}"), USAGE),
     }
+}
+
+/// As many connections as the system lets us have.
+fn config(cli: Cli) -> Result<Config, ConfigError> {
+    raise_file_limit()?;
+    Config::new(cli.into())
 }
 
 fn serve(config: &Config) -> Result<(), Error> {

@@ -46,6 +46,17 @@ impl Policy {
     }
 }
 
+/// A network, or an address alone.
+pub(crate) fn network(text: &str) -> Result<IpNet, String> {
+    let network = text.parse().or_else(|_| text.parse().map(|address: IpAddr| IpNet::from(address)));
+    match network {
+        // IPv4 peers are unmapped before the test: such a network would never match.
+        Ok(IpNet::V6(net)) if net.addr().to_ipv4_mapped().is_some() => Err("write an IPv4 network as IPv4".to_owned()),
+        Ok(network) => Ok(network),
+        Err(_) => Err("expected a network such as 10.0.0.0/8, or an address".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

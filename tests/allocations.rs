@@ -5,9 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
 
-use clap::Parser;
-use proxy_echo::cli::Cli;
-use proxy_echo::config::Config;
+use proxy_echo::config::{Config, LogLevel, Settings};
 use proxy_echo::server::Server;
 
 #[global_allocator]
@@ -35,8 +33,9 @@ fn converse(server: SocketAddr, header: &[u8], messages: usize) {
 #[test]
 fn nothing_is_allocated_per_message_or_connection() {
     let _profiler = dhat::Profiler::builder().testing().build();
-    let cli = Cli::parse_from(["proxy-echo", "--listen", "127.0.0.1:0", "--log", "quiet"]);
-    let server = Server::bind(&Config::new(cli).expect("a configuration")).expect("a port");
+    let listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
+    let settings = Settings { listen, log: LogLevel::Quiet, ..Settings::default() };
+    let server = Server::bind(&Config::new(settings).expect("a configuration")).expect("a port");
     let address = server.local_addrs()[0];
     thread::spawn(|| server.run());
 

@@ -11,12 +11,12 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use super::View;
-use crate::cli::network;
 use crate::connection::Connection;
 use crate::net::socket::Socket;
 use crate::observe::journal::Record;
 use crate::observe::json::header_fields;
 use crate::observe::origin::Origin;
+use crate::policy::network;
 use proxy::{Addresses, Header, Version};
 
 /// What of the list is wanted.

@@ -1,16 +1,18 @@
 //! The command line, and nothing else: help, man page and completions all come from here.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use clap::builder::BoolishValueParser;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, ValueEnum};
+use clap::{ArgAction, CommandFactory, FromArgMatches, Parser};
 use ipnet::IpNet;
 
-use crate::policy::ProxyProtocol;
+use crate::config::{EchoUnit, Settings};
+use crate::observe::log::{LogFormat, LogLevel};
+use crate::policy::{ProxyProtocol, network};
 
 mod commands;
 pub mod pages;
@@ -172,50 +174,40 @@ impl Cli {
     }
 }
 
+impl From<Cli> for Settings {
+    fn from(cli: Cli) -> Self {
+        // What this machine cannot address is out of range, too.
+        let bytes = |size: ByteSize| usize::try_from(size.as_u64()).unwrap_or(usize::MAX);
+        Settings {
+            listen: cli.listen,
+            port: cli.port,
+            admin: cli.admin,
+            backlog: cli.backlog,
+            reuse_port: cli.reuse_port,
+            defer_accept: cli.defer_accept,
+            spin: cli.spin,
+            recv_buffer: cli.recv_buffer.map(bytes),
+            send_buffer: cli.send_buffer.map(bytes),
+            proxy_protocol: cli.proxy_protocol,
+            trusted: cli.trust,
+            reflect_header: cli.reflect_header,
+            echo: cli.echo,
+            max_line: bytes(cli.max_line),
+            max_connections: cli.max_connections.map(|count| count as usize),
+            max_held: bytes(cli.max_held),
+            header_timeout: cli.header_timeout,
+            idle_timeout: cli.idle_timeout,
+            stall_timeout: cli.stall_timeout,
+            drain_delay: cli.drain_delay,
+            drain_timeout: cli.drain_timeout,
+            log: cli.log,
+            log_format: cli.log_format,
+        }
+    }
+}
+
 /// The headings of --help.
 const LISTENING: &str = "Listening";
 const PROTOCOL: &str = "Protocol";
 const LIMITS: &str = "Limits";
 const LOG: &str = "Log";
-
-/// What is sent back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum EchoUnit {
-    /// What comes, as it comes.
-    Stream,
-    /// Whole lines, and at the end an unfinished one.
-    Lines,
-}
-
-/// What is logged; each level includes the one before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-pub enum LogLevel {
-    /// The server's start and stop alone.
-    Quiet,
-    /// Connections, but for health checks.
-    Clients,
-    /// All connections.
-    Connections,
-    /// What they say, too.
-    Lines,
-}
-
-/// How an event is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// A line of words.
-    Text,
-    /// An object on a line.
-    Json,
-}
-
-/// A network, or an address alone.
-pub(crate) fn network(text: &str) -> Result<IpNet, String> {
-    let network = text.parse().or_else(|_| text.parse().map(|address: IpAddr| IpNet::from(address)));
-    match network {
-        // IPv4 peers are unmapped before the test: such a network would never match.
-        Ok(IpNet::V6(net)) if net.addr().to_ipv4_mapped().is_some() => Err("write an IPv4 network as IPv4".to_owned()),
-        Ok(network) => Ok(network),
-        Err(_) => Err("expected a network such as 10.0.0.0/8, or an address".to_owned()),
-    }
-}

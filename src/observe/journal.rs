@@ -7,10 +7,9 @@ use std::time::{Duration, SystemTime};
 
 use memchr::memchr_iter;
 
-use crate::cli::LogLevel;
 use crate::connection::{Observer, Reason, Refusal};
 use crate::observe::events::{Event, Farewell, offset, shown};
-use crate::observe::log::Log;
+use crate::observe::log::{Log, LogLevel};
 use crate::observe::metrics::{Metrics, Refused};
 use crate::observe::origin::Origin;
 use proxy::{Addresses, Command, Header, Version};
@@ -303,7 +302,7 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::LogFormat;
+    use crate::observe::log::LogFormat;
     use proxy::Status;
 
     #[test]

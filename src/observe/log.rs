@@ -6,10 +6,32 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
+use clap::ValueEnum;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use crate::cli::LogFormat;
 use crate::observe::events::{Entry, Event};
+
+/// What is logged; each level includes the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum LogLevel {
+    /// The server's start and stop alone.
+    Quiet,
+    /// Connections, but for health checks.
+    Clients,
+    /// All connections.
+    Connections,
+    /// What they say, too.
+    Lines,
+}
+
+/// How an event is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// A line of words.
+    Text,
+    /// An object on a line.
+    Json,
+}
 
 /// Entries are gathered into a batch, which is queued at the end of a turn of the reactor, or when it is full.
 pub(crate) struct Log {

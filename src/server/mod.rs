@@ -25,7 +25,6 @@ use slab::Slab;
 
 use self::ending::Phase;
 use crate::admin::{Admin, View};
-use crate::cli::LogLevel;
 use crate::config::Config;
 use crate::connection::held::Budget;
 use crate::connection::{Connection, Next, Ready, Reason, Shared, TimeLimits};
@@ -34,7 +33,7 @@ use crate::net::listener::{self, BindError, Listener, Place};
 use crate::net::socket::Socket;
 use crate::observe::events::Event;
 use crate::observe::journal::Journal;
-use crate::observe::log::Log;
+use crate::observe::log::{Log, LogLevel};
 use crate::observe::metrics::Turns;
 use crate::policy::{Policy, ProxyProtocol};
 use crate::server::queue::Queue;
