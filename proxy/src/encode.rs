@@ -1,10 +1,9 @@
-//! Writing headers: a version 1 line on the stack, a version 2 header behind what a `Vec` holds.
+//! Writing headers: a version 1 line on the stack, a version 2 header into a slice or behind what a `Vec` holds.
 
-use std::fmt;
-use std::io::{Cursor, Write};
-use std::ops::Deref;
+use core::fmt::{self, Write};
+use core::ops::Deref;
 
-use super::wire::{V2_FIXED_LEN as FIXED_LEN, V2_LOCAL, V2_PROXY, V2_SIGNATURE as SIGNATURE};
+use super::wire::{ADDRESSES_LEN, V2_FIXED_LEN, V2_LOCAL, V2_PROXY, V2_SIGNATURE};
 use super::{Addresses, Command, MAX_V1_LEN, Tlv, Transport, crc32c, tlv};
 
 /// A version 1 line, CRLF included; it derefs to its bytes.
@@ -22,6 +21,21 @@ impl Deref for Line {
     }
 }
 
+impl AsRef<[u8]> for Line {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = self.len + text.len();
+        self.bytes.get_mut(self.len..end).ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
+        self.len = end;
+        Ok(())
+    }
+}
+
 /// The version 1 line for `addresses`. What version 1 has no words for (datagrams, UNIX sockets) is `PROXY UNKNOWN`.
 ///
 /// ```
@@ -34,18 +48,18 @@ impl Deref for Line {
 #[must_use]
 #[expect(clippy::missing_panics_doc, reason = "every line fits, by section 2.1")]
 pub fn encode_v1(addresses: &Addresses<'_>) -> Line {
-    let mut out = Cursor::new([0; MAX_V1_LEN]);
+    let mut line = Line { bytes: [0; MAX_V1_LEN], len: 0 };
     let written = match addresses {
         Addresses::Inet { transport: Transport::Stream, source: s, destination: d } => {
-            write!(out, "PROXY TCP4 {} {} {} {}\r\n", s.ip(), d.ip(), s.port(), d.port())
+            write!(line, "PROXY TCP4 {} {} {} {}\r\n", s.ip(), d.ip(), s.port(), d.port())
         }
         Addresses::Inet6 { transport: Transport::Stream, source: s, destination: d } => {
-            write!(out, "PROXY TCP6 {} {} {} {}\r\n", s.ip(), d.ip(), s.port(), d.port())
+            write!(line, "PROXY TCP6 {} {} {} {}\r\n", s.ip(), d.ip(), s.port(), d.port())
         }
-        _ => write!(out, "PROXY UNKNOWN\r\n"),
+        _ => line.write_str("PROXY UNKNOWN\r\n"),
     };
     written.expect("section 2.1: no line is longer than 107 bytes");
-    Line { len: out.position() as usize, bytes: out.into_inner() }
+    line
 }
 
 /// A version 2 header to be written.
@@ -53,12 +67,18 @@ pub fn encode_v1(addresses: &Addresses<'_>) -> Line {
 /// ```
 /// use proxy_protocol_header::{self as proxy, Addresses, Command, Status, Tlv, V2, tlv};
 ///
+/// let mut inside = [0; 64];
+/// let version = Tlv { kind: tlv::SSL_VERSION, value: b"TLSv1.3" };
+/// let tls = tlv::Ssl::encode(tlv::Ssl::TLS, 1, &[version], &mut inside).unwrap();
 /// let authority = Tlv { kind: tlv::AUTHORITY, value: b"example.com" };
-/// let header = V2 { command: Command::Proxy, addresses: Addresses::Unspecified, tlvs: &[authority], crc32c: true };
-/// let mut bytes = Vec::new();
-/// header.encode(&mut bytes).unwrap();
-/// let Ok(Status::Complete(parsed)) = proxy::parse(&bytes) else { panic!() };
-/// assert!(parsed.tlvs.iter().any(|tlv| tlv == authority));
+/// let header =
+///     V2 { command: Command::Proxy, addresses: Addresses::Unspecified, tlvs: &[authority, tls], crc32c: true };
+///
+/// let mut bytes = [0; 128];
+/// let length = header.encode_to_slice(&mut bytes).unwrap();
+/// let Ok(Status::Complete(parsed)) = proxy::parse(&bytes[..length]) else { panic!() };
+/// assert_eq!(parsed.tlvs.authority(), Ok(Some("example.com")));
+/// assert_eq!(parsed.tlvs.ssl().unwrap().unwrap().version(), Ok(Some("TLSv1.3")));
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct V2<'a> {
@@ -66,31 +86,21 @@ pub struct V2<'a> {
     pub command: Command,
     /// Who connected to whom.
     pub addresses: Addresses<'a>,
-    /// TLVs, in their order, without the checksum.
+    /// TLVs, in their order, without the checksum. [`tlv::Ssl::encode`] makes the one about TLS.
     pub tlvs: &'a [Tlv<'a>],
     /// Whether a CRC32C comes last.
     pub crc32c: bool,
 }
 
 impl V2<'_> {
-    /// Writes the header behind what `out` holds.
+    /// The header's length in bytes.
     ///
     /// # Errors
     ///
-    /// [`EncodeError`], with `out` as it was, if a field cannot hold what it should.
-    pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        let start = out.len();
-        self.write(out, start).inspect_err(|_| out.truncate(start))
-    }
-
-    fn write(&self, out: &mut Vec<u8>, start: usize) -> Result<(), EncodeError> {
-        out.extend_from_slice(&SIGNATURE);
-        out.push(match self.command {
-            Command::Local => V2_LOCAL,
-            Command::Proxy => V2_PROXY,
-        });
-        out.extend_from_slice(&[0; 3]);
-        out[start + 13] = write_addresses(&self.addresses, out);
+    /// [`EncodeError`], if a field cannot hold what it should.
+    pub fn encoded_len(&self) -> Result<usize, EncodeError> {
+        let checksum_len = if self.crc32c { tlv::Head::LEN + 4 } else { 0 };
+        let mut length = ADDRESSES_LEN[usize::from(family(&self.addresses) >> 4)] + checksum_len;
         for tlv in self.tlvs {
             if tlv.kind == tlv::UNIQUE_ID && tlv.value.len() > tlv::MAX_UNIQUE_ID_LEN {
                 return Err(EncodeError::UniqueIdTooLong);
@@ -98,63 +108,143 @@ impl V2<'_> {
             if tlv.kind == tlv::CRC32C {
                 return Err(EncodeError::ChecksumGiven);
             }
-            write_tlv(tlv, out)?;
+            length += tlv_len(tlv)?;
         }
+        if length > usize::from(u16::MAX) { Err(EncodeError::TooLong) } else { Ok(V2_FIXED_LEN + length) }
+    }
+
+    /// Writes the header to the start of `out`, and returns its length in bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError`], with `out` as it was, if a field cannot hold what it should or `out` is too short.
+    pub fn encode_to_slice(&self, out: &mut [u8]) -> Result<usize, EncodeError> {
+        let needed = self.encoded_len()?;
+        let header = out.get_mut(..needed).ok_or(EncodeError::BufferTooShort { needed })?;
+        let mut writer = Writer { rest: header };
+        writer.put(&V2_SIGNATURE);
+        let command = match self.command {
+            Command::Local => V2_LOCAL,
+            Command::Proxy => V2_PROXY,
+        };
+        writer.put(&[command, family(&self.addresses)]);
+        writer.put(&((needed - V2_FIXED_LEN) as u16).to_be_bytes());
+        writer.put_addresses(&self.addresses);
+        self.tlvs.iter().for_each(|tlv| writer.put_tlv(tlv));
         if self.crc32c {
-            let value = &[0; 4];
-            write_tlv(&Tlv { kind: tlv::CRC32C, value }, out)?;
+            writer.put_tlv(&Tlv { kind: tlv::CRC32C, value: &[0; 4] });
+            let checksum = crc32c::of(header);
+            header[needed - 4..].copy_from_slice(&checksum.to_be_bytes());
         }
-        let length = u16::try_from(out.len() - start - FIXED_LEN).map_err(|_| EncodeError::TooLong)?;
-        out[start + 14..start + 16].copy_from_slice(&length.to_be_bytes());
-        if self.crc32c {
-            let checksum = crc32c::of(&out[start..]);
-            let end = out.len();
-            out[end - 4..].copy_from_slice(&checksum.to_be_bytes());
-        }
+        Ok(needed)
+    }
+
+    /// Writes the header behind what `out` holds.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError`], with `out` as it was, if a field cannot hold what it should.
+    #[cfg(feature = "alloc")]
+    pub fn encode(&self, out: &mut alloc::vec::Vec<u8>) -> Result<(), EncodeError> {
+        let start = out.len();
+        out.resize(start + self.encoded_len()?, 0);
+        self.encode_to_slice(&mut out[start..])?;
         Ok(())
     }
 }
 
-/// Writes the address block and returns the byte that names its family and transport.
-fn write_addresses(addresses: &Addresses<'_>, out: &mut Vec<u8>) -> u8 {
-    let low = |transport: &Transport| match transport {
-        Transport::Stream => 1,
-        Transport::Datagram => 2,
+impl<'a> tlv::Ssl<'a> {
+    /// Writes the value of a [`tlv::SSL`] TLV to the start of `out`, and returns the TLV for [`V2::tlvs`]: what the
+    /// `client` did (bits, as [`tlv::Ssl::client`]), the result of `verify`, and TLVs of types 0x21 to 0x28.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError`], with `out` as it was, if a field cannot hold what it should or `out` is too short.
+    pub fn encode(client: u8, verify: u32, tlvs: &[Tlv<'_>], out: &'a mut [u8]) -> Result<Tlv<'a>, EncodeError> {
+        let mut needed = Self::FIXED_LEN;
+        for tlv in tlvs {
+            if tlv.kind == tlv::SSL {
+                return Err(EncodeError::NestedSsl);
+            }
+            needed += tlv_len(tlv)?;
+        }
+        if needed > usize::from(u16::MAX) {
+            return Err(EncodeError::TooLong);
+        }
+        let value = out.get_mut(..needed).ok_or(EncodeError::BufferTooShort { needed })?;
+        let mut writer = Writer { rest: value };
+        writer.put(&[client]);
+        writer.put(&verify.to_be_bytes());
+        tlvs.iter().for_each(|tlv| writer.put_tlv(tlv));
+        Ok(Tlv { kind: tlv::SSL, value })
+    }
+}
+
+/// Byte 13: the family (high four bits) and the transport (low).
+fn family(addresses: &Addresses<'_>) -> u8 {
+    let (family, transport) = match addresses {
+        Addresses::Unspecified => return 0,
+        Addresses::Inet { transport, .. } => (0x10, transport),
+        Addresses::Inet6 { transport, .. } => (0x20, transport),
+        Addresses::Unix { transport, .. } => (0x30, transport),
     };
-    match addresses {
-        Addresses::Unspecified => 0,
-        Addresses::Inet { transport, source: s, destination: d } => {
-            out.extend_from_slice(&s.ip().octets());
-            out.extend_from_slice(&d.ip().octets());
-            out.extend_from_slice(&s.port().to_be_bytes());
-            out.extend_from_slice(&d.port().to_be_bytes());
-            0x10 | low(transport)
+    family
+        | match transport {
+            Transport::Stream => 1,
+            Transport::Datagram => 2,
         }
-        Addresses::Inet6 { transport, source: s, destination: d } => {
-            out.extend_from_slice(&s.ip().octets());
-            out.extend_from_slice(&d.ip().octets());
-            out.extend_from_slice(&s.port().to_be_bytes());
-            out.extend_from_slice(&d.port().to_be_bytes());
-            0x20 | low(transport)
-        }
-        Addresses::Unix { transport, source, destination } => {
-            out.extend_from_slice(*source);
-            out.extend_from_slice(*destination);
-            0x30 | low(transport)
+}
+
+/// Bytes of a TLV, its head included.
+fn tlv_len(tlv: &Tlv<'_>) -> Result<usize, EncodeError> {
+    let is_too_long = tlv.value.len() > usize::from(u16::MAX);
+    if is_too_long { Err(EncodeError::TooLong) } else { Ok(tlv::Head::LEN + tlv.value.len()) }
+}
+
+/// Writes into a slice whose length was computed before.
+struct Writer<'a> {
+    rest: &'a mut [u8],
+}
+
+impl Writer<'_> {
+    fn put(&mut self, bytes: &[u8]) {
+        let (place, rest) = core::mem::take(&mut self.rest).split_at_mut(bytes.len());
+        place.copy_from_slice(bytes);
+        self.rest = rest;
+    }
+
+    fn put_tlv(&mut self, tlv: &Tlv<'_>) {
+        self.put(&[tlv.kind]);
+        self.put(&(tlv.value.len() as u16).to_be_bytes());
+        self.put(tlv.value);
+    }
+
+    fn put_addresses(&mut self, addresses: &Addresses<'_>) {
+        match addresses {
+            Addresses::Unspecified => {}
+            Addresses::Inet { source: s, destination: d, .. } => {
+                self.put(&s.ip().octets());
+                self.put(&d.ip().octets());
+                self.put(&s.port().to_be_bytes());
+                self.put(&d.port().to_be_bytes());
+            }
+            Addresses::Inet6 { source: s, destination: d, .. } => {
+                self.put(&s.ip().octets());
+                self.put(&d.ip().octets());
+                self.put(&s.port().to_be_bytes());
+                self.put(&d.port().to_be_bytes());
+            }
+            Addresses::Unix { source, destination, .. } => {
+                self.put(*source);
+                self.put(*destination);
+            }
         }
     }
 }
 
-fn write_tlv(tlv: &Tlv<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    let length = u16::try_from(tlv.value.len()).map_err(|_| EncodeError::TooLong)?;
-    out.push(tlv.kind);
-    out.extend_from_slice(&length.to_be_bytes());
-    out.extend_from_slice(tlv.value);
-    Ok(())
-}
-
 /// What keeps a version 2 header from being written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum EncodeError {
     /// The header, or one TLV, is longer than 65,535 bytes can be counted.
     TooLong,
@@ -162,6 +252,13 @@ pub enum EncodeError {
     UniqueIdTooLong,
     /// A CRC32C among the TLVs: set [`V2::crc32c`] instead.
     ChecksumGiven,
+    /// A TLV about TLS inside another.
+    NestedSsl,
+    /// The slice is shorter than what is to be written.
+    BufferTooShort {
+        /// Bytes that are needed.
+        needed: usize,
+    },
 }
 
 impl fmt::Display for EncodeError {
@@ -170,8 +267,12 @@ impl fmt::Display for EncodeError {
             EncodeError::TooLong => "the addresses and TLVs of a header are at most 65535 bytes long",
             EncodeError::UniqueIdTooLong => "a unique id is at most 128 bytes long",
             EncodeError::ChecksumGiven => "the CRC32C is computed, not given",
+            EncodeError::NestedSsl => "an SSL TLV cannot be inside another",
+            EncodeError::BufferTooShort { needed } => {
+                return write!(f, "the buffer is too short: {needed} bytes are needed");
+            }
         })
     }
 }
 
-impl std::error::Error for EncodeError {}
+impl core::error::Error for EncodeError {}

@@ -48,6 +48,10 @@ fn more(f: &mut fmt::Formatter<'_>, length: usize, limit: usize) -> fmt::Result 
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+    use std::string::ToString;
+    use std::vec::Vec;
+
     use super::{Escaped, Hex};
 
     #[test]

@@ -25,6 +25,13 @@
 //!
 //! [`doc/proxy-protocol.txt`]: https://www.haproxy.org/download/3.3/doc/proxy-protocol.txt
 
+#![no_std]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
+
 pub mod crc32c;
 mod encode;
 mod error;
