@@ -130,7 +130,9 @@ impl V2<'_> {
         writer.put(&[command, family(&self.addresses)]);
         writer.put(&((needed - V2_FIXED_LEN) as u16).to_be_bytes());
         writer.put_addresses(&self.addresses);
-        self.tlvs.iter().for_each(|tlv| writer.put_tlv(tlv));
+        for tlv in self.tlvs {
+            writer.put_tlv(tlv);
+        }
         if self.crc32c {
             writer.put_tlv(&Tlv { kind: tlv::CRC32C, value: &[0; 4] });
             let checksum = crc32c::of(header);
@@ -175,7 +177,9 @@ impl<'a> tlv::Ssl<'a> {
         let mut writer = Writer { rest: value };
         writer.put(&[client]);
         writer.put(&verify.to_be_bytes());
-        tlvs.iter().for_each(|tlv| writer.put_tlv(tlv));
+        for tlv in tlvs {
+            writer.put_tlv(tlv);
+        }
         Ok(Tlv { kind: tlv::SSL, value })
     }
 }

@@ -32,11 +32,17 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+#[cfg(feature = "std")]
+pub mod accept;
 pub mod crc32c;
 mod encode;
 mod error;
 pub mod escape;
 mod header;
+#[cfg(feature = "alloc")]
+mod owned;
+#[cfg(feature = "alloc")]
+pub mod policy;
 mod tcp4;
 pub mod tlv;
 mod v1;
@@ -46,6 +52,8 @@ pub mod wire;
 pub use encode::{EncodeError, Line, V2, encode_v1};
 pub use error::Error;
 pub use header::{Addresses, Command, Header, Transport, Version, unix_path};
+#[cfg(feature = "alloc")]
+pub use owned::OwnedHeader;
 pub use tlv::{Tlv, Tlvs};
 
 /// The longest version 1 line, CRLF included (section 2.1).

@@ -1,0 +1,114 @@
+//! Reading exactly one header from a new connection, blocking (feature `std`) or with tokio (feature `tokio`).
+//!
+//! A server of a few lines, a thread for each connection:
+//!
+//! ```no_run
+//! use std::io::{self, Write};
+//! use std::net::TcpListener;
+//! use std::thread;
+//!
+//! use proxy_protocol_header::accept::Acceptor;
+//!
+//! fn main() -> io::Result<()> {
+//!     let listener = TcpListener::bind("127.0.0.1:8888")?;
+//!     loop {
+//!         let (stream, peer) = listener.accept()?;
+//!         thread::spawn(move || match Acceptor::default().accept(stream, peer) {
+//!             Ok((header, mut stream)) => {
+//!                 let client = header.and_then(|header| header.source()).unwrap_or(peer);
+//!                 writeln!(stream, "hello, {client}")
+//!             }
+//!             Err(error) => Ok(eprintln!("{peer}: {error}")),
+//!         });
+//!     }
+//! }
+//! ```
+//!
+#![cfg_attr(
+    feature = "tokio",
+    doc = r#"The same with tokio, a task for each:
+
+```no_run
+use std::io;
+
+use proxy_protocol_header::accept::Acceptor;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:8888").await?;
+    loop {
+        let (stream, peer) = listener.accept().await?;
+        tokio::spawn(async move {
+            match Acceptor::default().accept_async(stream, peer).await {
+                Ok((header, mut stream)) => {
+                    let client = header.and_then(|header| header.source()).unwrap_or(peer);
+                    stream.write_all(format!("hello, {client}\n").as_bytes()).await
+                }
+                Err(error) => Ok(eprintln!("{peer}: {error}")),
+            }
+        });
+    }
+}
+```
+"#
+)]
+//!
+//! Read the header in the thread or task of its connection, as here: where the loop that accepts reads it, a slow peer keeps
+//! all others waiting.
+
+use core::time::Duration;
+
+use crate::MAX_V2_LEN;
+use crate::policy::Policy;
+
+mod blocking;
+mod error;
+mod reading;
+mod stream;
+#[cfg(feature = "tokio")]
+mod with_tokio;
+
+pub use blocking::ReadTimeout;
+pub use error::AcceptError;
+pub use stream::PayloadStream;
+
+/// Reads the header at the start of a connection, by these rules and within these limits.
+///
+/// ```
+/// use std::time::Duration;
+/// use proxy_protocol_header::accept::Acceptor;
+/// use proxy_protocol_header::policy::{Mode, Policy};
+///
+/// let balancers = vec!["10.0.0.0/8".parse().unwrap()];
+/// let policy = Policy { mode: Mode::Required, trusted: balancers };
+/// let acceptor = Acceptor { policy, header_timeout: Duration::from_secs(5), ..Acceptor::default() };
+/// ```
+#[derive(Clone, Debug)]
+pub struct Acceptor {
+    /// Whether a header is required, and from which peers it is taken. By default it is required, and any peer's is taken.
+    pub policy: Policy,
+    /// Longest time until the first byte of a connection comes; 60 s by default.
+    ///
+    /// A time limit of its own, because some balancers (AWS's NLB) send the header only with the client's first payload: a
+    /// silent client is then as usual as it is without a balancer.
+    pub silence_timeout: Duration,
+    /// Longest time from a header's first byte to its last; 10 s by default. The specification asks for at least 3 s
+    /// (section 2).
+    pub header_timeout: Duration,
+    /// Longest header in bytes; by default [`MAX_V2_LEN`], any that the specification allows. Addresses alone need at most
+    /// 232 bytes, a client's certificate several thousand.
+    pub max_len: usize,
+}
+
+impl Default for Acceptor {
+    fn default() -> Self {
+        Acceptor {
+            policy: Policy::default(),
+            silence_timeout: Duration::from_secs(60),
+            header_timeout: Duration::from_secs(10),
+            max_len: MAX_V2_LEN,
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! A connection behind its header.
+
+use alloc::vec::Vec;
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+
+/// A connection behind its header. Payload that was read together with the header is read first; after that, and for
+/// writing, it is the connection itself.
+///
+/// Read from it, not from the connection inside, as long as [`PayloadStream::unread`] is not empty.
+#[derive(Debug)]
+pub struct PayloadStream<S> {
+    first: Vec<u8>,
+    at: usize,
+    stream: S,
+}
+
+impl<S> PayloadStream<S> {
+    pub(super) fn new(first: Vec<u8>, stream: S) -> Self {
+        PayloadStream { first, at: 0, stream }
+    }
+
+    /// The payload that came together with the header and was not read yet.
+    #[must_use]
+    pub fn unread(&self) -> &[u8] {
+        &self.first[self.at..]
+    }
+
+    /// The connection: for its addresses, options and shutdown.
+    #[must_use]
+    pub fn get_ref(&self) -> &S {
+        &self.stream
+    }
+
+    /// The connection. What is read from it stands behind [`PayloadStream::unread`].
+    #[must_use]
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.stream
+    }
+
+    /// The connection, and the payload that came together with the header and was not read yet.
+    #[must_use]
+    pub fn into_parts(mut self) -> (S, Vec<u8>) {
+        self.first.drain(..self.at);
+        (self.stream, self.first)
+    }
+
+    /// Takes at most `count` bytes of the first payload, for `read`.
+    pub(super) fn take_first<T>(&mut self, count: usize, read: impl FnOnce(&[u8]) -> T) -> T {
+        let start = self.at;
+        self.at = self.first.len().min(start + count);
+        let result = read(&self.first[start..self.at]);
+        if self.at == self.first.len() {
+            (self.first, self.at) = (Vec::new(), 0);
+        }
+        result
+    }
+}
+
+impl<S: Read> Read for PayloadStream<S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.first.is_empty() {
+            return self.stream.read(buffer);
+        }
+        Ok(self.take_first(buffer.len(), |first| {
+            buffer[..first.len()].copy_from_slice(first);
+            first.len()
+        }))
+    }
+
+    fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        if self.first.is_empty() {
+            return self.stream.read_vectored(buffers);
+        }
+        match buffers.iter_mut().find(|buffer| !buffer.is_empty()) {
+            Some(buffer) => self.read(buffer),
+            None => Ok(0),
+        }
+    }
+}
+
+impl<S: Write> Write for PayloadStream<S> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.write(bytes)
+    }
+
+    fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.stream.write_vectored(buffers)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
