@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use fastrand::Rng;
 use proxy::{Addresses, Command, MAX_V2_LEN, Transport, V2, encode_v1};
-use proxy_echo::connection::held::Budget;
+use proxy_echo::connection::Budget;
 use proxy_echo::connection::{Connection, Echo, Expect, Next, Ready, Reason, Shared, Stream};
 
 /// What is broken on purpose.
@@ -124,13 +124,13 @@ impl Socket {
     fn ready(&self) -> Ready {
         let mut ready = Ready::WRITABLE;
         if !self.inbox.is_empty() || self.fin || self.reset {
-            ready = ready.and(Ready::READABLE);
+            ready = ready.union(Ready::READABLE);
         }
         if (self.fin || self.reset) && self.fault != Fault::FinNotLatched {
-            ready = ready.and(Ready::READ_CLOSED);
+            ready = ready.union(Ready::READ_CLOSED);
         }
         if self.mark.is_some() && self.fault != Fault::UrgencyNotLatched {
-            ready = ready.and(Ready::PRIORITY);
+            ready = ready.union(Ready::PRIORITY);
         }
         ready
     }
@@ -302,7 +302,7 @@ fn run(seed: u64, fault: Fault) -> Result<(), String> {
         for (key, ready) in queue {
             let Some(connection) = &mut connections[key] else { continue };
             match connection.turn(ready, &mut shared, &mut ()) {
-                Next::Rest | Next::Wait => {}
+                Next::Unchanged | Next::Changed => {}
                 Next::Again if fault == Fault::AgainForgotten => {}
                 Next::Again => turns.push_back(key),
                 Next::Starved if fault == Fault::StarvedForgotten => {}

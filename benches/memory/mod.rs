@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 
-use proxy_echo::connection::held::Budget;
+use proxy_echo::connection::Budget;
 use proxy_echo::connection::{Connection, Echo, Expect, Next, Ready, Shared, Stream};
 
 /// What the peer says next; `None` is a FIN.
@@ -49,7 +49,7 @@ pub(crate) fn shared() -> Shared {
 /// A connection whose header has come.
 pub(crate) fn connection(shared: &mut Shared) -> Connection<Peer> {
     let mut connection = Connection::new(Peer::default(), Expect::Header, 0);
-    assert_eq!(say(&mut connection, Some(HEADER), shared), Next::Wait);
+    assert_eq!(say(&mut connection, Some(HEADER), shared), Next::Changed);
     connection
 }
 

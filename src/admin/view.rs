@@ -5,8 +5,8 @@ use std::time::SystemTime;
 
 use slab::Slab;
 
+use crate::connection::Budget;
 use crate::connection::Connection;
-use crate::connection::held::Budget;
 use crate::net::socket::Socket;
 use crate::observe::journal::Journal;
 use crate::observe::metrics::Turns;

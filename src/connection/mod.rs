@@ -10,17 +10,29 @@
 //! buffer says "empty" too, which saves the second read, but for two cases that are latched until they are over: a FIN
 //! gives no further edge, and an urgent byte cuts a read short in front of data that is already there.
 
-pub mod clock;
-pub mod held;
-mod interface;
+mod clock;
+mod held;
+mod limits;
 mod lines;
+mod observer;
+mod outcome;
+mod readiness;
+mod shared;
+mod stream;
 mod time;
 
 use std::io::{self, ErrorKind};
 use std::ops::ControlFlow::{self, Break, Continue};
 
-pub use self::interface::{Echo, Expect, Next, Observer, Ready, Reason, Refusal, Shared, Stream, TimeLimits};
-use crate::connection::held::{Budget, Held};
+pub use self::clock::Clock;
+pub use self::held::Budget;
+use self::held::Held;
+pub use self::limits::TimeLimits;
+pub use self::observer::Observer;
+pub use self::outcome::{Next, Reason, Refusal};
+pub use self::readiness::Ready;
+pub use self::shared::{Echo, Expect, Shared};
+pub use self::stream::Stream;
 use proxy::{Status, Version, encode_v1};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +62,8 @@ pub struct Connection<S> {
     held: Option<Box<Held>>,
 }
 
-type Flow = ControlFlow<Next>;
+/// A part of a turn: its value, or the end of the turn.
+type Step<T = ()> = ControlFlow<Next, T>;
 
 impl<S: Stream> Connection<S> {
     /// A connection that was accepted at `now_ms`.
@@ -66,17 +79,20 @@ impl<S: Stream> Connection<S> {
     /// One turn: sends what is owed, reads once, and does what follows from it.
     #[inline(always)]
     pub fn turn(&mut self, ready: Ready, shared: &mut Shared, observer: &mut impl Observer) -> Next {
-        let ready = self.latched.and(ready);
-        self.latched = ready.without(Ready::READABLE.and(Ready::BLOCKED));
+        let ready = self.latched.union(ready);
+        self.latched = ready.difference(Ready::READABLE.union(Ready::BLOCKED));
         if self.held.is_some() || self.state != State::Echoing || shared.echo != Echo::Stream {
             return self.turn_at_large(ready, shared, observer);
         }
-        if !ready.has(Ready::READABLE.and(Ready::BLOCKED)) {
-            return Next::Rest;
+        if !ready.intersects(Ready::READABLE.union(Ready::BLOCKED)) {
+            return Next::Unchanged;
         }
         match shared.budget.room() {
-            0 => self.echo_unheld(ready.has(Ready::BLOCKED), shared, observer),
-            room => either(self.echo_stream(room, shared, observer)),
+            0 => self.echo_unheld(ready.intersects(Ready::BLOCKED), shared, observer),
+            room => {
+                let step = self.echo_stream(room, shared, observer);
+                self.end_turn(step)
+            }
         }
     }
 
@@ -123,14 +139,9 @@ impl<S: Stream> Connection<S> {
 
     /// All that most connections do most of the time: what one read brings goes back in one send.
     #[inline(always)]
-    fn echo_stream(
-        &mut self,
-        room: usize,
-        shared: &mut Shared,
-        observer: &mut impl Observer,
-    ) -> ControlFlow<Next, Next> {
+    fn echo_stream(&mut self, room: usize, shared: &mut Shared, observer: &mut impl Observer) -> Step<IsShort> {
         let start = Shared::HEADROOM;
-        let (end, next) = self.read(start, room, shared)?;
+        let (end, is_short) = self.read(start, room, shared)?;
         if end == start {
             return Break(Next::Closed(Reason::ByPeer));
         }
@@ -138,7 +149,7 @@ impl<S: Stream> Connection<S> {
         observer.received(end - start);
         observer.payload(&shared.buffer[start..end]);
         self.deliver(start, end, end, shared, observer)?;
-        Continue(next)
+        Continue(is_short)
     }
 
     /// The same where the budget is used up by others: what the socket does not take now stays unread in the kernel, where
@@ -151,7 +162,7 @@ impl<S: Stream> Connection<S> {
             Err(error) => return self.read_failed(&error),
         };
         let (sent, next) = match uninterrupted(|| self.stream.write(&shared.buffer[..seen])) {
-            Ok(count) => (count, Next::Wait),
+            Ok(count) => (count, Next::Changed),
             Err(error) => (0, next_after(&error)),
         };
         if sent > 0 || !was_blocked {
@@ -171,25 +182,35 @@ impl<S: Stream> Connection<S> {
             }
         }
         if sent < seen {
-            self.latched = self.latched.and(Ready::BLOCKED);
+            self.latched = self.latched.union(Ready::BLOCKED);
             return next;
         }
-        self.next_after_read(seen < shared.read_size)
+        self.next_after_read(IsShort(seen < shared.read_size))
     }
 
     /// A turn with a header, with lines, or with something held.
     #[inline(never)]
     fn turn_at_large(&mut self, ready: Ready, shared: &mut Shared, observer: &mut impl Observer) -> Next {
-        if self.held.is_none() && !ready.has(Ready::READABLE) {
-            return Next::Rest;
+        if self.held.is_none() && !ready.intersects(Ready::READABLE) {
+            return Next::Unchanged;
         }
-        match either(self.work(shared, observer)) {
-            Next::Rest => Next::Wait,
+        let step = self.work(shared, observer);
+        match self.end_turn(step) {
+            Next::Unchanged => Next::Changed,
             next => next,
         }
     }
 
-    fn work(&mut self, shared: &mut Shared, observer: &mut impl Observer) -> ControlFlow<Next, Next> {
+    /// The turn's result, from that of its last part.
+    #[inline(always)]
+    fn end_turn(&self, step: Step<IsShort>) -> Next {
+        match step {
+            Continue(is_short) => self.next_after_read(is_short),
+            Break(next) => next,
+        }
+    }
+
+    fn work(&mut self, shared: &mut Shared, observer: &mut impl Observer) -> Step<IsShort> {
         self.send_held(shared, observer)?;
         match self.state {
             State::Finishing => return Break(Next::Closed(Reason::ByPeer)),
@@ -212,40 +233,40 @@ impl<S: Stream> Connection<S> {
                 _ => Next::Pause,
             });
         }
-        let (end, next) = self.read(new, room, shared)?;
+        let (end, is_short) = self.read(new, room, shared)?;
         if end == new {
             return Break(self.end(shared, observer));
         }
         self.digest(new, end, shared, observer)?;
-        Continue(next)
+        Continue(is_short)
     }
 
-    /// Reads at most `room` bytes behind `buffer[..new]`. Returns where the new bytes end (at `new` if the peer sent FIN),
-    /// and when to go on if they make no difference.
+    /// Reads at most `room` bytes behind `buffer[..new]`. Returns where the new bytes end, which is at `new` if the peer sent
+    /// FIN.
     #[inline(always)]
-    fn read(&mut self, new: usize, room: usize, shared: &mut Shared) -> ControlFlow<Next, (usize, Next)> {
+    fn read(&mut self, new: usize, room: usize, shared: &mut Shared) -> Step<(usize, IsShort)> {
         let limit = new + room.min(shared.read_size);
         match uninterrupted(|| self.stream.read(&mut shared.buffer[new..limit])) {
-            Ok(count) => Continue((new + count, self.next_after_read(new + count < limit))),
+            Ok(count) => Continue((new + count, IsShort(new + count < limit))),
             Err(error) => Break(self.read_failed(&error)),
         }
     }
 
     /// Whether a read that was, or was not, shorter than its buffer has left anything.
     #[inline(always)]
-    fn next_after_read(&self, short: bool) -> Next {
-        let drained = short && !self.latched.has(Ready::READ_CLOSED.and(Ready::PRIORITY));
-        if drained { Next::Rest } else { Next::Again }
+    fn next_after_read(&self, IsShort(is_short): IsShort) -> Next {
+        let drained = is_short && !self.latched.intersects(Ready::READ_CLOSED.union(Ready::PRIORITY));
+        if drained { Next::Unchanged } else { Next::Again }
     }
 
     #[cold]
     fn read_failed(&mut self, error: &io::Error) -> Next {
-        if error.kind() == ErrorKind::WouldBlock && self.latched.has(Ready::PRIORITY) {
+        if error.kind() == ErrorKind::WouldBlock && self.latched.intersects(Ready::PRIORITY) {
             if self.stands_at_mark() {
                 return Next::Again;
             }
             // What was in front of the urgent byte and behind it is read.
-            self.latched = self.latched.without(Ready::PRIORITY);
+            self.latched = self.latched.difference(Ready::PRIORITY);
         }
         next_after(error)
     }
@@ -258,7 +279,7 @@ impl<S: Stream> Connection<S> {
     }
 
     /// `buffer[new..end]` has come; what was unfinished stands before it.
-    fn digest(&mut self, new: usize, end: usize, shared: &mut Shared, observer: &mut impl Observer) -> Flow {
+    fn digest(&mut self, new: usize, end: usize, shared: &mut Shared, observer: &mut impl Observer) -> Step {
         let start = Shared::HEADROOM;
         match self.state {
             State::Echoing => {
@@ -271,7 +292,7 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    fn parse_header(&mut self, new: usize, end: usize, shared: &mut Shared, observer: &mut impl Observer) -> Flow {
+    fn parse_header(&mut self, new: usize, end: usize, shared: &mut Shared, observer: &mut impl Observer) -> Step {
         let start = Shared::HEADROOM;
         let header = match proxy::parse(&shared.buffer[start..end]) {
             Ok(Status::Complete(header)) => header,
@@ -317,7 +338,7 @@ impl<S: Stream> Connection<S> {
     }
 
     /// Sends of the chunk what the rule of the echo allows, and holds the rest.
-    fn echo(&mut self, chunk: Chunk, shared: &mut Shared, observer: &mut impl Observer) -> Flow {
+    fn echo(&mut self, chunk: Chunk, shared: &mut Shared, observer: &mut impl Observer) -> Step {
         match shared.echo {
             Echo::Stream => {
                 observer.payload(&shared.buffer[chunk.payload..chunk.end]);
@@ -327,7 +348,7 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    fn echo_lines(&mut self, chunk: Chunk, max: usize, shared: &mut Shared, observer: &mut impl Observer) -> Flow {
+    fn echo_lines(&mut self, chunk: Chunk, max: usize, shared: &mut Shared, observer: &mut impl Observer) -> Step {
         let Chunk { start, payload, new, end } = chunk;
         let (length, too_long) = lines::whole(&shared.buffer[payload..end], new - payload, max);
         let whole = payload + length;
@@ -355,7 +376,7 @@ impl<S: Stream> Connection<S> {
         end: usize,
         shared: &mut Shared,
         observer: &mut impl Observer,
-    ) -> Flow {
+    ) -> Step {
         if start == end {
             return Continue(());
         }
@@ -369,7 +390,7 @@ impl<S: Stream> Connection<S> {
         }
         self.hold(start + sent, owed, end, shared);
         // A short write means that the socket is full, and that it will report when it no longer is.
-        if start + sent < owed { Break(Next::Wait) } else { Continue(()) }
+        if start + sent < owed { Break(Next::Changed) } else { Continue(()) }
     }
 
     /// Keeps `buffer[start..owed]` for the peer, and `buffer[owed..end]` to be finished.
@@ -381,7 +402,7 @@ impl<S: Stream> Connection<S> {
 
     /// The socket took nothing.
     #[cold]
-    fn deliver_later(&mut self, error: &io::Error, start: usize, owed: usize, end: usize, shared: &mut Shared) -> Flow {
+    fn deliver_later(&mut self, error: &io::Error, start: usize, owed: usize, end: usize, shared: &mut Shared) -> Step {
         let next = next_after(error);
         if !matches!(next, Next::Closed(_)) {
             self.hold(start, owed, end, shared);
@@ -390,7 +411,7 @@ impl<S: Stream> Connection<S> {
     }
 
     /// Sends what is owed.
-    fn send_held(&mut self, shared: &mut Shared, observer: &mut impl Observer) -> Flow {
+    fn send_held(&mut self, shared: &mut Shared, observer: &mut impl Observer) -> Step {
         let Some(held) = self.held.as_mut().filter(|held| !held.owed().is_empty()) else {
             return Continue(());
         };
@@ -403,7 +424,7 @@ impl<S: Stream> Connection<S> {
             Err(error) => return Break(next_after(&error)),
         }
         if !held.owed().is_empty() {
-            return Break(Next::Wait);
+            return Break(Next::Changed);
         }
         self.held = self.held.take().and_then(|held| held.settle(&mut shared.budget)).map(Box::new);
         Continue(())
@@ -437,7 +458,7 @@ impl<S: Stream> Connection<S> {
     }
 
     /// All is sent that came before the line that is too long.
-    fn send_fin(&mut self, shared: &mut Shared) -> Flow {
+    fn send_fin(&mut self, shared: &mut Shared) -> Step {
         self.state = State::Draining;
         self.since_ms = shared.clock.read() as u32;
         match self.stream.shutdown_write() {
@@ -463,6 +484,10 @@ impl<S: Stream> Connection<S> {
     }
 }
 
+/// Whether a read was shorter than its buffer, which then has drained the socket.
+#[derive(Clone, Copy)]
+struct IsShort(bool);
+
 /// Where in the shared buffer lies what is to be echoed.
 #[derive(Clone, Copy)]
 struct Chunk {
@@ -473,13 +498,6 @@ struct Chunk {
     /// From here on the payload is new; before, there is no end of a line.
     new: usize,
     end: usize,
-}
-
-/// The value, whichever way it came.
-fn either(flow: ControlFlow<Next, Next>) -> Next {
-    match flow {
-        Break(next) | Continue(next) => next,
-    }
 }
 
 /// Runs a system call again for as long as a signal interrupts it.
@@ -497,7 +515,7 @@ fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 #[cold]
 fn next_after(error: &io::Error) -> Next {
     match error.kind() {
-        ErrorKind::WouldBlock => Next::Wait,
+        ErrorKind::WouldBlock => Next::Changed,
         ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => Next::Closed(Reason::Reset),
         _ if matches!(error.raw_os_error(), Some(libc::ENOBUFS | libc::ENOMEM)) => Next::Pause,
         kind => Next::Closed(Reason::Failed(kind)),

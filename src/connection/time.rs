@@ -50,7 +50,7 @@ impl<S: Stream> Connection<S> {
         match self.state {
             State::Draining => TimeLimit::Linger,
             State::AwaitingHeader | State::AwaitingEither if self.held.is_some() => TimeLimit::Header,
-            _ if self.unsent() > 0 || self.latched.has(Ready::BLOCKED) => TimeLimit::Stall,
+            _ if self.unsent() > 0 || self.latched.intersects(Ready::BLOCKED) => TimeLimit::Stall,
             _ => TimeLimit::Idle,
         }
     }

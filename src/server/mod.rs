@@ -26,7 +26,7 @@ use slab::Slab;
 use self::ending::Phase;
 use crate::admin::{Admin, View};
 use crate::config::Config;
-use crate::connection::held::Budget;
+use crate::connection::Budget;
 use crate::connection::{Connection, Next, Ready, Reason, Shared, TimeLimits};
 use crate::net::alarm::Alarm;
 use crate::net::listener::{self, BindError, Listener, Place};
@@ -367,7 +367,7 @@ impl Server {
             return;
         };
         let next = give_turn(connection, ready, &mut self.shared, &mut self.journal, key);
-        if next != Next::Rest {
+        if next != Next::Unchanged {
             self.settle(key, next);
         }
     }
@@ -377,7 +377,7 @@ impl Server {
     fn settle(&mut self, key: usize, next: Next) {
         self.has_chores = true;
         match next {
-            Next::Rest | Next::Wait => {}
+            Next::Unchanged | Next::Changed => {}
             Next::Again => self.running.push(key),
             Next::Starved => self.starved.push(key),
             Next::Pause => {
@@ -427,13 +427,13 @@ fn give_turn(
 fn ready(event: &Readiness) -> Ready {
     let mut ready = Ready::WRITABLE;
     if event.is_readable() {
-        ready = ready.and(Ready::READABLE);
+        ready = ready.union(Ready::READABLE);
     }
     if event.is_read_closed() || event.is_error() {
-        ready = ready.and(Ready::READABLE).and(Ready::READ_CLOSED);
+        ready = ready.union(Ready::READABLE).union(Ready::READ_CLOSED);
     }
     if event.is_priority() {
-        ready = ready.and(Ready::PRIORITY);
+        ready = ready.union(Ready::PRIORITY);
     }
     ready
 }

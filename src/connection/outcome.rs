@@ -1,0 +1,105 @@
+//! What a turn of a connection comes to, and why a connection ends.
+
+use std::io::ErrorKind;
+
+/// What a turn came to: when to call [`Connection::turn`](super::Connection::turn) again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// At the socket's next event. Neither what is held nor the active deadline has changed.
+    Unchanged,
+    /// At the socket's next event. What is held or the active deadline may have changed.
+    Changed,
+    /// Soon: there is more to do, but others should have their turn.
+    Again,
+    /// When the budget has room.
+    Starved,
+    /// After a pause: the kernel, or the budget for headers, has no memory, and nothing reports when it has.
+    Pause,
+    /// Never.
+    Closed(Reason),
+}
+
+/// Why a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The peer sent FIN and was sent everything.
+    ByPeer,
+    /// The peer reset the connection.
+    Reset,
+    /// What came is not a header.
+    HeaderRefused,
+    /// The header was not whole in time.
+    HeaderTimeout,
+    /// The peer sent FIN inside the header.
+    HeaderCut,
+    /// The peer may not send a header.
+    NotTrusted,
+    /// A line was longer than allowed.
+    LineTooLong,
+    /// Nothing happened for too long.
+    IdleTimeout,
+    /// The peer took none of what it was owed for too long.
+    StallTimeout,
+    /// The server stopped.
+    Stopped,
+    /// The socket failed otherwise.
+    Failed(ErrorKind),
+}
+
+impl Reason {
+    /// One of each name.
+    pub(crate) const ALL: [Reason; 11] = [
+        Reason::ByPeer,
+        Reason::Reset,
+        Reason::HeaderRefused,
+        Reason::HeaderTimeout,
+        Reason::HeaderCut,
+        Reason::NotTrusted,
+        Reason::LineTooLong,
+        Reason::IdleTimeout,
+        Reason::StallTimeout,
+        Reason::Stopped,
+        Reason::Failed(ErrorKind::Other),
+    ];
+
+    /// The reason in a word, for programs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Reason::ByPeer => "closed_by_peer",
+            Reason::Reset => "reset_by_peer",
+            Reason::HeaderRefused => "header_refused",
+            Reason::HeaderTimeout => "header_timeout",
+            Reason::HeaderCut => "header_cut",
+            Reason::NotTrusted => "not_trusted",
+            Reason::LineTooLong => "line_too_long",
+            Reason::IdleTimeout => "idle_timeout",
+            Reason::StallTimeout => "stall_timeout",
+            Reason::Stopped => "server_stopped",
+            Reason::Failed(_) => "failed",
+        }
+    }
+}
+
+/// Why what a peer sent is not a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It cannot become one.
+    Invalid(proxy::Error),
+    /// It ended before it was one.
+    Cut,
+    /// It was not one in time.
+    Late,
+}
+
+impl Refusal {
+    /// The refusal in a sentence.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Refusal::Invalid(error) => error.as_str(),
+            Refusal::Cut => "it ends too early",
+            Refusal::Late => "the rest did not come in time",
+        }
+    }
+}

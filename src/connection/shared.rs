@@ -1,0 +1,61 @@
+//! What connections share: the rules of the echo, one buffer to read into, the clock and the budget.
+
+use proxy::MAX_V1_LEN;
+
+use super::clock::Clock;
+use super::held::Budget;
+
+/// Whether a connection begins with a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// It must.
+    Header,
+    /// It may: what cannot be a header from its first bytes on is payload.
+    Either,
+    /// It does not: all is payload.
+    Payload,
+}
+
+/// What is sent back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Echo {
+    /// Bytes as they come.
+    Stream,
+    /// Whole lines, and at the end an unfinished one.
+    Lines {
+        /// The longest line in bytes, its LF included.
+        max: usize,
+    },
+}
+
+/// What a connection shares with all others: the rules, one buffer to read into, and the budget for what is held.
+#[derive(Debug)]
+pub struct Shared {
+    /// What is sent back.
+    pub echo: Echo,
+    /// Whether the header goes back too, as a version 1 line.
+    pub reflect_header: bool,
+    /// Time, as of its last reading.
+    pub clock: Clock,
+    /// The memory that connections hold.
+    pub budget: Budget,
+    pub(super) read_size: usize,
+    pub(super) buffer: Box<[u8]>,
+}
+
+impl Shared {
+    /// Free space in front of what is read, in which a version 1 line can be put before the payload of a version 2 header:
+    /// one send for both.
+    pub(super) const HEADROOM: usize = MAX_V1_LEN;
+
+    /// `read_size` is the most bytes that one read takes. What is unfinished has room in front of them.
+    #[must_use]
+    pub fn new(echo: Echo, reflect_header: bool, read_size: usize, budget: Budget) -> Self {
+        let unfinished = match echo {
+            Echo::Stream => proxy::MAX_V2_LEN,
+            Echo::Lines { max } => max.max(proxy::MAX_V2_LEN),
+        };
+        let buffer = vec![0; Self::HEADROOM + unfinished + read_size].into_boxed_slice();
+        Shared { echo, reflect_header, clock: Clock::start(), budget, read_size, buffer }
+    }
+}
