@@ -3,6 +3,7 @@
 use std::env;
 use std::hint::black_box;
 
+#[path = "../proxy/benches/headers/mod.rs"]
 mod headers;
 mod memory;
 use memory::{MESSAGE, connection, say, serve, shared};

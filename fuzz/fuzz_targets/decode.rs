@@ -2,7 +2,7 @@
 
 #![no_main]
 
-#[path = "../../tests/common/fuzz_bodies.rs"]
-mod fuzz_bodies;
+#[path = "../../tests/common/decode_body.rs"]
+mod decode_body;
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| fuzz_bodies::decode(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| decode_body::decode(input));

@@ -1,11 +1,10 @@
-//! The bodies of the fuzz targets; the other tests of the parser run them on inputs of their own.
+//! The bodies of the fuzz targets; the parser's tests run them on inputs of their own.
 
 #![allow(dead_code, reason = "each that includes this file uses a part")]
 
 use std::net::{SocketAddrV4, SocketAddrV6};
 
 use proxy::{Addresses, Command, EncodeError, Header, Status, Tlv, Transport, V2, Version};
-use proxy_echo::decode::{Decoded, Field, Outcome};
 
 pub(crate) mod oracle;
 use oracle::{Answer, Ends, Fields};
@@ -41,43 +40,6 @@ pub(crate) fn parse(input: &[u8]) {
     assert_eq!(proxy::error_offset(input).is_some(), parsed.is_err());
 }
 
-/// The explanation of `input` agrees with the parser, its fields cover the header without a gap, and the one that is wrong
-/// has the wrong byte in it.
-pub(crate) fn decode(input: &[u8]) {
-    let decoded = Decoded::new(input);
-    let shown = [decoded.to_string(), decoded.json()].concat();
-    assert!(shown.bytes().all(|byte| byte == b'\n' || (b' '..=b'~').contains(&byte)), "{shown}");
-    let mut end = 0;
-    for field in decoded.fields.iter().filter(|field| field.depth == 0) {
-        assert!(field.offset == end || field.offset == end + 1 && input[end] == b' ', "{shown}");
-        assert!(field.length > 0);
-        end = field.offset + field.length;
-    }
-    assert!(decoded.fields.iter().all(|field| field.offset + field.length <= end && end <= input.len()), "{shown}");
-    let wrong: Vec<&Field> = decoded.fields.iter().filter(|field| field.is_wrong).collect();
-    match (decoded.outcome, proxy::parse(input)) {
-        (Outcome::Valid(header), Ok(Status::Complete(parsed))) => {
-            assert!(wrong.is_empty() && header == parsed && end == input.len(), "{shown}");
-            assert!(header.len() == input.len() || decoded.fields.iter().any(|field| field.offset == header.len()));
-        }
-        (Outcome::Incomplete(missing), Ok(Status::Partial)) => {
-            assert!(wrong.is_empty() && (end == input.len() || input.ends_with(b" ")), "{shown}");
-            if let Some(missing) = missing {
-                let length = 16 + usize::from(input[14]) * 256 + usize::from(input[15]);
-                assert_eq!(input.len() + missing, length);
-            }
-        }
-        (Outcome::Invalid(error, at), Err(parsed)) => {
-            assert_eq!((error, Some(at)), (parsed, proxy::error_offset(input)));
-            let [field] = wrong[..] else { panic!("{shown}") };
-            // This one shows with the header's last byte, wherever it is.
-            let is_checksum = error == proxy::Error::Crc32cMismatch && field.value.starts_with("CRC32C 0x");
-            assert!(is_checksum || (field.offset..field.offset + field.length).contains(&at), "{shown}");
-        }
-        (outcome, parsed) => panic!("{outcome:?}, but the parser says {parsed:?}"),
-    }
-}
-
 /// What the parser says, in the oracle's words.
 fn answer(input: &[u8]) -> Answer {
     match proxy::parse(input) {
@@ -110,8 +72,8 @@ fn fields(header: &Header) -> Fields {
     }
 }
 
-/// A header made of `input` is parsed to what was encoded: a byte of choices, the size of the vectors, the addresses as
-/// far as there are bytes, and the rest cut into vectors.
+/// A header made of `input` is parsed to what was encoded: a byte of choices, the size of the TLVs, the addresses as
+/// far as there are bytes, and the rest cut into TLVs.
 pub(crate) fn round_trip(input: &[u8]) {
     let (&[choices, size], rest) = input.split_first_chunk().unwrap_or((&[0; 2], &[]));
     let family = choices & 3;

@@ -113,8 +113,8 @@ fn read_binary(input: &[u8]) -> Answer {
     let end = 16 + usize::from(*high) * 256 + usize::from(*low);
     let whole = input.len() >= end;
     let header = if whole { &input[..end] } else { input };
-    let complete = |ends, vectors: Vec<Vector>| {
-        let tlvs = vectors.iter().map(|tlv| (tlv.kind, header[tlv.value..tlv.value + tlv.length].to_vec())).collect();
+    let complete = |ends, found: Vec<FoundTlv>| {
+        let tlvs = found.iter().map(|tlv| (tlv.kind, header[tlv.value..tlv.value + tlv.length].to_vec())).collect();
         Answer::Complete(Fields { length: end, version: 2, local, ends, tlvs })
     };
     if local {
@@ -124,20 +124,20 @@ fn read_binary(input: &[u8]) -> Answer {
     let address_length = [0, 4, 16, 108][usize::from(family)];
     let port_length = if [1, 2].contains(&family) { 2 } else { 0 };
     let ports = 16 + 2 * address_length;
-    let vectors_at = ports + 2 * port_length;
-    if end < vectors_at {
+    let tlvs_at = ports + 2 * port_length;
+    if end < tlvs_at {
         return Answer::Invalid;
     }
-    let vectors = match vectors(header, vectors_at, end) {
-        Some(vectors) => vectors,
-        // An address of unknown form stands where the vectors would: ignored.
+    let tlvs = match tlvs(header, tlvs_at, end) {
+        Some(tlvs) => tlvs,
+        // An address of unknown form stands where the TLVs would: ignored.
         None if family == 0 => vec![],
         None => return Answer::Invalid,
     };
     if !whole {
         return Answer::Partial;
     }
-    if let Some(checksum) = vectors.iter().find(|tlv| tlv.kind == 3) {
+    if let Some(checksum) = tlvs.iter().find(|tlv| tlv.kind == 3) {
         let mut zeroed = header.to_vec();
         zeroed[checksum.value..checksum.value + 4].fill(0);
         if header[checksum.value..checksum.value + 4] != crc32c(&zeroed).to_be_bytes() {
@@ -150,28 +150,28 @@ fn read_binary(input: &[u8]) -> Answer {
         addresses: [header[16..16 + address_length].to_vec(), header[16 + address_length..ports].to_vec()],
         ports: if port_length > 0 { [port(ports), port(ports + 2)] } else { [0, 0] },
     });
-    complete(ends, vectors)
+    complete(ends, tlvs)
 }
 
-struct Vector {
+struct FoundTlv {
     kind: u8,
     value: usize,
     length: usize,
 }
 
-/// The vectors from `at` to `end`, as far as they have come, or `None` if they break a rule.
-fn vectors(header: &[u8], mut at: usize, end: usize) -> Option<Vec<Vector>> {
-    let mut vectors = vec![];
+/// The TLVs from `at` to `end`, as far as they have come, or `None` if they break a rule.
+fn tlvs(header: &[u8], mut at: usize, end: usize) -> Option<Vec<FoundTlv>> {
+    let mut tlvs = vec![];
     while at + 3 <= end && at + 3 <= header.len() {
         let length = usize::from(header[at + 1]) * 256 + usize::from(header[at + 2]);
-        vectors.push(Vector { kind: header[at], value: at + 3, length });
+        tlvs.push(FoundTlv { kind: header[at], value: at + 3, length });
         at += 3 + length;
     }
     let fits = at == end || at + 3 <= end;
-    let lengths = |kind| vectors.iter().filter(move |tlv| tlv.kind == kind).map(|tlv| tlv.length);
+    let lengths = |kind| tlvs.iter().filter(move |tlv| tlv.kind == kind).map(|tlv| tlv.length);
     let lawful =
         lengths(3).count() <= 1 && lengths(3).all(|length| length == 4) && lengths(5).all(|length| length <= 128);
-    (fits && lawful).then_some(vectors)
+    (fits && lawful).then_some(tlvs)
 }
 
 /// RFC 4960, appendix B: polynomial 0x1EDC6F41, bit by bit, each byte from its lowest bit.

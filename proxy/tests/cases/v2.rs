@@ -3,7 +3,7 @@
 use proxy::tlv::{AUTHORITY, AWS, CRC32C, NETNS, NOOP, SSL, UNIQUE_ID};
 use proxy::{Error, Status};
 
-use crate::fuzz_bodies::oracle::{SIGNATURE, crc32c};
+use crate::oracle::{SIGNATURE, crc32c};
 use crate::{accepted, described, refused};
 
 const LOCAL: u8 = 0x20;
@@ -24,7 +24,7 @@ fn tlv(kind: u8, value: &[u8]) -> Vec<u8> {
     [&[kind], length.as_slice(), value].concat()
 }
 
-/// A header with a checksum between vectors.
+/// A header with a checksum between TLVs.
 fn sealed(kind: u8, before: &[&[u8]], after: &[u8]) -> Vec<u8> {
     let mut header = v2(PROXY, kind, &[&before.concat(), &tlv(CRC32C, &[0; 4]), after]);
     let (at, checksum) = (16 + before.concat().len() + 3, crc32c(&header));
@@ -39,7 +39,7 @@ fn unix() -> Vec<u8> {
     block
 }
 
-/// Every version, command, family and transport: 216 zeros are addresses of each family and vectors of three bytes.
+/// Every version, command, family and transport: 216 zeros are addresses of each family and TLVs of three bytes.
 #[test]
 fn every_thirteenth_and_fourteenth_byte() {
     for (first, second) in (0..=255).flat_map(|first| (0..=255).map(move |second| (first, second))) {
@@ -87,14 +87,14 @@ fn lengths() {
             match length.checked_sub(need) {
                 None => refused("too short", good, rest, Error::V2Length),
                 // Of an unspecified family the block may be an address of any length.
-                Some(vectors @ (1 | 2 | 4)) if kind >> 4 == 0 => {
-                    assert_eq!(accepted(&format!("{vectors} bytes"), &header).tlvs.iter().count(), 0);
+                Some(bytes @ (1 | 2 | 4)) if kind >> 4 == 0 => {
+                    assert_eq!(accepted(&format!("{bytes} bytes"), &header).tlvs.iter().count(), 0);
                 }
-                Some(1 | 2) => refused("no room for a vector", good, rest, Error::TlvTrailing),
+                Some(1 | 2) => refused("no room for a TLV", good, rest, Error::TlvTrailing),
                 Some(4) => {
                     refused("a byte behind", &header[..16 + need + 2], &header[16 + need + 2..], Error::TlvTrailing);
                 }
-                Some(vectors) => assert_eq!(accepted("right", &header).tlvs.iter().count(), vectors / 3),
+                Some(bytes) => assert_eq!(accepted("right", &header).tlvs.iter().count(), bytes / 3),
             }
         }
     }
@@ -102,7 +102,7 @@ fn lengths() {
 
 #[test]
 fn headers_accepted() {
-    // From the wire: the health check of an AWS NLB. It names TCP over IPv4, yet vectors stand where addresses would.
+    // From the wire: the health check of an AWS NLB. It names TCP over IPv4, yet TLVs stand where addresses would.
     let nlb = v2(LOCAL, TCP4, &[b"\x03\0\x04\xBC\xE5\x95\x1F", &tlv(NOOP, &[0; 74])]);
     let certificate = tlv(0x28, &[0x30; 1500]);
     let ssl = tlv(SSL, &[b"\x07\0\0\0\0", tlv(0x21, b"TLSv1.3").as_slice(), &certificate].concat());
@@ -116,12 +116,12 @@ fn headers_accepted() {
         ("LOCAL with addresses", v2(LOCAL, TCP4, &[IPV4]), "Local Unspecified", &[]),
         ("LOCAL of a family without its addresses", v2(LOCAL, 0x21, &[]), "Local Unspecified", &[]),
         ("LOCAL of an undefined family", v2(LOCAL, 0xFF, &[IPV4]), "Local Unspecified", &[]),
-        ("LOCAL with a block that is no vectors", v2(LOCAL, TCP4, &[b"\x03\xff"]), "Local Unspecified", &[]),
+        ("LOCAL with a block that is not TLVs", v2(LOCAL, TCP4, &[b"\x03\xff"]), "Local Unspecified", &[]),
         ("LOCAL with a wrong checksum", v2(LOCAL, 0, &[&tlv(CRC32C, &[0; 4])]), "Local Unspecified", &[]),
         ("LOCAL of an AWS NLB", nlb, "Local Unspecified", &[]),
         ("LOCAL with the longest block", v2(LOCAL, 0, &[&vec![1; 65_535]]), "Local Unspecified", &[]),
         ("UNSPEC", v2(PROXY, 0, &[]), "Proxy Unspecified", &[]),
-        ("UNSPEC with vectors", v2(PROXY, 0, &[&host, &empty]), "Proxy Unspecified", &[AUTHORITY, NOOP]),
+        ("UNSPEC with TLVs", v2(PROXY, 0, &[&host, &empty]), "Proxy Unspecified", &[AUTHORITY, NOOP]),
         ("UNSPEC with a checksum", sealed(0, &[&host], &[]), "Proxy Unspecified", &[AUTHORITY, CRC32C]),
         ("UNSPEC with an address", v2(PROXY, 0, &[IPV4]), "Proxy Unspecified", &[]),
         ("UNSPEC with two checksums", v2(PROXY, 0, &[&[3, 0, 4, 0, 0, 0, 0].repeat(2)]), "Proxy Unspecified", &[]),
@@ -131,16 +131,16 @@ fn headers_accepted() {
         ("TCP over IPv6", v2(PROXY, 0x21, &[IPV6]), "Proxy Stream [2001:db8::1]:56260 [fe80::2]:443", &[]),
         ("UDP over IPv6", v2(PROXY, 0x22, &[IPV6]), "Proxy Datagram [2001:db8::1]:56260 [fe80::2]:443", &[]),
         ("UNIX datagram, a path of all 108 bytes", v2(PROXY, 0x32, &[&unix()]), &unix_path, &[]),
-        ("UNIX with vectors", v2(PROXY, 0x32, &[&unix(), &host]), &unix_path, &[AUTHORITY]),
+        ("UNIX with TLVs", v2(PROXY, 0x32, &[&unix(), &host]), &unix_path, &[AUTHORITY]),
         ("unknown types", v2(PROXY, TCP4, &[IPV4, &unknown, &host, &unknown]), tcp4, &[0xFF, AUTHORITY, 0xFF]),
         ("NOOP with no bytes", v2(PROXY, TCP4, &[IPV4, &empty, &empty]), tcp4, &[NOOP, NOOP]),
         ("a VPC endpoint", v2(PROXY, TCP4, &[IPV4, &vpc_endpoint]), tcp4, &[AWS]),
         ("a unique id of 128 bytes", v2(PROXY, TCP4, &[IPV4, &id]), tcp4, &[UNIQUE_ID]),
         ("a certificate of more than 1 KiB", v2(PROXY, TCP4, &[IPV4, &ssl, &host]), tcp4, &[SSL, AUTHORITY]),
         ("a checksum", sealed(TCP4, &[IPV4], &[]), tcp4, &[CRC32C]),
-        ("a checksum with vectors behind", sealed(TCP4, &[IPV4, &host], &empty), tcp4, &[AUTHORITY, CRC32C, NOOP]),
+        ("a checksum with TLVs behind", sealed(TCP4, &[IPV4, &host], &empty), tcp4, &[AUTHORITY, CRC32C, NOOP]),
         ("the longest header", v2(PROXY, TCP4, &[IPV4, &most]), tcp4, &[NOOP]),
-        ("the longest vector", v2(PROXY, 0, &[&all]), "Proxy Unspecified", &[NOOP]),
+        ("the longest TLV", v2(PROXY, 0, &[&all]), "Proxy Unspecified", &[NOOP]),
     ] {
         let parsed = accepted(name, &header);
         assert_eq!(described(&parsed), format!("V2 {fields}"), "{name}");
@@ -150,7 +150,7 @@ fn headers_accepted() {
 }
 
 #[test]
-fn vectors_refused() {
+fn tlvs_refused() {
     let noop = tlv(NOOP, b"12345");
     let checksum = tlv(CRC32C, &[0; 4]);
     let id = [&[129], [b'i'; 129].as_slice()].concat();

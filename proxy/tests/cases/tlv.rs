@@ -1,4 +1,4 @@
-//! Sections 2.2.1 to 2.2.8 and the clouds' own vectors: names and values. And what the encoder refuses to write.
+//! Sections 2.2.1 to 2.2.8 and the clouds' own TLVs: names and values. And what the encoder refuses to write.
 
 use proxy::tlv::{Ssl, Value};
 use proxy::{Addresses, Command, EncodeError, Tlv, V2};
@@ -51,7 +51,7 @@ fn names_and_values() {
 }
 
 #[test]
-fn tls_holds_vectors_of_its_own() {
+fn tls_holds_tlvs_of_its_own() {
     let tlv = Tlv { kind: 0x20, value: b"\x05\0\0\x01\x02\x21\0\x07TLSv1.3\x28\0\0" };
     assert_eq!(tlv.name(), Some("SSL"));
     let Value::Ssl(Ssl { client: 5, verify: 0x0102, tlvs }) = tlv.decode() else { panic!("{:?}", tlv.decode()) };
@@ -68,8 +68,8 @@ fn malformed_tls_is_bytes() {
         ("nothing", b"".as_slice()),
         ("four of the five fixed bytes", b"\x01\0\0\0"),
         ("a byte behind", b"\x01\0\0\0\0\x21"),
-        ("two bytes behind a vector", b"\x01\0\0\0\0\x21\0\0\x21\0"),
-        ("a vector that overruns", b"\x01\0\0\0\0\x21\0\x04TLS"),
+        ("two bytes behind a TLV", b"\x01\0\0\0\0\x21\0\0\x21\0"),
+        ("a TLV that overruns", b"\x01\0\0\0\0\x21\0\x04TLS"),
         ("TLS inside TLS", b"\x01\0\0\0\0\x20\0\x05\x01\0\0\0\0"),
     ] {
         assert_eq!(Tlv { kind: 0x20, value }.decode(), Value::Bytes(value), "{name}");
