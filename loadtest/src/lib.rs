@@ -7,10 +7,10 @@
 //! A measurement goes down this list; each module knows only those below it.
 //!
 //! - [`cli`], [`command`]: arguments and environment, and what they ask for.
-//! - [`plan`], [`slo`], [`sources`]: what is to be done, known to be possible.
+//! - [`plan`], [`slo`], [`sources`], [`hosts`]: what is to be done, known to be possible.
 //! - [`engine`]: makes the load. A worker a thread, each with its poll, its slab of connections and its histograms.
 //! - [`pattern`], [`proxy`]: what connections say.
-//! - [`server`], [`environment`]: what is seen of the server and the machine meanwhile.
+//! - [`environment`]: what is seen of the machine meanwhile.
 //! - [`judge`]: whether the figures may be used, and what the program ends with.
 //! - [`output`], [`progress`]: what is shown and written.
 //! - [`statistics`], [`join`]: how sure a difference is, and results that are parts of one.
@@ -26,6 +26,7 @@ pub mod cli;
 pub mod command;
 pub mod engine;
 pub mod environment;
+pub mod hosts;
 pub mod join;
 pub mod judge;
 pub mod output;
@@ -35,7 +36,6 @@ pub mod progress;
 pub mod proxy;
 pub mod result;
 pub mod samples;
-pub mod server;
 pub mod slo;
 pub mod sources;
 pub mod statistics;

@@ -9,7 +9,7 @@ use crate::pattern::MAX_SIZE;
 use crate::proxy::{Sender, Tlv, TooLong};
 use crate::result::{Settings, Shard};
 use crate::slo::{Slo, SloError};
-use crate::sources::Sources;
+use crate::sources::{Sources, SourcesError};
 
 /// The longest run, and the longest of all waits: a day.
 const MAX_TIME: Duration = Duration::from_secs(86_400);
@@ -324,20 +324,19 @@ pub enum PlanError {
         /// What is allowed.
         limit: u64,
     },
-    /// Not enough ports.
-    Ports {
-        /// Connections.
-        connections: u64,
-        /// Source addresses.
-        addresses: u64,
-        /// Ports of one.
-        ports: u64,
-    },
+    /// Connections cannot come from there.
+    Sources(SourcesError),
 }
 
 impl From<SloError> for PlanError {
     fn from(error: SloError) -> Self {
         PlanError::Slo(error)
+    }
+}
+
+impl From<SourcesError> for PlanError {
+    fn from(error: SourcesError) -> Self {
+        PlanError::Sources(error)
     }
 }
 
@@ -357,10 +356,7 @@ impl fmt::Display for PlanError {
             PlanError::Descriptors { need, limit } => {
                 write!(f, "{need} open files are needed and {limit} allowed: raise the limit (ulimit -n)")
             }
-            PlanError::Ports { connections, addresses, ports } => write!(
-                f,
-                "{connections} connections from {addresses} address(es) with {ports} ports each: give --source-ip a network"
-            ),
+            PlanError::Sources(error) => error.fmt(f),
         }
     }
 }

@@ -1,14 +1,11 @@
 //! What a run shows while it runs, where standard error is a terminal.
 
 use std::io::IsTerminal;
-use std::sync::atomic::AtomicBool;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::command::{CommandError, measure};
 use crate::engine::Progress;
 use crate::plan::{Kind, Plan};
-use crate::result::RunResult;
 
 /// A line on the terminal.
 #[derive(Debug)]
@@ -23,34 +20,31 @@ impl Bar {
         Bar(style.map_or(bar.clone(), |style| bar.with_style(style.progress_chars("=> "))))
     }
 
-    /// Makes a run, and shows how far it is.
-    ///
-    /// # Errors
-    ///
-    /// Those of the run.
-    pub fn run(&mut self, plan: &Plan, what: &str, interrupt: &AtomicBool) -> Result<RunResult, CommandError> {
+    /// Shows how far a run of `plan` is, each time it is told.
+    pub fn watch(&self, plan: &Plan, what: &str) -> impl FnMut(Progress) {
+        let (bar, kind) = (self.0.clone(), plan.kind);
         let connections = plan.own(plan.connections);
         let whole_ms = (plan.warmup + plan.duration).as_millis() as u64;
-        self.0.set_prefix(what.to_owned());
+        bar.set_prefix(what.to_owned());
         let mut last = (0, 0.0);
-        measure(plan, interrupt, &mut |progress| match progress {
+        move |progress| match progress {
             Progress::Opening(opened) => {
-                self.0.set_length(connections);
-                self.0.set_position(opened);
-                self.0.set_message(format!("{opened} of {connections} connections are open"));
+                bar.set_length(connections);
+                bar.set_position(opened);
+                bar.set_message(format!("{opened} of {connections} connections are open"));
             }
             Progress::Running { alive, completed, elapsed } => {
                 let elapsed_s = elapsed.as_secs_f64();
                 let rate = (completed - last.0) as f64 / (elapsed_s - last.1).max(1e-3);
                 last = (completed, elapsed_s);
-                self.0.set_length(whole_ms);
-                self.0.set_position((elapsed.as_millis() as u64).min(whole_ms));
-                self.0.set_message(match plan.kind {
+                bar.set_length(whole_ms);
+                bar.set_position((elapsed.as_millis() as u64).min(whole_ms));
+                bar.set_message(match kind {
                     Kind::Idle => format!("{elapsed_s:.1} s, {alive} connections are alive"),
                     _ => format!("{elapsed_s:.1} s, {rate:.0} messages/s"),
                 });
             }
-        })
+        }
     }
 
     /// Takes the line away.

@@ -1,12 +1,12 @@
 //! Where connections come from.
 
+use std::fmt;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use ipnet::{IpNet, Ipv4Net};
 
-use crate::plan::PlanError;
-use crate::proxy::{host_count, nth_host};
+use crate::hosts::{host_count, nth_host};
 
 /// Connections of one address, before another is taken. Linux hands out ports of one parity first: with more than about so
 /// many, each connect looks through all of those.
@@ -34,13 +34,11 @@ impl Sources {
         target: SocketAddr,
         connections: u64,
         leaves_time_wait: bool,
-    ) -> Result<Self, PlanError> {
+    ) -> Result<Self, SourcesError> {
         // Elsewhere than on Linux, 127.0.0.1 is the only one of its network that is there.
         let is_loopback_v4 = cfg!(target_os = "linux") && matches!(target.ip(), IpAddr::V4(ip) if ip.is_loopback());
         match network {
-            Some(network) if network.addr().is_ipv4() != target.is_ipv4() => {
-                Err(PlanError::Range("--source-ip", "an address of the target's family".into()))
-            }
+            Some(network) if network.addr().is_ipv4() != target.is_ipv4() => Err(SourcesError::Family),
             Some(network) => Ok(Sources::Round(network)),
             None if is_loopback_v4 && leaves_time_wait => Ok(Sources::Round(loopback_round())),
             None if is_loopback_v4 && connections > PER_ADDRESS => Ok(Sources::Loopback),
@@ -67,7 +65,7 @@ impl Sources {
     /// # Errors
     ///
     /// If there are not.
-    pub fn check(&self, connections: u64) -> Result<(), PlanError> {
+    pub fn check(&self, connections: u64) -> Result<(), SourcesError> {
         let addresses = match self {
             Sources::System => 1,
             Sources::Round(network) => host_count(*network),
@@ -75,7 +73,7 @@ impl Sources {
         };
         let ports = ports();
         if addresses.saturating_mul(ports) < connections {
-            return Err(PlanError::Ports { connections, addresses, ports });
+            return Err(SourcesError::Ports { connections, addresses, ports });
         }
         Ok(())
     }
@@ -96,6 +94,34 @@ fn ports() -> u64 {
     }
 }
 
+/// Why connections cannot come from there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourcesError {
+    /// The network is IPv4 and the target IPv6, or the other way round.
+    Family,
+    /// Not enough ports.
+    Ports {
+        /// Connections.
+        connections: u64,
+        /// Source addresses.
+        addresses: u64,
+        /// Ports of one.
+        ports: u64,
+    },
+}
+
+impl fmt::Display for SourcesError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SourcesError::Family => f.write_str("--source-ip: an address of the target's family"),
+            SourcesError::Ports { connections, addresses, ports } => write!(
+                f,
+                "{connections} connections from {addresses} address(es) with {ports} ports each: give --source-ip a network"
+            ),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,6 +139,6 @@ mod tests {
     fn ports_that_do_not_suffice_are_said() {
         let one = Sources::Round("127.0.0.9/32".parse().unwrap());
         assert!(one.check(1000).is_ok());
-        assert!(matches!(one.check(70_000), Err(PlanError::Ports { addresses: 1, .. })));
+        assert!(matches!(one.check(70_000), Err(SourcesError::Ports { addresses: 1, .. })));
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::CommandError;
+use super::run::measure;
 use crate::cli::{CompareArgs, Proxy, Workload};
 use crate::join::{How, join};
 use crate::plan::{Kind, Plan, PlanError};
@@ -33,14 +34,14 @@ pub(super) fn compare(args: &CompareArgs, interrupt: &AtomicBool) -> Result<Repo
     if args.max_pairs < args.min_pairs {
         return Err(PlanError::Range("--max-pairs", "no less than --min-pairs".into()).into());
     }
-    let mut bar = Bar::new(args.output.quiet);
+    let bar = Bar::new(args.output.quiet);
     let mut results: [Vec<RunResult>; 2] = [Vec::new(), Vec::new()];
     let stopped = loop {
         let pair = results[0].len();
         // A B, B A, A B: what drifts meets both alike.
         for side in if pair.is_multiple_of(2) { [0, 1] } else { [1, 0] } {
             let what = format!("pair {} {}", pair + 1, ["A", "B"][side]);
-            let result = bar.run(&plans[side], &what, interrupt)?;
+            let result = measure(&plans[side], &bar, &what, interrupt)?;
             if interrupt.load(Ordering::Relaxed) {
                 break;
             }

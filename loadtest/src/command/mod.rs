@@ -5,8 +5,6 @@ mod merge;
 mod run;
 mod search;
 
-pub(crate) use self::run::measure;
-
 use std::fmt;
 use std::sync::atomic::AtomicBool;
 

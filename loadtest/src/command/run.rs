@@ -20,10 +20,10 @@ pub(super) fn run(kind: Kind, args: &RunArgs, interrupt: &AtomicBool) -> Result<
     if let Some(text) = &args.start_at {
         plan.begin_at(text)?;
     }
-    let mut bar = Bar::new(args.output.quiet);
+    let bar = Bar::new(args.output.quiet);
     let mut results = Vec::new();
     for index in 0..plan.runs {
-        let result = bar.run(&plan, &format!("run {} of {}", index + 1, plan.runs), interrupt)?;
+        let result = measure(&plan, &bar, &format!("run {} of {}", index + 1, plan.runs), interrupt)?;
         results.push(result);
         if interrupt.load(Ordering::Relaxed) {
             break;
@@ -39,17 +39,13 @@ pub(super) fn run(kind: Kind, args: &RunArgs, interrupt: &AtomicBool) -> Result<
     Ok(Report::Run(Box::new(whole)))
 }
 
-/// One run that had connections.
+/// One run that had connections. `bar` shows how far it is, and calls it `what`.
 ///
 /// # Errors
 ///
 /// If it had none.
-pub(crate) fn measure(
-    plan: &Plan,
-    interrupt: &AtomicBool,
-    progress: &mut dyn FnMut(engine::Progress),
-) -> Result<RunResult, CommandError> {
-    let result = engine::run(plan, interrupt, progress)?;
+pub(super) fn measure(plan: &Plan, bar: &Bar, what: &str, interrupt: &AtomicBool) -> Result<RunResult, CommandError> {
+    let result = engine::run(plan, interrupt, &mut bar.watch(plan, what))?;
     if result.totals.connections_opened == 0 && !interrupt.load(Ordering::Relaxed) {
         let why = result.totals.errors.keys().next().map_or("no connection was made", String::as_str);
         let why = why.strip_prefix("connect: ").unwrap_or(why);

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::CommandError;
+use super::run::measure;
 use crate::cli::SearchArgs;
 use crate::plan::{Kind, Plan, PlanError};
 use crate::progress::Bar;
@@ -31,12 +32,12 @@ pub(super) fn search(args: &SearchArgs, interrupt: &AtomicBool) -> Result<Report
         None => Slo::parse(DEFAULT_SLO).map_err(PlanError::from)?,
     };
     plan.slo = Some(slo.clone());
-    let mut bar = Bar::new(args.output.quiet);
+    let bar = Bar::new(args.output.quiet);
     let mut found = Found::default();
     let mut rate = plan.rate.unwrap_or(FIRST_RATE);
     let stopped = loop {
         plan.rate = Some(rate);
-        let result = bar.run(&plan, &format!("step {} at {rate:.0}/s", found.steps.len() + 1), interrupt)?;
+        let result = measure(&plan, &bar, &format!("step {} at {rate:.0}/s", found.steps.len() + 1), interrupt)?;
         if interrupt.load(Ordering::Relaxed) {
             break "interrupted".to_owned();
         }

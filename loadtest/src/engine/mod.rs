@@ -4,6 +4,7 @@ mod alarm;
 mod connection;
 mod control;
 mod schedule;
+mod server;
 mod tally;
 mod worker;
 
@@ -18,13 +19,13 @@ use std::time::{Duration, SystemTime};
 use mio::Waker;
 
 use self::control::Control;
+use self::server::{ServerProbe, Use};
 use self::worker::{Outcome, Word, Worker};
 use crate::environment::Witness;
 use crate::judge;
 use crate::pattern::Pattern;
 use crate::plan::{Kind, Plan, PlanError};
 use crate::result::{FORMAT, Generator, Interval, RunResult, Samples, Totals};
-use crate::server::{ServerProbe, Use};
 
 /// From the last connection to the start, so that all workers are told in time.
 const LEAD_NS: u64 = 5_000_000;
@@ -57,7 +58,8 @@ pub enum Progress {
 /// If nothing could be measured.
 pub fn run(plan: &Plan, interrupt: &AtomicBool, progress: &mut dyn FnMut(Progress)) -> Result<RunResult, EngineError> {
     let fd_limit = plan.reserve()?;
-    let mut server = plan.server_pid.map(ServerProbe::new).transpose()?;
+    let probe = |pid| ServerProbe::new(pid).map_err(|error| EngineError::Server(pid, error));
+    let mut server = plan.server_pid.map(probe).transpose()?;
     let mut crew = Crew::start(plan)?;
     crew.await_ready(interrupt, progress)?;
     if let Some(server) = &mut server {

@@ -1,5 +1,7 @@
 //! What a worker counts.
 
+use std::io::{self, ErrorKind};
+
 use crate::result::{MAX_DETAILS, Samples, Totals};
 
 /// Counts and times of one worker. All memory is taken before the measurement; what is not used of it is not touched.
@@ -43,11 +45,11 @@ impl Tally {
         }
     }
 
-    /// A connect failed or a connection was lost, for this reason.
+    /// A `connect` failed or a `connection` was lost, for this reason.
     #[cold]
-    pub(super) fn error(&mut self, why: String) {
+    pub(super) fn error(&mut self, what: &str, error: &io::Error) {
         // The system has few words; a target cannot make more of them.
-        *self.totals.errors.entry(why).or_default() += 1;
+        *self.totals.errors.entry(format!("{what}: {}", words(error))).or_default() += 1;
     }
 
     /// A verification failure, in words.
@@ -55,6 +57,18 @@ impl Tally {
     pub(super) fn failure(&mut self, words: impl FnOnce() -> String) {
         if self.failures.len() < MAX_DETAILS {
             self.failures.push(words());
+        }
+    }
+}
+
+/// The system's words for an error, without its number.
+fn words(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::UnexpectedEof => "closed by the target".to_owned(),
+        ErrorKind::TimedOut => "timed out".to_owned(),
+        _ => {
+            let text = error.to_string();
+            text.split_once(" (os error").map_or(text.clone(), |(words, _)| words.to_owned())
         }
     }
 }

@@ -8,8 +8,7 @@ use mio::net::TcpStream;
 use mio::{Interest, Token};
 use socket2::{Domain, Socket};
 
-use super::traffic::words;
-use super::{HOPELESS, Phase, Worker};
+use super::{HOPELESS, PAUSE_NS, Phase, Worker};
 use crate::cli::ExpectReflect;
 use crate::engine::connection::{Connection, State};
 use crate::plan::{Kind, Plan};
@@ -17,8 +16,6 @@ use crate::system;
 
 /// Connects in flight: a listen queue must not overflow because of us.
 pub(super) const MAX_CONNECTING: usize = 256;
-/// Pause after a connect failed while others are to be made, in ns.
-pub(super) const PAUSE_NS: u64 = 10_000_000;
 /// How often connects are looked at that take too long, in ns.
 const SWEEP_NS: u64 = 100_000_000;
 
@@ -63,7 +60,7 @@ impl Worker {
     #[cold]
     pub(super) fn connect_failed(&mut self, error: &io::Error) {
         self.tally.totals.connections_failed += 1;
-        self.tally.error(format!("connect: {}", words(error)));
+        self.tally.error("connect", error);
         self.next_dial_ns = self.now_ns + PAUSE_NS;
         if self.plan.kind == Kind::Crr {
             if self.phase == Phase::Running && self.schedule.is_none() {

@@ -4,8 +4,7 @@ use std::io::{self, ErrorKind};
 
 use mio::event::Event;
 
-use super::dialing::PAUSE_NS;
-use super::{BATCH, Phase, Worker};
+use super::{BATCH, PAUSE_NS, Phase, Worker};
 use crate::engine::connection::{Connection, Fault, Line, State, Taken};
 use crate::plan::Kind;
 
@@ -301,22 +300,11 @@ impl Worker {
         self.tally.totals.requests_unanswered += u64::from(connection.in_flight);
         self.tally.totals.connections_lost += 1;
         self.control.count_lost();
-        self.tally.error(format!("connection: {}", words(error)));
+        self.tally.error("connection", error);
         self.room_since_ns = self.now_ns;
         if self.plan.kind == Kind::Crr && self.phase == Phase::Running && self.schedule.is_none() {
             self.to_dial += 1;
             self.next_dial_ns = self.now_ns + PAUSE_NS;
-        }
-    }
-}
-/// What the system says of an error, without its number.
-pub(super) fn words(error: &io::Error) -> String {
-    match error.kind() {
-        ErrorKind::UnexpectedEof => "closed by the target".to_owned(),
-        ErrorKind::TimedOut => "timed out".to_owned(),
-        _ => {
-            let text = error.to_string();
-            text.split_once(" (os error").map_or(text.clone(), |(words, _)| words.to_owned())
         }
     }
 }

@@ -4,7 +4,6 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
-use crate::engine::EngineError;
 use crate::result::ServerUse;
 
 /// Looks at a process when it is told to.
@@ -33,14 +32,10 @@ impl ServerProbe {
     /// # Errors
     ///
     /// If there is no such process.
-    pub fn new(pid: u32) -> Result<Self, EngineError> {
-        let read = || -> io::Result<u64> {
-            cpu_ns(pid)?;
-            rss_bytes(pid)
-        };
-        let rss_before = read().map_err(|error| match error.kind() {
-            ErrorKind::NotFound => EngineError::Server(pid, io::Error::other("there is no such process here")),
-            _ => EngineError::Server(pid, error),
+    pub fn new(pid: u32) -> io::Result<Self> {
+        let rss_before = cpu_ns(pid).and_then(|_| rss_bytes(pid)).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => io::Error::other("there is no such process here"),
+            _ => error,
         })?;
         Ok(ServerProbe { pid, rss_before, rss_opened: rss_before, marks: Vec::with_capacity(2) })
     }

@@ -33,6 +33,8 @@ const EVENTS: usize = 1024;
 const BATCH: usize = 16;
 /// With so many connects failed and none made, there is no target.
 const HOPELESS: u64 = 64;
+/// Pause after a connect failed while others are to be made, in ns.
+const PAUSE_NS: u64 = 10_000_000;
 /// Never.
 const NEVER: u64 = u64::MAX;
 
