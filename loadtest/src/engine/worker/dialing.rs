@@ -1,4 +1,4 @@
-//! How a worker opens connections.
+//! How a worker opens connections: the sockets, and what comes of them.
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
@@ -8,32 +8,16 @@ use mio::net::TcpStream;
 use mio::{Interest, Token};
 use socket2::{Domain, Socket};
 
-use super::{HOPELESS, PAUSE_NS, Phase, Worker};
+use super::{HOPELESS, Phase, Worker};
 use crate::cli::ExpectReflect;
 use crate::engine::connection::{Connection, State};
 use crate::plan::{Kind, Plan};
 use crate::system;
 
-/// Connects in flight: a listen queue must not overflow because of us.
-pub(super) const MAX_CONNECTING: usize = 256;
-/// How often connects are looked at that take too long, in ns.
-const SWEEP_NS: u64 = 100_000_000;
-
 impl Worker {
-    pub(super) fn dial_more(&mut self) -> io::Result<()> {
-        while self.to_dial > 0 && self.connecting < MAX_CONNECTING && self.now_ns >= self.next_dial_ns {
-            self.to_dial -= 1;
-            let base_ns = if self.next_dial_ns == 0 { self.now_ns } else { self.next_dial_ns };
-            self.next_dial_ns = base_ns + self.dial_gap_ns;
-            self.dial(self.now_ns)?;
-        }
-        Ok(())
-    }
-
     /// Begins a connection, for a message that was due at `due_ns` if it is for one.
     pub(super) fn dial(&mut self, due_ns: u64) -> io::Result<()> {
-        let number = self.number + self.dialled * self.workers;
-        self.dialled += 1;
+        let number = self.dialer.number();
         // A connect takes long enough to be timed for itself.
         self.now_ns = self.control.now_ns();
         let stream = match open(&self.plan, number) {
@@ -43,16 +27,13 @@ impl Worker {
                 return Ok(());
             }
         };
-        let key = self.connections.insert(Connection::new(stream, number, &self.pattern, self.size, self.now_ns));
+        let key = self.connections.insert(Connection::new(stream, number, &self.pattern, self.plan.size, self.now_ns));
         if self.plan.kind == Kind::Crr {
             // The message is on its way, though no byte of it is.
             self.queue(key, due_ns);
             self.tally.totals.requests_sent += 1;
         }
-        if self.connecting == 0 {
-            self.next_sweep_ns = self.now_ns + SWEEP_NS;
-        }
-        self.connecting += 1;
+        self.dialer.begun(self.now_ns);
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(&mut self.connections[key].stream, Token(key), interest)
     }
@@ -61,23 +42,25 @@ impl Worker {
     pub(super) fn connect_failed(&mut self, error: &io::Error) {
         self.tally.totals.connections_failed += 1;
         self.tally.error("connect", error);
-        self.next_dial_ns = self.now_ns + PAUSE_NS;
+        // Where each connection is dialled once, those that work should not wait for one that fails.
+        self.dialer.pause(self.now_ns, self.plan.kind == Kind::Crr);
         if self.plan.kind == Kind::Crr {
-            if self.phase == Phase::Running && self.schedule.is_none() {
-                self.to_dial += 1;
-            }
+            self.dial_another();
         } else if self.tally.totals.connections_opened == 0 && self.tally.totals.connections_failed >= HOPELESS {
-            self.to_dial = 0;
-        } else {
-            // One that fails costs no pause: those that work should not wait for it.
-            self.next_dial_ns = self.now_ns + self.dial_gap_ns;
+            self.dialer.give_up();
+        }
+    }
+
+    /// crr in closed loop: as many connections at a time as there were.
+    pub(super) fn dial_another(&mut self) {
+        if self.times.phase == Phase::Running && self.schedule.is_none() {
+            self.dialer.want(1);
         }
     }
 
     /// Gives up connects that take too long.
     #[cold]
     pub(super) fn sweep(&mut self) {
-        self.next_sweep_ns = self.now_ns + SWEEP_NS;
         let before_ns = self.now_ns.saturating_sub(self.plan.timeout.as_nanos() as u64);
         let is_late =
             |connection: &Connection| connection.state == State::Connecting && connection.since_ns < before_ns;
@@ -90,10 +73,9 @@ impl Worker {
 
     #[cold]
     pub(super) fn drop_connecting(&mut self, key: usize, error: &io::Error) {
-        self.connecting -= 1;
+        self.dialer.ended();
         let connection = self.connections.remove(key);
-        if connection.in_flight > 0 {
-            self.in_flight -= u64::from(connection.in_flight);
+        if self.flights.abandon(&connection) > 0 {
             // It was never sent.
             self.tally.totals.requests_sent -= 1;
         }
@@ -115,7 +97,7 @@ impl Worker {
             }
             (None, Ok(own)) => own,
         };
-        self.connecting -= 1;
+        self.dialer.ended();
         self.tally.totals.connections_opened += 1;
         self.control.count_opened();
         self.tally.connect.record(self.now_ns - connection.since_ns);

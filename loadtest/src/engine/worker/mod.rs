@@ -3,8 +3,12 @@
 //! Connections are registered once, edge-triggered. So every turn of one ends with what is safe to forget: a read that was
 //! shorter than its buffer, or a write that was, which say that an edge will come; where a FIN was reported it is read to.
 
+mod dialer;
 mod dialing;
+mod flights;
+mod gauge;
 mod phase;
+mod timetable;
 mod traffic;
 
 use std::collections::VecDeque;
@@ -16,8 +20,10 @@ use std::time::Duration;
 use mio::{Events, Poll, Token, Waker};
 use slab::Slab;
 
-use self::dialing::MAX_CONNECTING;
-use self::phase::Phase;
+use self::dialer::Dialer;
+use self::flights::Flights;
+use self::gauge::Gauge;
+use self::timetable::{Phase, Timetable};
 use super::alarm::Alarm;
 use super::connection::{Connection, State};
 use super::control::Control;
@@ -33,10 +39,6 @@ const EVENTS: usize = 1024;
 const BATCH: usize = 16;
 /// With so many connects failed and none made, there is no target.
 const HOPELESS: u64 = 64;
-/// Pause after a connect failed while others are to be made, in ns.
-const PAUSE_NS: u64 = 10_000_000;
-/// Never.
-const NEVER: u64 = u64::MAX;
 
 const ALARM: Token = Token(usize::MAX - 1);
 const WAKER: Token = Token(usize::MAX - 2);
@@ -69,54 +71,31 @@ pub(super) struct Worker {
     pattern: Arc<Pattern>,
     control: Arc<Control>,
     words: Sender<Word>,
-    /// Among those of this process, and among all.
+    /// Among those of this process.
     index: usize,
-    number: u64,
-    workers: u64,
     poll: Poll,
     alarm: Alarm,
-    phase: Phase,
     connections: Slab<Connection>,
-    /// Scheduled and actual send, in ns, of the messages in flight: `depth` of each connection.
-    stamps: Box<[(u64, u64)]>,
-    depth: u32,
-    size: usize,
     /// Connections that were not read to the end in their turn, and whether an end was reported.
     unread: VecDeque<(usize, bool)>,
     /// Connections that could send a message more, in open loop.
     free: VecDeque<usize>,
     schedule: Option<Schedule>,
+    times: Timetable,
+    dialer: Dialer,
+    flights: Flights,
+    gauge: Gauge,
     tally: Tally,
     buffer: Box<[u8]>,
     scratch: Vec<u8>,
-    /// Connections of this worker, those still to be dialled, and those that are being established.
-    own: u64,
-    to_dial: u64,
-    connecting: usize,
-    dialled: u64,
-    dial_gap_ns: u64,
-    next_dial_ns: u64,
-    next_sweep_ns: u64,
-    last_success_ns: u64,
+    now_ns: u64,
+    /// When opening the connections began and ended.
+    setup_ns: (u64, u64),
     /// crr: since when a connection more may be opened.
     room_since_ns: u64,
-    in_flight: u64,
-    now_ns: u64,
-    /// Times of this run, and the next of them at which something changes.
-    dial_start_ns: u64,
-    dial_end_ns: u64,
-    start_ns: u64,
-    measure_ns: u64,
-    end_ns: u64,
-    drain_end_ns: u64,
-    interval_ns: u64,
-    next_mark_ns: u64,
-    is_measuring: bool,
+    last_success_ns: u64,
     /// The measured time is over, and what was due just before is not sent yet.
     is_closing: bool,
-    cpu_start: Duration,
-    cpu_end: Duration,
-    busy_ns: u64,
     cut_short: Option<String>,
 }
 
@@ -136,50 +115,31 @@ impl Worker {
         let (first, workers) = plan.workers();
         let number = first + index as u64;
         let own = part(plan.connections, number, workers);
-        let depth = if plan.kind == Kind::Crr { 1 } else { plan.depth };
-        let per_second = |rate: f64| (1e9 * workers as f64 / rate) as u64;
         let now_ns = control.now_ns();
+        let mut dialer = Dialer::new(own, number, workers, plan.connect_rate);
+        if plan.kind != Kind::Crr {
+            dialer.want(own);
+        }
         let worker = Worker {
             index,
-            number,
-            workers,
             poll,
             alarm,
-            phase: Phase::Dialing,
             connections: Slab::with_capacity(own as usize),
-            stamps: vec![(0, 0); own as usize * depth as usize].into_boxed_slice(),
-            depth,
-            size: plan.size,
             unread: VecDeque::new(),
             free: VecDeque::with_capacity(own as usize),
             schedule: plan.rate.map(|rate| Schedule::new(rate, plan.arrival, number, workers)),
+            times: Timetable::new(&plan, intervals),
+            dialer,
+            flights: Flights::new(own, if plan.kind == Kind::Crr { 1 } else { plan.depth }),
+            gauge: Gauge::default(),
             tally: Tally::new(intervals),
             buffer: vec![0; if plan.size > 4096 { MAX_PIECE } else { MAX_PIECE / 4 }].into_boxed_slice(),
             scratch: Vec::with_capacity(MAX_PIECE),
-            own,
-            to_dial: if plan.kind == Kind::Crr { 0 } else { own },
-            connecting: 0,
-            dialled: 0,
-            dial_gap_ns: plan.connect_rate.map_or(0, per_second),
-            next_dial_ns: 0,
-            next_sweep_ns: 0,
-            last_success_ns: 0,
-            room_since_ns: 0,
-            in_flight: 0,
             now_ns,
-            dial_start_ns: now_ns,
-            dial_end_ns: now_ns,
-            start_ns: NEVER,
-            measure_ns: NEVER,
-            end_ns: NEVER,
-            drain_end_ns: NEVER,
-            interval_ns: (plan.duration.as_nanos() as u64).div_ceil(intervals as u64),
-            next_mark_ns: NEVER,
-            is_measuring: false,
+            setup_ns: (now_ns, now_ns),
+            room_since_ns: 0,
+            last_success_ns: 0,
             is_closing: false,
-            cpu_start: Duration::ZERO,
-            cpu_end: Duration::ZERO,
-            busy_ns: 0,
             cut_short: None,
             plan,
             pattern,
@@ -207,9 +167,9 @@ impl Worker {
     fn work(&mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
         self.now_ns = self.control.now_ns();
-        (self.dial_start_ns, self.dial_end_ns) = (self.now_ns, self.now_ns);
+        self.setup_ns = (self.now_ns, self.now_ns);
         self.tick()?;
-        while self.phase != Phase::Done {
+        while self.times.phase != Phase::Done {
             let timeout = if self.plan.spin || !self.unread.is_empty() {
                 Some(Duration::ZERO)
             } else {
@@ -234,8 +194,9 @@ impl Worker {
             }
             self.read_on();
             self.tick()?;
-            if self.plan.spin && self.is_measuring && (!events.is_empty() || self.tally.totals.bytes_sent > before.0) {
-                self.busy_ns += self.control.now_ns() - before.1.max(woken_ns);
+            let is_busy = !events.is_empty() || self.tally.totals.bytes_sent > before.0;
+            if self.plan.spin && self.times.is_measuring && is_busy {
+                self.gauge.was_busy(self.control.now_ns() - before.1.max(woken_ns));
             }
         }
         Ok(())
@@ -244,33 +205,33 @@ impl Worker {
     #[inline]
     fn read_clock(&mut self) {
         self.now_ns = self.control.now_ns();
-        if self.now_ns >= self.next_mark_ns {
-            self.pass_mark();
+        if self.now_ns >= self.times.next_mark_ns {
+            self.pass_marks();
         }
     }
 
     /// What is done once for a batch of events.
     fn tick(&mut self) -> io::Result<()> {
-        if self.to_dial > 0 {
-            self.dial_more()?;
+        while self.dialer.take(self.now_ns) {
+            self.dial(self.now_ns)?;
         }
-        if self.schedule.is_some() && (self.phase == Phase::Running || self.is_closing) {
+        if self.schedule.is_some() && (self.times.phase == Phase::Running || self.is_closing) {
             self.send_due()?;
             if self.is_closing {
                 self.count_unsent();
             }
         }
-        if self.connecting > 0 && self.now_ns >= self.next_sweep_ns {
+        if self.dialer.sweeps(self.now_ns) {
             self.sweep();
         }
-        match self.phase {
-            Phase::Dialing if self.to_dial == 0 && self.connecting == 0 => self.become_ready(),
+        match self.times.phase {
+            Phase::Dialing if self.dialer.is_done() => self.become_ready(),
             Phase::Running if self.is_abandoned() => self.stop_sending("no connection is left"),
             _ => {}
         }
         // Also when that has just begun: no event may come any more.
-        if self.phase == Phase::Draining && self.in_flight == 0 && !self.is_closing {
-            self.phase = Phase::Done;
+        if self.times.phase == Phase::Draining && self.flights.count == 0 && !self.is_closing {
+            self.times.phase = Phase::Done;
         }
         self.control.publish(self.index, self.tally.totals.requests_completed);
         if self.plan.spin { Ok(()) } else { self.alarm.set(self.wake_ns(), self.now_ns) }
@@ -279,43 +240,35 @@ impl Worker {
     /// When something is to be done though nothing happens.
     #[inline]
     fn wake_ns(&self) -> u64 {
-        let mut wake_ns = self.next_mark_ns;
-        if let (Phase::Running, Some(schedule)) = (self.phase, &self.schedule)
-            && self.can_send()
-        {
-            wake_ns = wake_ns.min(self.start_ns + schedule.next_ns());
+        let wake_ns = self.times.next_mark_ns.min(self.dialer.wake_ns());
+        match &self.schedule {
+            Some(schedule) if self.times.phase == Phase::Running && self.can_send() => {
+                wake_ns.min(self.times.start_ns + schedule.next_ns())
+            }
+            _ => wake_ns,
         }
-        if self.to_dial > 0 && self.connecting < MAX_CONNECTING {
-            wake_ns = wake_ns.min(self.next_dial_ns);
-        }
-        if self.connecting > 0 {
-            wake_ns = wake_ns.min(self.next_sweep_ns);
-        }
-        wake_ns
     }
 
     fn can_send(&self) -> bool {
         match self.plan.kind {
-            Kind::Crr => (self.connections.len() as u64) < self.own,
+            Kind::Crr => (self.connections.len() as u64) < self.dialer.own,
             _ => !self.free.is_empty(),
         }
     }
 
     fn finish(mut self) -> Outcome {
-        self.tally.totals.requests_unanswered += self.in_flight;
+        self.tally.totals.requests_unanswered += self.flights.count;
         if self.plan.kind != Kind::Crr {
             let alive = self.connections.iter().filter(|(_, connection)| connection.state != State::Connecting);
             self.tally.totals.connections_alive = alive.count() as u64;
         }
-        let measured_ns = self.end_ns.saturating_sub(self.measure_ns);
-        let measured = Duration::from_nanos(if self.end_ns == NEVER { 0 } else { measured_ns });
-        let cpu = self.cpu_end.saturating_sub(self.cpu_start);
-        let busy = if self.plan.spin { Duration::from_nanos(self.busy_ns) } else { cpu };
+        let measured = Duration::from_nanos(self.times.measured_ns());
+        let cpu = self.gauge.used(self.plan.spin);
         Outcome {
-            cpu_share: busy.as_secs_f64() / measured.as_secs_f64().max(1e-9),
-            cpu: busy,
+            cpu_share: cpu.as_secs_f64() / measured.as_secs_f64().max(1e-9),
+            cpu,
             measured,
-            setup: Duration::from_nanos(self.dial_end_ns - self.dial_start_ns),
+            setup: Duration::from_nanos(self.setup_ns.1 - self.setup_ns.0),
             cut_short: self.cut_short,
             tally: self.tally,
         }

@@ -1,30 +1,16 @@
 //! How a worker goes from phase to phase: by the clock, by what is ordered, or because nobody is left to talk to.
 
-use super::{HOPELESS, NEVER, Word, Worker};
+use super::timetable::{Mark, Phase};
+use super::{HOPELESS, Word, Worker};
 use crate::plan::Kind;
 use crate::result::INTERRUPTED;
-use crate::system;
-
-/// How far a worker is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// Connections are opened.
-    Dialing,
-    /// For the others, and for the time to begin.
-    Waiting,
-    /// Warm-up and measured time.
-    Running,
-    /// Nothing more is sent; answers are awaited.
-    Draining,
-    Done,
-}
 
 impl Worker {
     pub(super) fn is_abandoned(&self) -> bool {
         match self.plan.kind {
             Kind::Crr => {
                 let totals = &self.tally.totals;
-                totals.connections_opened == 0 && totals.connections_failed >= HOPELESS.min(self.own)
+                totals.connections_opened == 0 && totals.connections_failed >= HOPELESS.min(self.dialer.own)
                     || self.now_ns.saturating_sub(self.last_success_ns) > self.plan.timeout.as_nanos() as u64
             }
             _ => self.connections.is_empty(),
@@ -32,8 +18,8 @@ impl Worker {
     }
 
     pub(super) fn become_ready(&mut self) {
-        self.dial_end_ns = self.now_ns;
-        self.phase = Phase::Waiting;
+        self.setup_ns.1 = self.now_ns;
+        self.times.phase = Phase::Waiting;
         let _ = self.words.send(Word::Ready);
         self.obey();
     }
@@ -41,50 +27,37 @@ impl Worker {
     /// Looks at what is ordered.
     pub(super) fn obey(&mut self) {
         if self.control.is_stopped() {
-            match self.phase {
+            match self.times.phase {
                 Phase::Dialing | Phase::Waiting => {
                     self.cut_short = Some(INTERRUPTED.to_owned());
-                    self.phase = Phase::Done;
+                    self.times.phase = Phase::Done;
                 }
                 Phase::Running => {
                     self.stop_sending(INTERRUPTED);
-                    self.drain_end_ns = self.drain_end_ns.min(self.now_ns + 1_000_000_000);
-                    self.next_mark_ns = self.drain_end_ns;
+                    self.times.hurry(self.now_ns);
                 }
                 Phase::Draining | Phase::Done => {}
             }
-        } else if let (Phase::Waiting, Some(start_ns)) = (self.phase, self.control.start_ns()) {
-            self.start_ns = start_ns;
-            self.measure_ns = start_ns + self.plan.warmup.as_nanos() as u64;
-            self.end_ns = self.measure_ns + self.plan.duration.as_nanos() as u64;
-            self.next_mark_ns = start_ns;
+        } else if let (Phase::Waiting, Some(start_ns)) = (self.times.phase, self.control.start_ns()) {
+            self.times.begin_at(start_ns);
         }
     }
 
     /// Time has come for another phase or interval.
     #[cold]
-    pub(super) fn pass_mark(&mut self) {
-        match self.phase {
-            Phase::Waiting => {
-                self.phase = Phase::Running;
-                self.next_mark_ns = self.measure_ns;
-                self.last_success_ns = self.now_ns;
-                self.room_since_ns = self.start_ns;
-                self.begin();
+    pub(super) fn pass_marks(&mut self) {
+        while self.now_ns >= self.times.next_mark_ns {
+            match self.times.pass(self.now_ns) {
+                Mark::Start => {
+                    self.last_success_ns = self.now_ns;
+                    self.room_since_ns = self.times.start_ns;
+                    self.begin();
+                }
+                Mark::Measure => self.gauge.begin(),
+                Mark::Interval(index) => self.tally.current = index,
+                Mark::End => self.end(),
+                Mark::None => return,
             }
-            Phase::Running if !self.is_measuring && self.now_ns < self.end_ns => {
-                self.is_measuring = true;
-                self.cpu_start = system::thread_cpu().unwrap_or_default();
-                self.pass_mark();
-            }
-            Phase::Running if self.now_ns < self.end_ns => {
-                let index = (self.now_ns - self.measure_ns) / self.interval_ns;
-                self.tally.current = (index as usize).min(self.tally.intervals.len() - 1);
-                self.next_mark_ns = (self.measure_ns + (index + 1) * self.interval_ns).min(self.end_ns);
-            }
-            Phase::Running => self.end(),
-            Phase::Draining => self.phase = Phase::Done,
-            Phase::Dialing | Phase::Done => self.next_mark_ns = NEVER,
         }
     }
 
@@ -92,15 +65,15 @@ impl Worker {
     fn begin(&mut self) {
         let keys: Vec<usize> = self.connections.iter().map(|(key, _)| key).collect();
         match (self.plan.kind, &self.schedule) {
-            (Kind::Crr, None) => self.to_dial = self.own,
+            (Kind::Crr, None) => self.dialer.want(self.dialer.own),
             (Kind::Crr | Kind::Idle, _) => {}
             (_, Some(_)) => {
                 self.free.extend(keys);
-                self.connections.iter_mut().for_each(|(_, connection)| connection.since_ns = self.start_ns);
+                self.connections.iter_mut().for_each(|(_, connection)| connection.since_ns = self.times.start_ns);
             }
             (_, None) => {
                 for key in keys {
-                    for _ in 0..self.depth {
+                    for _ in 0..self.flights.depth {
                         self.queue(key, self.now_ns);
                     }
                     if let Err(error) = self.flush(key) {
@@ -113,20 +86,16 @@ impl Worker {
 
     pub(super) fn stop_sending(&mut self, why: &str) {
         self.cut_short = Some(why.to_owned());
-        self.end_ns = self.now_ns;
+        self.times.end_early(self.now_ns);
         self.end();
     }
 
     /// The measured time is over.
     fn end(&mut self) {
-        if self.is_measuring {
-            self.cpu_end = system::thread_cpu().unwrap_or_default();
+        if std::mem::take(&mut self.times.is_measuring) {
+            self.gauge.end();
         }
-        self.is_measuring = false;
-        self.phase = Phase::Draining;
-        self.to_dial = 0;
-        self.drain_end_ns = self.end_ns + self.plan.timeout.as_nanos() as u64;
-        self.next_mark_ns = self.drain_end_ns;
+        self.dialer.give_up();
         self.is_closing = self.schedule.is_some();
     }
 
@@ -135,7 +104,8 @@ impl Worker {
         self.is_closing = false;
         let could_send = self.can_send();
         if let Some(schedule) = &mut self.schedule {
-            let (from_ns, end_ns) = (self.measure_ns.saturating_sub(self.start_ns), self.end_ns - self.start_ns);
+            let (from_ns, end_ns) =
+                (self.times.measure_ns.saturating_sub(self.times.start_ns), self.times.end_ns - self.times.start_ns);
             let unsent = schedule.left(from_ns, end_ns);
             self.tally.totals.requests_unsent += unsent;
             self.tally.withheld += if could_send { unsent } else { 0 };

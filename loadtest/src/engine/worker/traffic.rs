@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind};
 
 use mio::event::Event;
 
-use super::{BATCH, PAUSE_NS, Phase, Worker};
+use super::{BATCH, Phase, Worker};
 use crate::engine::connection::{Connection, Fault, Line, State, Taken};
 use crate::plan::Kind;
 
@@ -15,8 +15,8 @@ impl Worker {
     /// Sends what is due, as far as connections are free for it.
     pub(super) fn send_due(&mut self) -> io::Result<()> {
         let mut count = 0;
-        while let Some(due_ns) = self.schedule.as_ref().map(|schedule| self.start_ns + schedule.next_ns()) {
-            if due_ns > self.now_ns || due_ns >= self.end_ns || !self.can_send() {
+        while let Some(due_ns) = self.schedule.as_ref().map(|schedule| self.times.start_ns + schedule.next_ns()) {
+            if due_ns > self.now_ns || due_ns >= self.times.end_ns || !self.can_send() {
                 break;
             }
             count += 1;
@@ -30,7 +30,7 @@ impl Worker {
                 let Some(free_ns) = self.send_on_free(due_ns) else { continue };
                 free_ns
             };
-            if due_ns >= self.measure_ns {
+            if due_ns >= self.times.measure_ns {
                 // Late is what the generator is, not what it was kept from.
                 self.tally.lag.record(self.now_ns.saturating_sub(due_ns.max(free_ns)));
             }
@@ -48,7 +48,7 @@ impl Worker {
         self.queue(key, due_ns);
         if let Err(error) = self.flush(key) {
             self.lose(key, &error);
-        } else if self.connections[key].in_flight < self.depth {
+        } else if self.connections[key].in_flight < self.flights.depth {
             self.free.push_back(key);
         }
         Some(free_ns)
@@ -57,14 +57,7 @@ impl Worker {
     /// A message more, due at `due_ns`, for connection `key`.
     #[inline]
     pub(super) fn queue(&mut self, key: usize, due_ns: u64) {
-        let connection = &mut self.connections[key];
-        let mut stamp = connection.oldest + connection.in_flight;
-        if stamp >= self.depth {
-            stamp -= self.depth;
-        }
-        self.stamps[key * self.depth as usize + stamp as usize] = (due_ns, self.now_ns);
-        connection.queue(self.size);
-        self.in_flight += 1;
+        self.flights.begin(key, &mut self.connections[key], self.plan.size, due_ns, self.now_ns);
         self.tally.totals.requests_sent += u64::from(self.plan.kind != Kind::Crr);
     }
 
@@ -140,11 +133,11 @@ impl Worker {
             self.count_bytes(count - start);
             let connection = &mut self.connections[key];
             let bytes = &self.buffer[start..count];
-            match connection.take(bytes, &self.pattern, self.size, self.plan.verify) {
+            match connection.take(bytes, &self.pattern, self.plan.size, self.plan.verify) {
                 Some(0) => {}
                 Some(whole) => self.complete(key, whole, 0),
                 None => {
-                    let taken = connection.take_faulty(bytes, &self.pattern, self.size, self.plan.verify);
+                    let taken = connection.take_faulty(bytes, &self.pattern, self.plan.size, self.plan.verify);
                     self.settle_faults(key, &taken);
                 }
             }
@@ -154,7 +147,7 @@ impl Worker {
     #[inline]
     pub(super) fn count_bytes(&mut self, count: usize) {
         self.tally.totals.bytes_received += count as u64;
-        if self.is_measuring {
+        if self.times.is_measuring {
             self.tally.totals.measured_bytes += count as u64;
             self.tally.intervals[self.tally.current].bytes += count as u64;
         }
@@ -180,7 +173,7 @@ impl Worker {
                 if !held.is_empty() {
                     self.count_bytes(held.len());
                     let connection = &mut self.connections[key];
-                    let taken = connection.take_faulty(&held, &self.pattern, self.size, self.plan.verify);
+                    let taken = connection.take_faulty(&held, &self.pattern, self.plan.size, self.plan.verify);
                     self.settle_faults(key, &taken);
                 }
                 self.connections.contains(key).then_some(0)
@@ -192,16 +185,14 @@ impl Worker {
     #[inline]
     pub(super) fn complete(&mut self, key: usize, whole: u32, dropped: u32) {
         let connection = &mut self.connections[key];
-        let was_busy = connection.in_flight == self.depth;
-        let stamps = key * self.depth as usize;
+        let was_busy = connection.in_flight == self.flights.depth;
         let tally = &mut self.tally;
-        for _ in 0..whole.min(connection.in_flight) {
-            let (due_ns, sent_ns) = self.stamps[stamps + connection.oldest as usize];
-            connection.oldest = if connection.oldest + 1 == self.depth { 0 } else { connection.oldest + 1 };
-            if due_ns < self.measure_ns {
+        for _ in 0..whole {
+            let (due_ns, sent_ns) = self.flights.end(key, connection);
+            if due_ns < self.times.measure_ns {
                 continue;
             }
-            if self.is_measuring {
+            if self.times.is_measuring {
                 tally.intervals[tally.current].latency.record(self.now_ns - due_ns);
             } else {
                 tally.tail.record(self.now_ns - due_ns);
@@ -210,17 +201,16 @@ impl Worker {
                 tally.service.record(self.now_ns - sent_ns);
             }
         }
-        let ended = whole + dropped;
-        connection.oldest = (connection.oldest + dropped) % self.depth;
-        connection.in_flight -= ended;
-        self.in_flight -= u64::from(ended);
+        for _ in 0..dropped {
+            self.flights.end(key, connection);
+        }
         tally.totals.requests_completed += u64::from(whole);
         tally.totals.requests_unanswered += u64::from(dropped);
-        if self.is_measuring {
+        if self.times.is_measuring {
             tally.totals.measured_completed += u64::from(whole);
             tally.intervals[tally.current].completed += u64::from(whole);
         }
-        self.go_on(key, ended, was_busy);
+        self.go_on(key, whole + dropped, was_busy);
     }
 
     /// `ended` messages of a connection are over: it gets others.
@@ -229,7 +219,7 @@ impl Worker {
         if self.plan.kind == Kind::Crr {
             return self.close(key);
         }
-        if self.phase != Phase::Running {
+        if self.times.phase != Phase::Running {
             return;
         }
         if self.schedule.is_some() {
@@ -252,9 +242,7 @@ impl Worker {
         self.connections.remove(key);
         self.room_since_ns = self.now_ns;
         self.last_success_ns = self.now_ns;
-        if self.phase == Phase::Running && self.schedule.is_none() {
-            self.to_dial += 1;
-        }
+        self.dial_another();
     }
 
     #[cold]
@@ -296,15 +284,14 @@ impl Worker {
     #[cold]
     pub(super) fn lose(&mut self, key: usize, error: &io::Error) {
         let connection = self.connections.remove(key);
-        self.in_flight -= u64::from(connection.in_flight);
-        self.tally.totals.requests_unanswered += u64::from(connection.in_flight);
+        self.tally.totals.requests_unanswered += self.flights.abandon(&connection);
         self.tally.totals.connections_lost += 1;
         self.control.count_lost();
         self.tally.error("connection", error);
         self.room_since_ns = self.now_ns;
-        if self.plan.kind == Kind::Crr && self.phase == Phase::Running && self.schedule.is_none() {
-            self.to_dial += 1;
-            self.next_dial_ns = self.now_ns + PAUSE_NS;
+        if self.plan.kind == Kind::Crr {
+            self.dial_another();
+            self.dialer.pause(self.now_ns, true);
         }
     }
 }

@@ -1,0 +1,49 @@
+//! When the messages in flight were due and sent: nothing is allocated for one.
+
+use super::super::connection::Connection;
+
+/// The messages in flight, `depth` of each connection at most.
+#[derive(Debug)]
+pub(super) struct Flights {
+    /// Scheduled and actual send, in ns: a ring for each connection, by its key.
+    stamps: Box<[(u64, u64)]>,
+    pub(super) depth: u32,
+    /// On all connections.
+    pub(super) count: u64,
+}
+
+impl Flights {
+    pub(super) fn new(connections: u64, depth: u32) -> Self {
+        let stamps = vec![(0, 0); connections as usize * depth as usize].into_boxed_slice();
+        Flights { stamps, depth, count: 0 }
+    }
+
+    /// A message more on the connection with `key`, which has room for it.
+    #[inline]
+    pub(super) fn begin(&mut self, key: usize, connection: &mut Connection, size: usize, due_ns: u64, now_ns: u64) {
+        debug_assert!(connection.in_flight < self.depth, "more in flight than the depth");
+        let mut stamp = connection.oldest + connection.in_flight;
+        if stamp >= self.depth {
+            stamp -= self.depth;
+        }
+        self.stamps[key * self.depth as usize + stamp as usize] = (due_ns, now_ns);
+        connection.queue(size);
+        self.count += 1;
+    }
+
+    /// The oldest message of a connection is over: when it was due, and when sent.
+    #[inline]
+    pub(super) fn end(&mut self, key: usize, connection: &mut Connection) -> (u64, u64) {
+        let stamp = self.stamps[key * self.depth as usize + connection.oldest as usize];
+        connection.oldest = if connection.oldest + 1 == self.depth { 0 } else { connection.oldest + 1 };
+        connection.in_flight -= 1;
+        self.count -= 1;
+        stamp
+    }
+
+    /// The messages of a connection that is gone are over. Returns how many they were.
+    pub(super) fn abandon(&mut self, connection: &Connection) -> u64 {
+        self.count -= u64::from(connection.in_flight);
+        connection.in_flight.into()
+    }
+}

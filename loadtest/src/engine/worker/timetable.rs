@@ -1,0 +1,139 @@
+//! The times of a run, and which phase a worker is in.
+
+use crate::plan::Plan;
+
+/// Never.
+pub(super) const NEVER: u64 = u64::MAX;
+/// How long answers are awaited after an interrupt, at most, in ns.
+const INTERRUPTED_DRAIN_NS: u64 = 1_000_000_000;
+
+/// How far a worker is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Connections are opened.
+    Dialing,
+    /// For the others, and for the time to begin.
+    Waiting,
+    /// Warm-up and measured time.
+    Running,
+    /// Nothing more is sent; answers are awaited.
+    Draining,
+    Done,
+}
+
+/// What a time that has come brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// The load begins.
+    Start,
+    /// The measured time begins.
+    Measure,
+    /// The interval with this index begins.
+    Interval(usize),
+    /// The measured time ends.
+    End,
+    /// Nothing.
+    None,
+}
+
+/// The times of a run, in ns as the control counts them.
+#[derive(Debug)]
+pub(super) struct Timetable {
+    pub(super) phase: Phase,
+    pub(super) start_ns: u64,
+    pub(super) measure_ns: u64,
+    pub(super) end_ns: u64,
+    /// When the next [`Mark`] is due.
+    pub(super) next_mark_ns: u64,
+    pub(super) is_measuring: bool,
+    drain_end_ns: u64,
+    warmup_ns: u64,
+    duration_ns: u64,
+    timeout_ns: u64,
+    interval_ns: u64,
+    intervals: u64,
+}
+
+impl Timetable {
+    /// For `plan`, whose measured time is divided into `intervals`. The start is not known yet.
+    pub(super) fn new(plan: &Plan, intervals: usize) -> Self {
+        let duration_ns = plan.duration.as_nanos() as u64;
+        Timetable {
+            phase: Phase::Dialing,
+            start_ns: NEVER,
+            measure_ns: NEVER,
+            end_ns: NEVER,
+            next_mark_ns: NEVER,
+            is_measuring: false,
+            drain_end_ns: NEVER,
+            warmup_ns: plan.warmup.as_nanos() as u64,
+            duration_ns,
+            timeout_ns: plan.timeout.as_nanos() as u64,
+            interval_ns: duration_ns.div_ceil(intervals as u64),
+            intervals: intervals as u64,
+        }
+    }
+
+    /// The load begins at `start_ns`.
+    pub(super) fn begin_at(&mut self, start_ns: u64) {
+        self.start_ns = start_ns;
+        self.measure_ns = start_ns + self.warmup_ns;
+        self.end_ns = self.measure_ns + self.duration_ns;
+        self.next_mark_ns = start_ns;
+    }
+
+    /// Goes past the mark that is due at `now_ns`. The caller looks again until there is none.
+    pub(super) fn pass(&mut self, now_ns: u64) -> Mark {
+        match self.phase {
+            Phase::Waiting => {
+                self.phase = Phase::Running;
+                self.next_mark_ns = self.measure_ns;
+                Mark::Start
+            }
+            Phase::Running if now_ns >= self.end_ns => {
+                self.end();
+                Mark::End
+            }
+            Phase::Running if !self.is_measuring => {
+                self.is_measuring = true;
+                Mark::Measure
+            }
+            Phase::Running => {
+                let index = ((now_ns - self.measure_ns) / self.interval_ns).min(self.intervals - 1);
+                self.next_mark_ns = (self.measure_ns + (index + 1) * self.interval_ns).min(self.end_ns);
+                Mark::Interval(index as usize)
+            }
+            Phase::Draining => {
+                self.phase = Phase::Done;
+                Mark::None
+            }
+            Phase::Dialing | Phase::Done => {
+                self.next_mark_ns = NEVER;
+                Mark::None
+            }
+        }
+    }
+
+    /// The measured time ends now, before its time.
+    pub(super) fn end_early(&mut self, now_ns: u64) {
+        self.end_ns = now_ns;
+        self.end();
+    }
+
+    /// Nobody waits long any more.
+    pub(super) fn hurry(&mut self, now_ns: u64) {
+        self.drain_end_ns = self.drain_end_ns.min(now_ns + INTERRUPTED_DRAIN_NS);
+        self.next_mark_ns = self.drain_end_ns;
+    }
+
+    fn end(&mut self) {
+        self.phase = Phase::Draining;
+        self.drain_end_ns = self.end_ns + self.timeout_ns;
+        self.next_mark_ns = self.drain_end_ns;
+    }
+
+    /// How long was measured.
+    pub(super) fn measured_ns(&self) -> u64 {
+        if self.end_ns == NEVER { 0 } else { self.end_ns.saturating_sub(self.measure_ns) }
+    }
+}
