@@ -104,7 +104,7 @@ fn ten_thousand_connections_are_listed_without_lag() {
     wait(&mut browser, "the oldest number", "find('#list th[data-sort=number] button').click()", &first(1));
     wait(&mut browser, "the last page", "find('[data-to=last]').click()", &first(COUNT - 99));
     wait(&mut browser, "the first page", "find('[data-to=first]').click()", &first(1));
-    let one = "all('#list tbody tr').length === 1 && find('#list td.vectors').textContent.includes('host-9998.')";
+    let one = "all('#list tbody tr').length === 1 && find('#list td.tlvs').textContent.includes('host-9998.')";
     wait(&mut browser, "one by a text in it", &filter("host-9998."), one);
     wait(&mut browser, "all again", &filter(""), "all('#list tbody tr').length === 100");
     for (name, took) in waits {

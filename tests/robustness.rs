@@ -137,7 +137,7 @@ fn at_the_limit_of_connections_others_wait_for_their_turn() {
     let mut inside: Vec<_> = (0..3).map(|_| client(&server)).collect();
     let mut waiting = server.connect();
     waiting.write_all(HEADER).expect("the kernel takes it");
-    server.wait_for("as many connections as are allowed are open, 3");
+    server.wait_for("connection limit 3 reached");
     inside.iter_mut().for_each(round_trip);
     assert!(!server.log.iter().any(|line| line.contains("#4")));
     drop(inside.pop());

@@ -107,7 +107,7 @@ impl<S: Stream> Client<S> {
         if self.state == State::Begun {
             let length = match proxy::parse(&self.input) {
                 Ok(Status::Complete(header)) => header.len(),
-                Ok(Status::Partial) if self.input.len() < http::MOST => return Parsed::Partial,
+                Ok(Status::Partial) if self.input.len() < http::MAX_REQUEST_BYTES => return Parsed::Partial,
                 Err(Error::Signature) => 0,
                 Ok(Status::Partial) | Err(_) => return Parsed::Refused(400),
             };

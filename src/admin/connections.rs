@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
 use form_urlencoded::parse;
 use ipnet::IpNet;
@@ -11,6 +10,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use super::View;
+use super::snapshot::seconds;
 use crate::connection::Connection;
 use crate::net::socket::Socket;
 use crate::observe::journal::Record;
@@ -34,7 +34,7 @@ enum Filter {
     /// Of the client or the balancer.
     Network(IpNet),
     Version(Version),
-    /// In a vector's value.
+    /// In a TLV's value.
     Text(Vec<u8>),
 }
 
@@ -62,14 +62,14 @@ impl fmt::Display for QueryError {
             f,
             "{name}={value} makes no sense: there are filter=TEXT, sort=number|bytes_in|bytes_out|held|age|idle, \
              order=asc|desc, limit=1..{}, offset=COUNT",
-            Query::MOST
+            Query::MAX_ROWS
         )
     }
 }
 
 impl Query {
-    /// Connections in an answer: what all others wait for must not take long.
-    const MOST: usize = 1000;
+    /// Most connections in an answer.
+    const MAX_ROWS: usize = 1000;
 
     pub(super) fn parse(text: &str) -> Result<Self, QueryError> {
         let mut query = Query { filter: None, sort: Key::Number, is_ascending: false, limit: 100, offset: 0 };
@@ -92,7 +92,7 @@ impl Query {
                     _ => return None,
                 }
             }
-            "limit" => self.limit = value.parse().ok().filter(|limit| (1..=Self::MOST).contains(limit))?,
+            "limit" => self.limit = value.parse().ok().filter(|limit| (1..=Self::MAX_ROWS).contains(limit))?,
             "offset" => self.offset = value.parse().ok()?,
             _ => return None,
         }
@@ -215,11 +215,6 @@ impl Serialize for Row<'_> {
         map.serialize_entry("idle_seconds", &seconds(self.connection.idle_ms(self.now_ms as u32).into()))?;
         map.end()
     }
-}
-
-/// Whole milliseconds in the fewest digits: `as_secs_f64` adds two roundings up to 1.5350000000000001.
-pub(super) fn seconds(ms: u64) -> f64 {
-    Duration::from_millis(ms).div_duration_f64(Duration::from_secs(1))
 }
 
 #[cfg(test)]

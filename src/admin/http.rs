@@ -28,16 +28,16 @@ pub(crate) enum Parsed<'a> {
     Refused(u16),
 }
 
-/// The longest request in bytes.
-pub(crate) const MOST: usize = 8 * 1024;
-const HEADERS: usize = 64;
+/// The longest request.
+pub(crate) const MAX_REQUEST_BYTES: usize = 8 * 1024;
+const MAX_FIELDS: usize = 64;
 
 pub(crate) fn parse(input: &[u8]) -> Parsed<'_> {
-    let mut headers = [EMPTY_HEADER; HEADERS];
+    let mut headers = [EMPTY_HEADER; MAX_FIELDS];
     let mut head = Head::new(&mut headers);
     let length = match head.parse(input) {
         Ok(Status::Complete(length)) => length,
-        Ok(Status::Partial) if input.len() >= MOST => {
+        Ok(Status::Partial) if input.len() >= MAX_REQUEST_BYTES => {
             return Parsed::Refused(if input.contains(&b'\n') { 431 } else { 414 });
         }
         Ok(Status::Partial) => return Parsed::Partial,
@@ -183,8 +183,8 @@ mod tests {
 
     #[test]
     fn requests_that_are_refused() {
-        let many = "GET / HTTP/1.1\r\n".to_owned() + &"A: b\r\n".repeat(HEADERS + 1) + "\r\n";
-        let long = "GET /".to_owned() + &"a".repeat(MOST);
+        let many = "GET / HTTP/1.1\r\n".to_owned() + &"A: b\r\n".repeat(MAX_FIELDS + 1) + "\r\n";
+        let long = "GET /".to_owned() + &"a".repeat(MAX_REQUEST_BYTES);
         for (text, status) in [
             ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", 405),
             ("GET / HTTP/2.0\r\n\r\n", 505),

@@ -9,7 +9,7 @@ mod exposition;
 mod http;
 mod process;
 mod routes;
-mod status;
+mod snapshot;
 mod view;
 
 use std::io;

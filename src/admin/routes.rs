@@ -3,23 +3,22 @@
 use serde::Serialize;
 
 use super::connections::{self, Query};
+use super::exposition::Format;
 use super::http::{Request, Response};
-use super::{View, exposition, status};
+use super::snapshot::Snapshot;
+use super::{View, exposition};
 
 pub(super) fn answer(request: &Request<'_>, view: &View<'_>) -> Response {
     match request.path {
         "/" => Response::document("text/html; charset=utf-8", include_bytes!("page.html").to_vec()),
         "/livez" => Response::text(200, "live"),
         "/readyz" => Response::text(if view.is_ready() { 200 } else { 503 }, view.state()),
-        "/metrics" if request.open_metrics => {
-            let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            Response::document(content_type, exposition::open_metrics(view).into_bytes())
-        }
         "/metrics" => {
-            let content_type = "text/plain; version=0.0.4; charset=utf-8";
-            Response::document(content_type, exposition::prometheus(view).into_bytes())
+            let format = if request.open_metrics { Format::OpenMetrics } else { Format::Prometheus };
+            let text = exposition::render(&Snapshot::of(view), format);
+            Response::document(format.content_type(), text.into_bytes())
         }
-        "/status.json" => json(&status::of(view)),
+        "/status.json" => json(&Snapshot::of(view)),
         "/connections.json" => match Query::parse(request.query) {
             Ok(query) => json(&connections::list(&query, view)),
             Err(error) => Response::text(400, error),

@@ -93,6 +93,21 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// All of them.
+    pub(crate) fn all() -> impl Iterator<Item = Refusal> {
+        proxy::Error::ALL.iter().copied().map(Refusal::Invalid).chain([Refusal::Cut, Refusal::Late])
+    }
+
+    /// The refusal in a word, for programs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Refusal::Invalid(error) => error.name(),
+            Refusal::Cut => "cut",
+            Refusal::Late => "late",
+        }
+    }
+
     /// The refusal in a sentence.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -36,9 +36,9 @@ pub(crate) enum Event<'a> {
     },
     Input(&'a [u8]),
     Gone(Farewell),
-    /// Accepting pauses: no descriptors, no memory.
+    /// Accepting pauses, because the system has no descriptors or no memory left.
     AcceptFailed(&'a io::Error),
-    /// As many connections as are allowed.
+    /// The limit on connections is reached.
     Full(usize),
     /// Accepting goes on, though a signal came.
     Leaving {
@@ -94,7 +94,7 @@ impl fmt::Display for Event<'_> {
             Event::Input(bytes) => write!(f, "IN> {}", Escaped(bytes)),
             Event::Gone(farewell) => farewell.fmt(f),
             Event::AcceptFailed(error) => write!(f, "cannot accept: {error}; trying again"),
-            Event::Full(limit) => write!(f, "as many connections as are allowed are open, {limit}: further ones wait"),
+            Event::Full(limit) => write!(f, "connection limit {limit} reached; new connections wait in the backlog"),
             Event::Leaving { delay } => {
                 write!(f, "server is leaving: it accepts for {} more", humantime::format_duration(*delay))
             }

@@ -45,8 +45,8 @@ struct Withheld {
 }
 
 impl Withheld {
-    /// Bytes of text: what a balancer says in a check is short, and what is withheld counts in no budget.
-    const MOST: usize = 1024;
+    /// What a balancer says in a check is short, and what is withheld counts in no budget.
+    const MAX_BYTES: usize = 1024;
 }
 
 impl Journal {
@@ -71,10 +71,10 @@ impl Journal {
 
     /// Something that keeps clients waiting: said once in ten seconds, because it comes in storms.
     pub(crate) fn trouble(&mut self, event: Event<'_>, now_ms: u64) {
-        const DISTANCE_MS: u64 = 10_000;
+        const MIN_DISTANCE_MS: u64 = 10_000;
         self.metrics.accept_errors += u64::from(matches!(event, Event::AcceptFailed(_)));
         if self.level > LogLevel::Quiet && now_ms >= self.next_trouble_ms {
-            self.next_trouble_ms = now_ms + DISTANCE_MS;
+            self.next_trouble_ms = now_ms + MIN_DISTANCE_MS;
             self.log.write(None, event);
         }
     }
@@ -190,10 +190,11 @@ impl Voice<'_> {
 
     #[cold]
     fn say_lines(&mut self, bytes: &[u8]) {
-        /// Lines of one read, which others wait for: more than a millisecond's worth is dropped, as by a full queue.
-        const MOST: usize = 1024;
+        /// Lines that are logged of one read. Others wait meanwhile: what would take over a millisecond is dropped, as by a
+        /// full queue.
+        const MAX_LINES: usize = 1024;
         let mut said = 0;
-        for line in lines(bytes).take(MOST) {
+        for line in lines(bytes).take(MAX_LINES) {
             said += line.len();
             self.say(Event::Input(line));
         }
@@ -220,7 +221,7 @@ impl Observer for Voice<'_> {
             self.say(Event::Input(header.raw));
         }
         if let Some(withheld) = self.journal.withheld.get(&self.key)
-            && (withheld.text.len() > Withheld::MOST || !may_be_health_check(header, withheld.peer))
+            && (withheld.text.len() > Withheld::MAX_BYTES || !may_be_health_check(header, withheld.peer))
         {
             self.journal.reveal(self.key);
         }

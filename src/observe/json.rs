@@ -51,7 +51,8 @@ fn fields<M: SerializeMap>(event: &Event<'_>, map: &mut M) -> Result<(), M::Erro
         Event::Accepted { peer } => map.serialize_entry("peer", peer),
         Event::Header(header) => header_fields(header, map),
         Event::Refused { refusal, received } => {
-            map.serialize_entry("reason", &Text(refusal))?;
+            map.serialize_entry("reason", refusal.name())?;
+            map.serialize_entry("message", refusal.as_str())?;
             map.serialize_entry("offset", &offset(received))?;
             map.serialize_entry("received", &Text(Escaped(shown(received))))
         }

@@ -79,14 +79,14 @@ struct Writer {
 }
 
 impl Log {
-    /// A batch is full at this many bytes.
-    const BATCH_SIZE: usize = 16 * 1024;
-    /// This many batches wait at most,
-    const BATCHES: usize = 4096;
-    /// with this many bytes in all of them.
-    const WAITING: usize = 16 * 1024 * 1024;
-    /// How long the rest of the log may take at the end.
-    const LAST_WORDS: Duration = Duration::from_secs(1);
+    /// A batch with this many bytes is queued at once.
+    const FULL_BATCH_BYTES: usize = 16 * 1024;
+    /// Most queued batches.
+    const MAX_QUEUED_BATCHES: usize = 4096;
+    /// Most queued bytes, in all batches together.
+    const MAX_QUEUED_BYTES: usize = 16 * 1024 * 1024;
+    /// How long the server's end waits for the rest of the log to be written.
+    const MAX_FINISH_TIME: Duration = Duration::from_secs(1);
 
     /// A log in `format`. Without `background` every entry is written at once, which suits a start: a second thread makes each
     /// message dearer.
@@ -107,7 +107,7 @@ impl Log {
     pub(crate) fn write(&mut self, connection: Option<u64>, event: Event<'_>) {
         render(&mut self.batch.text, self.format, connection, event);
         self.batch.lines += 1;
-        if self.batch.text.len() >= Self::BATCH_SIZE || self.writer.is_none() {
+        if self.batch.text.len() >= Self::FULL_BATCH_BYTES || self.writer.is_none() {
             self.flush();
         }
     }
@@ -162,14 +162,14 @@ impl Log {
         if let Some(Writer { queue, ended, .. }) = self.writer {
             drop(queue);
             let (Ok(()) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected)) =
-                ended.recv_timeout(Self::LAST_WORDS);
+                ended.recv_timeout(Self::MAX_FINISH_TIME);
         }
     }
 }
 
 impl Writer {
     fn start(dropped: Arc<Dropped>) -> io::Result<Self> {
-        let (queue, batches) = bounded::<Batch>(Log::BATCHES);
+        let (queue, batches) = bounded::<Batch>(Log::MAX_QUEUED_BATCHES);
         let (end, ended) = bounded(0);
         let waiting = Arc::new(AtomicUsize::new(0));
         let taken = Arc::clone(&waiting);
@@ -186,7 +186,7 @@ impl Writer {
     /// Queues a batch, or gives it back if there is no room.
     fn try_send(&self, batch: Batch) -> Result<(), Batch> {
         let size = batch.text.len();
-        if self.waiting.load(Ordering::Relaxed) + size > Log::WAITING {
+        if self.waiting.load(Ordering::Relaxed) + size > Log::MAX_QUEUED_BYTES {
             return Err(batch);
         }
         self.waiting.fetch_add(size, Ordering::Relaxed);

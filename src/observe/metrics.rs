@@ -15,7 +15,8 @@ pub(crate) struct Metrics {
     pub(crate) accepted: u64,
     pub(crate) closed: BTreeMap<&'static str, u64>,
     pub(crate) headers: Headers,
-    pub(crate) refused: BTreeMap<&'static str, u64>,
+    /// In the order of [`Refusal::all`].
+    pub(crate) refused: Vec<(Refusal, u64)>,
     /// Those that were refused last, the newest first.
     pub(crate) refusals: VecDeque<Refused>,
     /// Connections that ended and looked like health checks.
@@ -54,12 +55,11 @@ impl Default for Metrics {
     fn default() -> Self {
         // Counts that are there from the start, as 0, let a monitor see the first increment.
         let zero = |name| (name, 0);
-        let invalid = proxy::Error::ALL.iter().copied().map(Refusal::Invalid);
         Metrics {
             accepted: 0,
             closed: Reason::ALL.map(Reason::name).map(zero).into(),
             headers: Headers::default(),
-            refused: invalid.chain([Refusal::Cut, Refusal::Late]).map(Refusal::as_str).map(zero).collect(),
+            refused: Refusal::all().map(|refusal| (refusal, 0)).collect(),
             refusals: VecDeque::new(),
             probes: 0,
             received: 0,
@@ -70,16 +70,18 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Refusals that are remembered.
-    const REFUSALS: usize = 20;
+    /// Most refusals that are remembered.
+    const MAX_REFUSALS: usize = 20;
 
     pub(crate) fn closed(&mut self, reason: Reason) {
         *self.closed.entry(reason.name()).or_default() += 1;
     }
 
     pub(crate) fn refused(&mut self, refused: Refused) {
-        *self.refused.entry(refused.refusal.as_str()).or_default() += 1;
-        self.refusals.truncate(Self::REFUSALS - 1);
+        if let Some((_, count)) = self.refused.iter_mut().find(|(refusal, _)| *refusal == refused.refusal) {
+            *count += 1;
+        }
+        self.refusals.truncate(Self::MAX_REFUSALS - 1);
         self.refusals.push_front(refused);
     }
 }
@@ -139,7 +141,7 @@ mod tests {
             let (time, peer) = (SystemTime::UNIX_EPOCH, "127.0.0.1:1".parse().unwrap());
             metrics.refused(Refused { time, peer, refusal: Refusal::Cut, offset, received: Box::default() });
         }
-        assert_eq!(metrics.refused[Refusal::Cut.as_str()], 100);
+        assert!(metrics.refused.contains(&(Refusal::Cut, 100)));
         assert!(metrics.refusals.iter().map(|refused| refused.offset).eq((80..100).rev()));
     }
 }

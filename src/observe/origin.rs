@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use proxy::{Addresses, Command, Header, Status, Tlvs, Transport, V2, Version};
 
-/// The peer, and what its header said. It is 24 bytes where that is TCP over IPv4 without vectors.
+/// The peer, and what its header said. It is 24 bytes where that is TCP over IPv4 without TLVs.
 #[derive(Debug)]
 pub(crate) struct Origin(Kept);
 
@@ -21,13 +21,13 @@ struct Other {
     peer: SocketAddr,
     /// The header as it came, or an empty slice before it came.
     header: Box<[u8]>,
-    /// Vectors that were too long to be kept.
+    /// TLVs that were too long to be kept.
     left_out: usize,
 }
 
 impl Origin {
     /// A header is kept whole up to this many bytes; of a longer one the addresses alone are, so that memory has a limit.
-    const MOST: usize = 1024;
+    const MAX_KEPT_BYTES: usize = 1024;
     const UNKNOWN: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
 
     /// A connection from `peer`, whose header has not come.
@@ -85,7 +85,7 @@ impl Origin {
         }
     }
 
-    /// Vectors that [`Origin::header`] is without.
+    /// The number of TLVs that [`Origin::header`] is without.
     pub(crate) fn left_out(&self) -> usize {
         match &self.0 {
             Kept::Inet { .. } => 0,
@@ -94,9 +94,9 @@ impl Origin {
     }
 }
 
-/// What is kept of a header, and how many vectors are not.
+/// What is kept of a header, and how many TLVs are not.
 fn kept(header: &Header<'_>) -> (Box<[u8]>, usize) {
-    if header.raw.len() <= Origin::MOST {
+    if header.raw.len() <= Origin::MAX_KEPT_BYTES {
         return (header.raw.into(), 0);
     }
     let mut short = Vec::new();
