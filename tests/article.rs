@@ -275,7 +275,7 @@ fn a_log_in_json_has_the_same_events() {
                "destination": "<00>abstract", "tlvs": []}),
         gone(3, "closed_by_peer", 0, 15),
         accepted(4),
-        json!({"event": "refused", "connection": 4, "reason": "not an IPv4 address in canonical form", "offset": 19,
+        json!({"event": "refused", "connection": 4, "reason": "v1_ipv4", "message": "not an IPv4 address in canonical form", "offset": 19,
                "received": "PROXY TCP4 1.2.3.256"}),
         gone(4, "header_refused", 0, 0),
         json!({"event": "terminated"}),
