@@ -1,7 +1,6 @@
 //! proxy-echo: an echo server behind load balancers that speak the PROXY protocol, and the parser it is made with.
 //!
-//! Other programs can use two things of it: [`proxy`](mod@proxy), which parses and encodes headers of both versions, and
-//! [`server::Server`], the whole server.
+//! The parser is a crate of its own, [`proxy`]; of this one other programs can use [`server::Server`], the whole server.
 //!
 //! # Layout
 //!
@@ -17,7 +16,7 @@
 //! - `socket`: the system calls of a connection's traffic.
 //! - [`connection`]: one connection's state machine, over any stream that does not block.
 //! - [`connection::clock`], [`connection::held`], `lines`: time, memory that outlives a turn, under one budget, and where lines end.
-//! - [`proxy`](mod@proxy): the protocol. Pure: bytes in, a header or an error out.
+//! - [`proxy`], the crate `proxy-protocol-header`: the protocol. Bytes in, a header or an error out; no I/O.
 //!
 //! Beside the server stand [`check`], which tests a balancer from the client's side, and [`decode`], which explains a captured
 //! header.

@@ -1,5 +1,5 @@
 //! `proxy-echo decode` as a user has it: words, forms of input, exit codes. That every header of the parser's tables is
-//! explained rightly is tested with the tables, in `proxy_cases`.
+//! explained rightly is tested in `decode_inputs`.
 
 use std::io::Write;
 use std::process::{Command, Stdio};

@@ -128,3 +128,8 @@ impl From<Error> for Stop {
         Stop::Invalid(error)
     }
 }
+
+/// The programs of README are compiled, and those that end are run.
+#[cfg(all(doctest, feature = "tokio"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -2,15 +2,14 @@
 //!
 //! A server of a few lines, a thread for each connection:
 //!
-//! ```no_run
+//! ```
 //! use std::io::{self, Write};
 //! use std::net::TcpListener;
 //! use std::thread;
 //!
 //! use proxy_protocol_header::accept::Acceptor;
 //!
-//! fn main() -> io::Result<()> {
-//!     let listener = TcpListener::bind("127.0.0.1:8888")?;
+//! fn serve(listener: &TcpListener) -> io::Result<()> {
 //!     loop {
 //!         let (stream, peer) = listener.accept()?;
 //!         thread::spawn(move || match Acceptor::default().accept(stream, peer) {
@@ -22,22 +21,25 @@
 //!         });
 //!     }
 //! }
+//! # let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+//! # let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+//! # thread::spawn(move || serve(&listener));
+//! # client.write_all(b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n").unwrap();
+//! # assert_eq!(io::read_to_string(client).unwrap(), "hello, 192.0.2.1:56324\n");
 //! ```
 //!
 #![cfg_attr(
     feature = "tokio",
     doc = r#"The same with tokio, a task for each:
 
-```no_run
+```
 use std::io;
 
 use proxy_protocol_header::accept::Acceptor;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> io::Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:8888").await?;
+async fn serve(listener: TcpListener) -> io::Result<()> {
     loop {
         let (stream, peer) = listener.accept().await?;
         tokio::spawn(async move {
@@ -51,6 +53,17 @@ async fn main() -> io::Result<()> {
         });
     }
 }
+# #[tokio::main(flavor = "current_thread")]
+# async fn main() -> io::Result<()> {
+#     let listener = TcpListener::bind("127.0.0.1:0").await?;
+#     let mut client = tokio::net::TcpStream::connect(listener.local_addr()?).await?;
+#     tokio::spawn(serve(listener));
+#     client.write_all(b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n").await?;
+#     let mut answer = String::new();
+#     tokio::io::AsyncReadExt::read_to_string(&mut client, &mut answer).await?;
+#     assert_eq!(answer, "hello, 192.0.2.1:56324\n");
+#     Ok(())
+# }
 ```
 "#
 )]
