@@ -39,7 +39,7 @@ fn config(cli: Cli) -> Result<Config, ConfigError> {
 }
 
 fn serve(config: &Config) -> Result<(), Error> {
-    Server::bind(config)?.run()
+    Server::as_program(config)?.run()
 }
 
 fn run(command: &Command) -> ExitCode {

@@ -11,8 +11,7 @@ use serde::ser::{SerializeMap, Serializer};
 
 use super::View;
 use super::snapshot::seconds;
-use crate::connection::Connection;
-use crate::net::socket::Socket;
+use super::view::Facts;
 use crate::observe::journal::Record;
 use crate::observe::json::header_fields;
 use crate::observe::origin::Origin;
@@ -150,9 +149,9 @@ impl Key {
             Key::Number => row.record.number,
             Key::BytesIn => row.record.received,
             Key::BytesOut => row.record.sent,
-            Key::Held => row.connection.held() as u64,
+            Key::Held => row.facts.held as u64,
             Key::Age => row.now_ms - row.record.accepted_ms,
-            Key::Idle => row.connection.idle_ms(row.now_ms as u32).into(),
+            Key::Idle => row.idle_ms(),
         }
     }
 }
@@ -166,9 +165,10 @@ pub(super) struct List<'a> {
 }
 
 pub(super) fn list<'a>(query: &Query, view: &View<'a>) -> List<'a> {
-    let rows = view.connections.iter().filter_map(|(key, connection)| {
+    let rows = (0..view.keys_end).filter_map(|key| {
+        let facts = view.connections.get(key)?;
         let (record, origin) = view.journal.known(key)?;
-        Some(Row { now_ms: view.now_ms, connection, record, origin })
+        Some(Row { now_ms: view.now_ms, facts, record, origin })
     });
     let mut rows: Vec<Row<'_>> =
         rows.filter(|row| query.filter.as_ref().is_none_or(|filter| filter.takes(row.origin))).collect();
@@ -191,9 +191,16 @@ pub(super) fn list<'a>(query: &Query, view: &View<'a>) -> List<'a> {
 #[derive(Clone, Copy)]
 struct Row<'a> {
     now_ms: u64,
-    connection: &'a Connection<Socket>,
+    facts: Facts,
     record: &'a Record,
     origin: &'a Origin,
+}
+
+impl Row<'_> {
+    /// How long nothing was said or taken, in ms.
+    fn idle_ms(&self) -> u64 {
+        (self.now_ms as u32).wrapping_sub(self.facts.since_ms).into()
+    }
 }
 
 impl Serialize for Row<'_> {
@@ -201,7 +208,7 @@ impl Serialize for Row<'_> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("connection", &self.record.number)?;
         map.serialize_entry::<_, SocketAddr>("peer", &self.origin.peer())?;
-        map.serialize_entry("state", self.connection.state())?;
+        map.serialize_entry("state", self.facts.state)?;
         if let Some(header) = self.origin.header() {
             header_fields(&header, &mut map)?;
             if self.origin.left_out() > 0 {
@@ -210,9 +217,9 @@ impl Serialize for Row<'_> {
         }
         map.serialize_entry("bytes_in", &self.record.received)?;
         map.serialize_entry("bytes_out", &self.record.sent)?;
-        map.serialize_entry("held", &self.connection.held())?;
+        map.serialize_entry("held", &self.facts.held)?;
         map.serialize_entry("age_seconds", &seconds(self.now_ms - self.record.accepted_ms))?;
-        map.serialize_entry("idle_seconds", &seconds(self.connection.idle_ms(self.now_ms as u32).into()))?;
+        map.serialize_entry("idle_seconds", &seconds(self.idle_ms()))?;
         map.end()
     }
 }

@@ -15,38 +15,40 @@ mod view;
 use std::io;
 use std::net::SocketAddr;
 
-use mio::net::TcpListener;
-use mio::{Interest, Registry, Token};
 use slab::Slab;
 
 use self::client::{Client, Next};
 pub(crate) use self::view::View;
 use crate::net::listener::{self, AfterError};
-use crate::net::socket::Socket;
+use crate::net::system::System;
 
-pub(crate) struct Admin {
-    listener: TcpListener,
+/// Tokens that it uses.
+pub(crate) const TOKENS: usize = 1 + MAX_CLIENTS;
+
+/// Clients at a time. With a request and an answer each, they hold a few megabytes at most.
+const MAX_CLIENTS: usize = 16;
+
+pub(crate) struct Admin<S: System> {
+    listener: S::Listener,
     address: SocketAddr,
     has_more: bool,
     /// Whether the kernel had no descriptor or memory for a client, who waits.
     is_short: bool,
-    clients: Slab<Client<Socket>>,
+    clients: Slab<Client<S::Stream>>,
     /// Keys of clients that have something to do.
     ready: Vec<usize>,
 }
 
-impl Admin {
-    /// Clients at a time. With a request and an answer each, they hold a few megabytes at most.
-    const CLIENTS: usize = 16;
-    /// Tokens that it uses.
-    pub(crate) const TOKENS: usize = 1 + Self::CLIENTS;
-
-    /// Listens on `address`. Its tokens are [`Admin::TOKENS`] from `first` on.
-    pub(crate) fn bind(address: SocketAddr, registry: &Registry, first: Token) -> io::Result<Self> {
-        let mut listener = TcpListener::bind(address)?;
-        registry.register(&mut listener, first, Interest::READABLE)?;
-        let address = listener.local_addr()?;
-        let clients = Slab::with_capacity(Self::CLIENTS);
+impl<S: System> Admin<S> {
+    /// Accepts from `listener`. Its tokens are [`TOKENS`] from `first` on.
+    pub(crate) fn new(
+        system: &mut S,
+        mut listener: S::Listener,
+        address: SocketAddr,
+        first: usize,
+    ) -> io::Result<Self> {
+        system.watch_listener(&mut listener, first)?;
+        let clients = Slab::with_capacity(MAX_CLIENTS);
         Ok(Admin { listener, address, has_more: true, is_short: false, clients, ready: Vec::new() })
     }
 
@@ -75,18 +77,18 @@ impl Admin {
     }
 
     /// Does what there is to do.
-    pub(crate) fn serve(&mut self, registry: &Registry, first: Token, view: &View<'_>) {
+    pub(crate) fn serve(&mut self, system: &mut S, first: usize, view: &View<'_>) {
         for key in std::mem::take(&mut self.ready) {
             self.turn(key, view);
         }
         // No event tells when there are descriptors again. While there are connections, there are chores every second.
         self.has_more |= std::mem::take(&mut self.is_short);
-        for _ in 0..Self::CLIENTS {
+        for _ in 0..MAX_CLIENTS {
             if !self.has_more {
                 break;
             }
-            match self.listener.accept() {
-                Ok((stream, _)) => self.admit(Socket(stream), registry, first, view),
+            match system.accept(&self.listener) {
+                Ok((stream, _)) => self.admit(stream, system, first, view),
                 Err(error) => {
                     let after = listener::after_error(&error);
                     self.has_more = after == AfterError::Next;
@@ -105,8 +107,8 @@ impl Admin {
         self.clients.iter().map(|(_, client)| client.ends_ms()).min()
     }
 
-    fn admit(&mut self, stream: Socket, registry: &Registry, first: Token, view: &View<'_>) {
-        if self.clients.len() == Self::CLIENTS
+    fn admit(&mut self, stream: S::Stream, system: &mut S, first: usize, view: &View<'_>) {
+        if self.clients.len() == MAX_CLIENTS
             && let Some((key, _)) = self.clients.iter().min_by_key(|(_, client)| client.ends_ms())
         {
             self.clients.remove(key);
@@ -114,8 +116,7 @@ impl Admin {
         let entry = self.clients.vacant_entry();
         let key = entry.key();
         let client = entry.insert(Client::new(stream, view.now_ms));
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        if registry.register(&mut client.stream().0, Token(first.0 + 1 + key), interest).is_err() {
+        if system.watch(client.stream(), first + 1 + key).is_err() {
             self.clients.remove(key);
             return;
         }

@@ -5,9 +5,7 @@ use std::time::SystemTime;
 
 use slab::Slab;
 
-use crate::connection::Budget;
-use crate::connection::Connection;
-use crate::net::socket::Socket;
+use crate::connection::{Budget, Connection, Stream};
 use crate::observe::journal::Journal;
 use crate::observe::metrics::Turns;
 
@@ -16,7 +14,9 @@ pub(crate) struct View<'a> {
     pub(crate) started: SystemTime,
     pub(crate) now_ms: u64,
     pub(crate) listening: &'a [SocketAddr],
-    pub(crate) connections: &'a Slab<Connection<Socket>>,
+    pub(crate) connections: &'a dyn Connections,
+    /// Keys of connections are below this.
+    pub(crate) keys_end: usize,
     pub(crate) max_connections: usize,
     /// Connections that wait for memory.
     pub(crate) waiting: usize,
@@ -26,6 +26,34 @@ pub(crate) struct View<'a> {
     pub(crate) is_draining: bool,
     /// Whether there are no descriptors or no memory for further connections.
     pub(crate) is_exhausted: bool,
+}
+
+/// The open connections, whatever their streams are.
+pub(crate) trait Connections {
+    fn len(&self) -> usize;
+    /// The connection at `key`.
+    fn get(&self, key: usize) -> Option<Facts>;
+}
+
+/// What a connection is about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Facts {
+    pub(crate) state: &'static str,
+    /// Bytes that it holds.
+    pub(crate) held: usize,
+    /// The reading of the clock when something was said or taken last, in ms.
+    pub(crate) since_ms: u32,
+}
+
+impl<S: Stream> Connections for Slab<Connection<S>> {
+    fn len(&self) -> usize {
+        self.len()
+    }
+
+    fn get(&self, key: usize) -> Option<Facts> {
+        let connection = self.get(key)?;
+        Some(Facts { state: connection.state(), held: connection.held(), since_ms: connection.since_ms() })
+    }
 }
 
 impl View<'_> {

@@ -92,6 +92,11 @@ impl Held {
         budget.hold(&self.bytes);
     }
 
+    /// Bytes of the budget that it uses.
+    pub(crate) fn memory(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// What the peer is still to be sent.
     pub(crate) fn owed(&self) -> &[u8] {
         &self.bytes[self.sent..self.owed]

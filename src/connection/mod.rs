@@ -96,6 +96,17 @@ impl<S: Stream> Connection<S> {
         }
     }
 
+    /// Notes what was reported, for a turn to come.
+    pub fn note(&mut self, ready: Ready) {
+        self.latched = self.latched.union(ready);
+    }
+
+    /// Whether something to read was noted that had no turn.
+    #[must_use]
+    pub fn is_noted(&self) -> bool {
+        self.latched.intersects(Ready::READABLE)
+    }
+
     /// The stream, to be registered.
     pub fn stream(&mut self) -> &mut S {
         &mut self.stream
@@ -124,10 +135,16 @@ impl<S: Stream> Connection<S> {
         self.held.as_ref().map_or(0, |held| held.owed().len() + held.unfinished().len())
     }
 
-    /// How long ago something was said or taken, in ms, by the clock's reading then.
+    /// Bytes of the budget that it uses.
     #[must_use]
-    pub fn idle_ms(&self, now_ms: u32) -> u32 {
-        now_ms.wrapping_sub(self.since_ms)
+    pub fn memory(&self) -> usize {
+        self.held.as_ref().map_or(0, |held| held.memory())
+    }
+
+    /// The clock's reading when something was said or taken last, in ms.
+    #[must_use]
+    pub fn since_ms(&self) -> u32 {
+        self.since_ms
     }
 
     /// Gives back what it holds and closes.
@@ -175,7 +192,10 @@ impl<S: Stream> Connection<S> {
         while taken < sent {
             match uninterrupted(|| self.stream.read(&mut shared.buffer[taken..sent])) {
                 Ok(0) => return Next::Closed(Reason::Reset),
-                Ok(count) => taken += count,
+                Ok(count) => {
+                    taken += count;
+                    shared.moved += count;
+                }
                 // What was looked at is there: a signal came while the first of it is an urgent byte.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(error) => return self.read_failed(&error),
@@ -247,7 +267,10 @@ impl<S: Stream> Connection<S> {
     fn read(&mut self, new: usize, room: usize, shared: &mut Shared) -> Step<(usize, IsShort)> {
         let limit = new + room.min(shared.read_size);
         match uninterrupted(|| self.stream.read(&mut shared.buffer[new..limit])) {
-            Ok(count) => Continue((new + count, IsShort(new + count < limit))),
+            Ok(count) => {
+                shared.moved += count;
+                Continue((new + count, IsShort(new + count < limit)))
+            }
             Err(error) => Break(self.read_failed(&error)),
         }
     }

@@ -39,6 +39,8 @@ pub struct Shared {
     pub clock: Clock,
     /// The memory that connections hold.
     pub budget: Budget,
+    /// Bytes that were read since somebody set this to 0.
+    pub moved: usize,
     pub(super) read_size: usize,
     pub(super) buffer: Box<[u8]>,
 }
@@ -56,6 +58,6 @@ impl Shared {
             Echo::Lines { max } => max.max(proxy::MAX_V2_LEN),
         };
         let buffer = vec![0; Self::HEADROOM + unfinished + read_size].into_boxed_slice();
-        Shared { echo, reflect_header, clock: Clock::start(), budget, read_size, buffer }
+        Shared { echo, reflect_header, clock: Clock::start(), budget, moved: 0, read_size, buffer }
     }
 }

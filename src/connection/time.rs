@@ -12,18 +12,15 @@ enum TimeLimit {
 }
 
 impl<S: Stream> Connection<S> {
-    /// If it idles, it does so from now on.
-    pub fn restart_idling(&mut self, now_ms: u32) {
-        if self.time_limit_kind() == TimeLimit::Idle {
-            self.since_ms = now_ms;
-        }
-    }
-
     /// How many ms are left of the time limit that runs, 0 if it is over, or `None` if none runs.
     #[must_use]
     pub fn time_left(&self, limits: &TimeLimits, now_ms: u32) -> Option<u32> {
         let (limit, _) = self.time_limit(limits);
-        Some(limit?.saturating_sub(now_ms.wrapping_sub(self.since_ms)))
+        let mut passed_ms = now_ms.wrapping_sub(self.since_ms);
+        if let (TimeLimit::Idle, Some(from_ms)) = (self.time_limit_kind(), limits.idle_from_ms) {
+            passed_ms = passed_ms.min(now_ms.wrapping_sub(from_ms));
+        }
+        Some(limit?.saturating_sub(passed_ms))
     }
 
     /// The time is over: why the connection must be closed now.

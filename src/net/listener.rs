@@ -1,6 +1,7 @@
 //! Listening sockets. Options that an accepted socket inherits from its listener (NODELAY, KEEPALIVE, OOBINLINE, buffer
 //! sizes) are set here, once, so that accepting costs no further system call.
 
+use std::error::Error;
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -51,31 +52,31 @@ pub(crate) fn after_error(error: &io::Error) -> AfterError {
 /// A listening socket of the reactor's.
 pub(crate) struct Listener {
     pub(crate) socket: TcpListener,
-    /// Whether the kernel reported connections, and did not say yet that there are no more.
-    pub(crate) has_more: bool,
-    /// Whether it was passed by a service manager, which shares it with others.
-    is_passed: bool,
+    /// Whether others share it, as with a service manager: then it is not ours to close the door.
+    is_shared: bool,
 }
 
 impl Listener {
-    /// Takes back `has_more` if no connection waits. To ask costs a tenth of an `accept(2)` that finds none: Linux makes the
-    /// new socket before it looks.
+    /// Whether a connection waits. To ask costs a tenth of an `accept(2)` that finds none: Linux makes the new socket before it
+    /// looks.
     #[cfg(target_os = "linux")]
-    pub(crate) fn look_for_more(&mut self) {
+    pub(crate) fn has_waiting(&self) -> bool {
         use rustix::event::{PollFd, PollFlags, Timespec, poll};
         let mut asked = [PollFd::new(&self.socket, PollFlags::IN)];
         // Where it cannot be asked, accept answers.
-        self.has_more = poll(&mut asked, Some(&Timespec::default())) != Ok(0);
+        poll(&mut asked, Some(&Timespec::default())) != Ok(0)
     }
 
     #[cfg(not(target_os = "linux"))]
-    pub(crate) fn look_for_more(&mut self) {}
+    pub(crate) fn has_waiting(&self) -> bool {
+        true
+    }
 
     /// Keeps further connections out, so that those that are here can be accepted to the last one before it is closed: what
     /// is in the queue of a closing socket is reset. A passed socket lives on with its queue.
     pub(crate) fn keep_out(&self) {
         #[cfg(target_os = "linux")]
-        if !self.is_passed {
+        if !self.is_shared {
             // Where it cannot be done, a connection that comes in the microseconds until the close is lost.
             let _ = SockRef::from(&self.socket).attach_filter(&no_syn());
         }
@@ -94,28 +95,42 @@ fn no_syn() -> [socket2::SockFilter; 4] {
     ]
 }
 
-/// Takes the sockets that a service manager passed, or binds what `config` asks for: the given addresses, or all of both
-/// families on one port.
-pub(crate) fn listen_all(config: &Config) -> Result<Vec<Listener>, BindError> {
-    let passed = passed(config)?;
-    let is_passed = !passed.is_empty();
-    let sockets = if is_passed { passed } else { bind_all(config)? };
-    Ok(sockets.into_iter().map(|socket| Listener { socket, has_more: true, is_passed }).collect())
+/// Binds what `config` asks for: the given addresses, or all of both families on one port.
+pub(crate) fn bind(config: &Config) -> Result<Vec<Listener>, BindError> {
+    Ok(bind_all(config)?.into_iter().map(|socket| Listener { socket, is_shared: false }).collect())
 }
 
-/// Listening sockets passed as descriptors from 3 on, counted by `LISTEN_FDS`: `sd_listen_fds(3)`.
-fn passed(config: &Config) -> Result<Vec<TcpListener>, BindError> {
+/// Takes listening sockets that the caller made.
+pub(crate) fn take(sockets: Vec<std::net::TcpListener>, config: &Config) -> Result<Vec<Listener>, BindError> {
+    let take = |(index, socket): (usize, std::net::TcpListener)| {
+        listen(&SockRef::from(&socket), config)
+            .map(|()| Listener { socket: TcpListener::from_std(socket), is_shared: true })
+            .map_err(|error| BindError { place: Place::Passed(index), error })
+    };
+    sockets.into_iter().enumerate().map(take).collect()
+}
+
+/// Listening sockets that a service manager passed as descriptors from 3 on, counted by `LISTEN_FDS`: `sd_listen_fds(3)`.
+pub(crate) fn passed() -> Result<Vec<std::net::TcpListener>, BindError> {
     let mut sockets = ListenFd::from_env();
-    let mut listeners = Vec::new();
-    for index in 0..sockets.len() {
-        let taken = sockets.take_tcp_listener(index).and_then(|socket| {
-            let socket = socket.ok_or(ErrorKind::NotFound)?;
-            listen(&SockRef::from(&socket), config)?;
-            Ok(TcpListener::from_std(socket))
-        });
-        listeners.push(taken.map_err(|error| BindError { place: Place::Passed(index), error })?);
-    }
-    Ok(listeners)
+    let count = sockets.len();
+    let mut take = |index| {
+        sockets
+            .take_tcp_listener(index)
+            .and_then(|socket| socket.ok_or(ErrorKind::NotFound.into()))
+            .map_err(|error| BindError { place: Place::Passed(index), error })
+    };
+    (0..count).map(&mut take).collect()
+}
+
+/// The admin port's listener.
+pub(crate) fn bind_admin(address: SocketAddr) -> Result<(Listener, SocketAddr), BindError> {
+    let open = || {
+        let socket = TcpListener::bind(address)?;
+        let address = socket.local_addr()?;
+        Ok((Listener { socket, is_shared: false }, address))
+    };
+    open().map_err(|error| BindError { place: Place::Address(address), error })
 }
 
 fn bind_all(config: &Config) -> Result<Vec<TcpListener>, BindError> {
@@ -124,7 +139,7 @@ fn bind_all(config: &Config) -> Result<Vec<TcpListener>, BindError> {
     }
     let takes_ipv4 = |port| config.listen.iter().any(|address| address.is_ipv4() && address.port() == port);
     // [::] takes IPv4 too, unless IPv4 has a socket of its own.
-    config.listen.iter().map(|&address| bind(address, takes_ipv4(address.port()), config)).collect()
+    config.listen.iter().map(|&address| bind_one(address, takes_ipv4(address.port()), config)).collect()
 }
 
 /// All addresses of both families, IPv4 alone where there is no IPv6.
@@ -133,9 +148,9 @@ fn bind_both(config: &Config) -> Result<Vec<TcpListener>, BindError> {
     const TRIES: usize = 16;
     let mut last = None;
     for _ in 0..TRIES {
-        let v4 = bind(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), config.port), true, config)?;
+        let v4 = bind_one(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), config.port), true, config)?;
         let port = v4.local_addr().map_or(config.port, |address| address.port());
-        match bind(SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port), true, config) {
+        match bind_one(SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port), true, config) {
             Ok(v6) => return Ok(vec![v4, v6]),
             Err(BindError { error, .. }) if is_without_ipv6(&error) => return Ok(vec![v4]),
             Err(error) if config.port != 0 => return Err(error),
@@ -149,7 +164,7 @@ fn is_without_ipv6(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
 }
 
-fn bind(address: SocketAddr, only_v6: bool, config: &Config) -> Result<TcpListener, BindError> {
+fn bind_one(address: SocketAddr, only_v6: bool, config: &Config) -> Result<TcpListener, BindError> {
     let open = || {
         let socket = socket(address, only_v6, config.reuse_port)?;
         socket.bind(&address.into())?;
@@ -215,12 +230,18 @@ pub struct BindError {
 }
 
 /// Where a listening socket comes from.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// An address to bind.
     Address(SocketAddr),
     /// A socket of this number among those that were passed.
     Passed(usize),
+}
+
+impl Error for BindError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.error)
+    }
 }
 
 impl fmt::Display for BindError {

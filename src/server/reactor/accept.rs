@@ -1,0 +1,138 @@
+//! Taking in connections.
+
+use std::net::SocketAddr;
+
+use super::{PAUSE_MS, Reactor};
+use crate::connection::{Connection, Expect, Reason};
+use crate::net::listener::{AfterError, after_error};
+use crate::net::system::System;
+use crate::observe::events::Event;
+use crate::policy::Policy;
+
+/// Connections accepted in a turn, before those that are open have their turn again.
+const MAX_ACCEPTS: usize = 128;
+
+/// The listeners, and who may come in when.
+pub(super) struct Entrance<L> {
+    doors: Vec<Door<L>>,
+    addresses: Vec<SocketAddr>,
+    policy: Policy,
+    max_connections: usize,
+    /// Accepting pauses until then, for want of descriptors or memory.
+    pause_ends_ms: u64,
+}
+
+struct Door<L> {
+    listener: L,
+    /// Whether the kernel reported connections, and did not say yet that there are no more.
+    has_more: bool,
+}
+
+impl<L> Entrance<L> {
+    pub(super) fn new(listeners: Vec<(L, SocketAddr)>, policy: Policy, max_connections: usize) -> Self {
+        let addresses = listeners.iter().map(|&(_, address)| address).collect();
+        let doors = listeners.into_iter().map(|(listener, _)| Door { listener, has_more: true }).collect();
+        Entrance { doors, addresses, policy, max_connections, pause_ends_ms: 0 }
+    }
+
+    pub(super) fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    pub(super) fn max_connections(&self) -> usize {
+        self.max_connections
+    }
+
+    /// The listener at `index` has connections.
+    pub(super) fn note(&mut self, index: usize) {
+        if let Some(door) = self.doors.get_mut(index) {
+            door.has_more = true;
+        }
+    }
+
+    /// Whether connections wait, as far as is known.
+    pub(super) fn has_more(&self) -> bool {
+        self.doors.iter().any(|door| door.has_more)
+    }
+
+    pub(super) fn is_paused(&self, now_ms: u64) -> bool {
+        self.pause_ends_ms > now_ms
+    }
+
+    pub(super) fn pause_ends_ms(&self) -> u64 {
+        self.pause_ends_ms
+    }
+
+    pub(super) fn end_pause(&mut self) {
+        self.pause_ends_ms = 0;
+    }
+
+    /// Keeps further connections out; those that wait are still to be accepted.
+    pub(super) fn keep_out<S: System<Listener = L>>(&mut self, system: &S) {
+        for door in &mut self.doors {
+            system.keep_out(&door.listener);
+            door.has_more = true;
+        }
+    }
+
+    /// Closes the listeners.
+    pub(super) fn shut(&mut self) {
+        self.doors.clear();
+    }
+}
+
+impl<S: System> Reactor<S> {
+    pub(super) fn may_accept(&self) -> bool {
+        self.connections.len() < self.entrance.max_connections && !self.entrance.is_paused(self.now_ms())
+    }
+
+    pub(super) fn accept(&mut self) {
+        let mut left = MAX_ACCEPTS;
+        for index in 0..self.entrance.doors.len() {
+            // None takes what the others need.
+            let mut share = left.div_ceil(self.entrance.doors.len() - index);
+            while self.entrance.doors[index].has_more && share > 0 && self.may_accept() {
+                (share, left) = (share - 1, left - 1);
+                self.accept_from(index);
+            }
+            if self.entrance.doors[index].has_more && self.connections.len() == self.entrance.max_connections {
+                self.journal.trouble(Event::Full(self.entrance.max_connections), self.now_ms());
+            }
+        }
+    }
+
+    fn accept_from(&mut self, index: usize) {
+        let door = &mut self.entrance.doors[index];
+        match self.system.accept(&door.listener) {
+            Ok((stream, peer)) => {
+                door.has_more = self.system.has_waiting(&door.listener);
+                self.admit(stream, peer);
+            }
+            Err(error) => match after_error(&error) {
+                AfterError::Wait => door.has_more = false,
+                AfterError::Next => {}
+                AfterError::Pause => {
+                    self.entrance.pause_ends_ms = self.now_ms() + PAUSE_MS;
+                    self.journal.trouble(Event::AcceptFailed(&error), self.now_ms());
+                }
+            },
+        }
+    }
+
+    /// Takes in a connection. What it has sent by now is reported with the next events: a read at once would find nothing,
+    /// but for a server that is late.
+    fn admit(&mut self, stream: S::Stream, peer: SocketAddr) {
+        let expect = self.entrance.policy.admit(peer.ip());
+        let now_ms = self.now_ms() as u32;
+        let key = self.connections.insert(Connection::new(stream, expect.unwrap_or(Expect::Header), now_ms));
+        self.keys_end = self.keys_end.max(key + 1);
+        self.journal.accepted(key, peer, self.now_ms());
+        if expect.is_none() {
+            return self.close(key, Reason::NotTrusted);
+        }
+        match self.system.watch(self.connections[key].stream(), key) {
+            Ok(()) => self.watch_time(key),
+            Err(error) => self.close(key, Reason::Failed(error.kind())),
+        }
+    }
+}

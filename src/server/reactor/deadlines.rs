@@ -1,0 +1,142 @@
+//! The time limits of connections.
+//!
+//! A time limit is not kept track of while a connection works: it is looked at when the first one could be over, all of them
+//! in one pass, and passes keep a distance that grows with their length. A pass goes over the slab in slices, one a turn.
+
+use super::{NEVER_MS, Reactor};
+use crate::connection::TimeLimits;
+use crate::net::system::System;
+
+/// Connections looked at in a turn.
+const MAX_LOOKS: usize = 4096;
+/// Connections closed by a slice of a pass in a turn.
+const MAX_CLOSES: usize = 128;
+/// Batches of events that a pass which is due waits for at most, while they are full.
+const MAX_BATCHES: usize = 4096;
+
+#[derive(Debug)]
+pub(super) struct Deadlines {
+    pub(super) limits: TimeLimits,
+    /// No time limit of a connection ends before.
+    due_ms: u64,
+    /// Batches of events that a pass which is due has waited for.
+    waits: usize,
+    pass: Option<Pass>,
+}
+
+/// A pass over all connections.
+#[derive(Debug)]
+struct Pass {
+    /// When it began: events that came before have been handled.
+    now_ms: u64,
+    /// The next key to look at.
+    cursor: usize,
+    /// What is left of the time limit that ends next, in ms.
+    next_ms: Option<u32>,
+}
+
+impl Deadlines {
+    pub(super) fn new(limits: TimeLimits) -> Self {
+        Deadlines { limits, due_ms: NEVER_MS, waits: 0, pass: None }
+    }
+
+    /// When the next pass begins.
+    pub(super) fn due_ms(&self) -> u64 {
+        self.due_ms
+    }
+
+    /// Whether a pass has begun, or waits for events.
+    pub(super) fn has_more(&self) -> bool {
+        self.waits > 0 || self.pass.is_some()
+    }
+
+    /// From now on nobody may idle for longer than `idle_ms`, counted from now.
+    pub(super) fn shorten_idling(&mut self, idle_ms: u32, now_ms: u64) {
+        self.limits.idle_ms = Some(self.limits.idle_ms.map_or(idle_ms, |now| now.min(idle_ms)));
+        self.limits.idle_from_ms = Some(now_ms as u32);
+        self.due_ms = now_ms;
+    }
+
+    /// Whether a pass is due that has let all events of its time be handled.
+    fn begin(&mut self, now_ms: u64, open: usize, is_full: bool) -> bool {
+        if self.pass.is_some() {
+            return true;
+        }
+        if self.due_ms > now_ms {
+            return false;
+        }
+        // The batch at hand may be older than this reading of the clock, and while batches are full, there is more in the kernel:
+        // what came in time has its turn before anybody is closed. In so many batches, all have had one.
+        let has_heard_all = self.waits > 0 && !is_full;
+        if !has_heard_all && self.waits <= 1 + (open / 64).min(MAX_BATCHES) {
+            self.waits += 1;
+            return false;
+        }
+        self.waits = 0;
+        self.forgive_sleep(now_ms);
+        self.due_ms = NEVER_MS;
+        self.pass = Some(Pass { now_ms, cursor: 0, next_ms: self.limits.period_ms() });
+        true
+    }
+
+    /// If the process was stopped, who spoke meanwhile was stamped with a reading of the clock from before: nobody idles then.
+    fn forgive_sleep(&mut self, now_ms: u64) {
+        const MIN_SLEEP_MS: u32 = 100;
+        if let Some(period_ms) = self.limits.period_ms()
+            && now_ms > self.due_ms + u64::from(period_ms.max(MIN_SLEEP_MS))
+        {
+            self.limits.idle_from_ms = Some(now_ms as u32);
+        }
+    }
+}
+
+impl<S: System> Reactor<S> {
+    /// Makes sure that the next pass is not too late for a connection, nor for the clock's period.
+    pub(super) fn watch_time(&mut self, key: usize) {
+        let now_ms = self.now_ms();
+        let deadlines = &mut self.deadlines;
+        let left_ms = self.connections[key].time_left(&deadlines.limits, now_ms as u32);
+        if let Some(next_ms) = left_ms.into_iter().chain(deadlines.limits.period_ms()).min() {
+            deadlines.due_ms = deadlines.due_ms.min(now_ms + u64::from(next_ms));
+        }
+    }
+
+    /// Does a slice of a pass, if one is due: closes the connections whose time is over, and finds out when the next one's
+    /// will be. `is_full` says whether there may be more events than those of this turn.
+    pub(super) fn sweep(&mut self, is_full: bool) {
+        let now_ms = self.now_ms();
+        if !self.deadlines.begin(now_ms, self.connections.len(), is_full) {
+            return;
+        }
+        let Some(mut pass) = self.deadlines.pass.take() else { return };
+        let mut closes = 0;
+        let end = self.keys_end.min(pass.cursor + MAX_LOOKS);
+        while pass.cursor < end && closes < MAX_CLOSES {
+            let key = pass.cursor;
+            pass.cursor += 1;
+            let Some(connection) = self.connections.get(key) else { continue };
+            match connection.time_left(&self.deadlines.limits, pass.now_ms as u32) {
+                // It has not had its turn for what it said in time.
+                Some(0) if connection.is_noted() => pass.next_ms = Some(1),
+                Some(0) => {
+                    let reason = connection.expire(&self.deadlines.limits, &mut self.journal.of(key));
+                    self.close(key, reason);
+                    closes += 1;
+                }
+                Some(left_ms) => pass.next_ms = Some(pass.next_ms.map_or(left_ms, |next_ms| next_ms.min(left_ms))),
+                None => {}
+            }
+        }
+        if pass.cursor < self.keys_end {
+            self.deadlines.pass = Some(pass);
+            return;
+        }
+        let distance_ms = 10 + self.connections.len() as u32 / 500;
+        if let Some(next_ms) = pass.next_ms
+            && !self.connections.is_empty()
+        {
+            let next_ms = pass.now_ms + u64::from(next_ms);
+            self.deadlines.due_ms = self.deadlines.due_ms.min(next_ms).max(now_ms + u64::from(distance_ms));
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! The loop. [`Reactor::turn`] reads top to bottom what the server does. Two rules keep it right under edge-triggered
+//! readiness:
+//!
+//! - What is not finished in a turn is in a queue, or an edge will come for it; a connection's turn says which.
+//! - Connections are closed while a batch of events is handled, and accepted only after it: so a key never gets a new
+//!   owner while the batch still has events for the old one. The kernel reports none of a closed socket after that.
+//!
+//! The work of a turn has limits, whatever is asked for: what is left over is carried into the next one, which does not wait.
+
+mod accept;
+mod deadlines;
+mod ending;
+mod notices;
+mod pace;
+mod queue;
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+use slab::Slab;
+
+use self::accept::Entrance;
+use self::deadlines::Deadlines;
+use self::ending::{Ending, Phase};
+use self::notices::Notices;
+use self::pace::{Spin, Timing};
+use self::queue::Queues;
+use crate::admin::{Admin, View};
+use crate::config::Config;
+use crate::connection::{Budget, Connection, Next, Ready, Reason, Shared};
+use crate::net::manager::News;
+use crate::net::system::{Batch, Event as _, System};
+use crate::observe::events::Event;
+use crate::observe::journal::Journal;
+use crate::observe::log::Log;
+use crate::policy::ProxyProtocol;
+
+/// The most bytes of one read. It is one buffer for all, so it costs an idle connection nothing, and a large message fewer
+/// system calls.
+const READ_SIZE: usize = 512 * 1024;
+
+/// Most bytes read by events between two rounds of chores, and by queued connections in one; the read that exceeds it is the
+/// last one.
+const MAX_TURN_BYTES: usize = 2 * 1024 * 1024;
+
+/// Most queued connections that have their turn in one of the reactor.
+const MAX_QUEUED_TURNS: usize = 256;
+
+/// Pause after the kernel had no descriptor or memory left, in ms: a descriptor that is freed gives no event.
+const PAUSE_MS: u64 = 100;
+
+/// Never, in ms.
+const NEVER_MS: u64 = u64::MAX;
+
+/// Tokens from here down are not slab keys. (mio keeps `usize::MAX` for itself.)
+pub(super) const SIGNALS: usize = usize::MAX - 1;
+pub(super) const ALARM: usize = usize::MAX - 2;
+const ADMIN: usize = usize::MAX - 2 - crate::admin::TOKENS;
+const LAST_LISTENER: usize = ADMIN - 1;
+
+/// What a reactor is made of.
+pub(super) struct Parts<S: System> {
+    pub(super) system: S,
+    pub(super) listeners: Vec<(S::Listener, SocketAddr)>,
+    pub(super) admin: Option<(S::Listener, SocketAddr)>,
+    pub(super) log: Log,
+    pub(super) watchdog_ms: Option<u64>,
+}
+
+pub(super) struct Reactor<S: System> {
+    system: S,
+    connections: Slab<Connection<S::Stream>>,
+    /// No key of a connection has been as large as this.
+    keys_end: usize,
+    entrance: Entrance<S::Listener>,
+    queues: Queues,
+    shared: Shared,
+    journal: Journal,
+    deadlines: Deadlines,
+    ending: Ending,
+    notices: Notices,
+    admin: Option<Admin<S>>,
+    timing: Timing,
+    spin: Spin,
+    started: SystemTime,
+    /// Whether something was queued, accepted, closed or held since the chores were done last, or it spins.
+    has_chores: bool,
+    has_signals: bool,
+}
+
+impl<S: System> Reactor<S> {
+    pub(super) fn new(config: &Config, parts: Parts<S>) -> io::Result<Self> {
+        let Parts { mut system, mut listeners, admin, log, watchdog_ms } = parts;
+        let watch_admin = |(listener, address)| Admin::new(&mut system, listener, address, ADMIN);
+        let admin = admin.map(watch_admin).transpose()?;
+        for (index, (listener, _)) in listeners.iter_mut().enumerate() {
+            system.watch_listener(listener, LAST_LISTENER - index)?;
+        }
+        let capacity = config.max_connections;
+        let mut journal = Journal::new(log, config.log, admin.is_some(), capacity);
+        for &(_, address) in &listeners {
+            journal.server(Event::Listening(address));
+        }
+        if let Some(admin) = &admin {
+            journal.server(Event::AdminListening(admin.address()));
+        }
+        if config.policy.proxy_protocol == ProxyProtocol::Optional {
+            journal.server(Event::Guessing { trusted: !config.policy.trusted.is_empty() });
+        }
+        journal.flush();
+        Ok(Reactor {
+            system,
+            // Pages that are not touched cost nothing, and a slab that never grows never moves.
+            connections: Slab::with_capacity(capacity),
+            keys_end: 0,
+            entrance: Entrance::new(listeners, config.policy.clone(), capacity),
+            queues: Queues::new(capacity),
+            shared: Shared::new(config.echo, config.reflect_header, READ_SIZE, Budget::new(config.max_held)),
+            journal,
+            deadlines: Deadlines::new(config.time_limits),
+            ending: Ending::new(config.drain_delay_ms, config.drain_ms),
+            notices: Notices::new(watchdog_ms),
+            timing: Timing::new(admin.is_some()),
+            admin,
+            spin: Spin::new(config.spin),
+            started: SystemTime::now(),
+            has_chores: true,
+            has_signals: false,
+        })
+    }
+
+    pub(super) fn listening(&self) -> &[SocketAddr] {
+        self.entrance.addresses()
+    }
+
+    /// Serves until it is stopped.
+    pub(super) fn run(mut self, batch: &mut S::Batch) -> io::Result<()> {
+        self.begin();
+        while self.ending.phase != Phase::Stopped {
+            self.turn(batch)?;
+        }
+        self.finish();
+        Ok(())
+    }
+
+    fn begin(&mut self) {
+        self.notices.tell(&mut self.system, News::Ready, "serving", 0);
+    }
+
+    fn finish(mut self) {
+        self.journal.server(Event::Terminated);
+        self.journal.finish();
+    }
+
+    fn turn(&mut self, batch: &mut S::Batch) -> io::Result<()> {
+        self.system.wait(batch, self.has_chores.then_some(Duration::ZERO))?;
+        self.timing.begin();
+        self.has_chores |= self.spin.is_on() | self.system.take_alarm();
+        self.handle(batch);
+        if self.has_chores {
+            self.do_chores(batch)?;
+        }
+        self.journal.flush();
+        self.timing.end();
+        debug_assert!(self.is_sound());
+        Ok(())
+    }
+
+    /// What there is to do besides events: signals, further turns, new connections, time limits, the admin port.
+    #[inline(never)]
+    fn do_chores(&mut self, batch: &S::Batch) -> io::Result<()> {
+        let now_ms = self.shared.clock.read();
+        if std::mem::take(&mut self.has_signals) {
+            self.take_signals();
+        }
+        self.run_queued();
+        self.accept();
+        self.sweep(batch.is_full());
+        self.end_phase();
+        self.serve_admin();
+        self.notices.feed(&mut self.system, self.connections.len(), now_ms);
+        self.has_chores = !self.queues.running.is_empty()
+            || self.queues.pause_ends_ms() <= now_ms
+            || self.deadlines.has_more()
+            || self.ending.has_more()
+            || self.admin.as_ref().is_some_and(Admin::has_more)
+            || (!self.queues.starved.is_empty() && self.shared.budget.room() > 0)
+            || (self.may_accept() && self.entrance.has_more())
+            || (self.spin.is_on() && self.spin.goes_on(!batch.is_empty(), self.shared.clock.elapsed()));
+        let alarm_ms = self.next_time_ms();
+        if alarm_ms < NEVER_MS {
+            self.system.set_alarm(alarm_ms, now_ms)?;
+        }
+        Ok(())
+    }
+
+    /// When there is something to do next, whatever happens.
+    fn next_time_ms(&self) -> u64 {
+        let admin_ms = self.admin.as_ref().and_then(Admin::ends_ms).unwrap_or(NEVER_MS);
+        let accept_ms = Some(self.entrance.pause_ends_ms()).filter(|&ms| ms > self.now_ms()).unwrap_or(NEVER_MS);
+        let pause_ms = self.queues.pause_ends_ms();
+        [self.deadlines.due_ms(), accept_ms, pause_ms, self.ending.ends_ms(), admin_ms, self.notices.next_ms()]
+            .into_iter()
+            .min()
+            .unwrap_or(NEVER_MS)
+    }
+
+    fn serve_admin(&mut self) {
+        let Some(admin) = &mut self.admin else {
+            return;
+        };
+        let now_ms = self.shared.clock.now_ms();
+        let view = View {
+            started: self.started,
+            now_ms,
+            listening: self.entrance.addresses(),
+            connections: &self.connections,
+            keys_end: self.keys_end,
+            max_connections: self.entrance.max_connections(),
+            waiting: self.queues.short_of_memory(),
+            journal: &self.journal,
+            budget: &self.shared.budget,
+            turns: &self.timing.turns,
+            is_draining: self.ending.phase != Phase::Serving,
+            is_exhausted: self.entrance.is_paused(now_ms) || self.shared.budget.room() == 0,
+        };
+        admin.serve(&mut self.system, ADMIN, &view);
+    }
+
+    fn handle(&mut self, batch: &S::Batch) {
+        for event in batch.iter() {
+            match event.token() {
+                // Nothing more can be sent to it, and what it said before is for the log alone.
+                key if event.is_error() && self.journal.is_off() && self.connections.contains(key) => {
+                    self.has_chores = true;
+                    self.close(key, Reason::Reset);
+                }
+                // First, because most are.
+                key if self.connections.contains(key) => {
+                    if self.shared.moved < MAX_TURN_BYTES {
+                        self.give_turn(key, event.ready());
+                    } else {
+                        self.put_off(key, event.ready());
+                    }
+                }
+                token => self.note(token),
+            }
+        }
+    }
+
+    /// Events have moved as many bytes as they may before the chores: the connection has its turn with them.
+    #[cold]
+    fn put_off(&mut self, key: usize, ready: Ready) {
+        self.has_chores = true;
+        self.connections[key].note(ready);
+        self.queues.running.push(key);
+    }
+
+    /// Notes that there is a chore. An unknown token belongs to a connection closed earlier in this batch.
+    #[inline(never)]
+    fn note(&mut self, token: usize) {
+        self.has_chores = true;
+        match token {
+            ALARM => {}
+            SIGNALS => self.has_signals = true,
+            token if token >= ADMIN => {
+                if let Some(admin) = &mut self.admin {
+                    admin.note(token - ADMIN);
+                }
+            }
+            token => self.entrance.note(LAST_LISTENER - token),
+        }
+    }
+
+    /// Gives a turn to those that are queued now, within the limits of the reactor's own; others wait for the next one.
+    fn run_queued(&mut self) {
+        self.shared.moved = 0;
+        let running = self.queues.running.len().min(MAX_QUEUED_TURNS);
+        for _ in 0..running {
+            if self.shared.moved >= MAX_TURN_BYTES {
+                break;
+            }
+            if let Some(key) = self.queues.running.pop() {
+                self.give_turn(key, Ready::READABLE);
+            }
+        }
+        let starved = self.queues.starved.len().min(MAX_QUEUED_TURNS);
+        for _ in 0..starved {
+            if self.shared.budget.room() > 0
+                && self.shared.moved < MAX_TURN_BYTES
+                && let Some(key) = self.queues.starved.pop()
+            {
+                self.give_turn(key, Ready::READABLE);
+            }
+        }
+        self.shared.moved = 0;
+        self.queues.end_pause(self.now_ms(), MAX_QUEUED_TURNS);
+    }
+
+    #[inline(always)]
+    fn give_turn(&mut self, key: usize, ready: Ready) {
+        // One that waited in a queue may be closed by now.
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        // Compiled once with a listener and once without, so that nobody pays for what is not logged.
+        let next = if self.journal.is_off() {
+            connection.turn(ready, &mut self.shared, &mut ())
+        } else {
+            connection.turn(ready, &mut self.shared, &mut self.journal.of(key))
+        };
+        if next != Next::Unchanged {
+            self.settle(key, next);
+        }
+    }
+
+    /// Does what a turn asked for.
+    #[inline(never)]
+    fn settle(&mut self, key: usize, next: Next) {
+        self.has_chores = true;
+        match next {
+            Next::Unchanged | Next::Changed => {}
+            Next::Again => self.queues.running.push(key),
+            Next::Starved => self.queues.starved.push(key),
+            Next::Pause => self.queues.pause(key, self.now_ms() + PAUSE_MS),
+            Next::Closed(reason) => return self.close(key, reason),
+        }
+        self.watch_time(key);
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.shared.clock.now_ms()
+    }
+
+    #[inline(never)]
+    fn close(&mut self, key: usize, reason: Reason) {
+        let connection = self.connections.remove(key);
+        if !self.journal.is_off() {
+            self.shared.clock.read();
+        }
+        let unsent = connection.unsent();
+        self.journal.gone(key, reason, [unsent, connection.held() - unsent], self.now_ms());
+        connection.close(&mut self.shared.budget);
+        // There is a descriptor now, if there was none.
+        self.entrance.end_pause();
+    }
+
+    /// What must hold between two turns. With many connections the walk would take longer than the turn.
+    fn is_sound(&self) -> bool {
+        const MAX_WALK: usize = 64;
+        self.keys_end > MAX_WALK
+            || (self.queues.is_sound(self.keys_end)
+                && self.connections.iter().all(|(key, _)| key < self.keys_end)
+                && self.connections.iter().map(|(_, connection)| connection.memory()).sum::<usize>()
+                    == self.shared.budget.held())
+    }
+}

@@ -1,0 +1,103 @@
+//! Connections waiting for a turn.
+
+use std::collections::VecDeque;
+
+/// Slab keys, first in, first out, each at most once: so it is never longer than the slab.
+///
+/// A key may be taken over by a new connection while it waits; the turn that this one gets too early does no harm.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    keys: VecDeque<usize>,
+    waits: Vec<bool>,
+}
+
+impl Queue {
+    /// A queue for keys below `capacity`.
+    pub(super) fn new(capacity: usize) -> Self {
+        Queue { keys: VecDeque::with_capacity(capacity), waits: vec![false; capacity] }
+    }
+
+    pub(super) fn push(&mut self, key: usize) {
+        if !std::mem::replace(&mut self.waits[key], true) {
+            self.keys.push_back(key);
+        }
+    }
+
+    pub(super) fn pop(&mut self) -> Option<usize> {
+        let key = self.keys.pop_front()?;
+        self.waits[key] = false;
+        Some(key)
+    }
+
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// Whether each key is queued once, and below `end`.
+    pub(super) fn is_sound(&self, end: usize) -> bool {
+        self.keys.iter().all(|&key| key < end && self.waits[key])
+            && self.waits[..end].iter().filter(|&&waits| waits).count() == self.keys.len()
+    }
+}
+
+/// The queues of the reactor: what a connection waits for besides its socket.
+#[derive(Debug)]
+pub(super) struct Queues {
+    /// Connections whose turn was cut short, or put off.
+    pub(super) running: Queue,
+    /// Connections that wait for the budget.
+    pub(super) starved: Queue,
+    /// Connections that try again when `pause_ends_ms` has come.
+    paused: Queue,
+    pause_ends_ms: u64,
+}
+
+impl Queues {
+    /// Queues for keys below `capacity`.
+    pub(super) fn new(capacity: usize) -> Self {
+        let queue = || Queue::new(capacity);
+        Queues { running: queue(), starved: queue(), paused: queue(), pause_ends_ms: u64::MAX }
+    }
+
+    /// The connection tries again at `ends_ms`, or with one that waits already.
+    pub(super) fn pause(&mut self, key: usize, ends_ms: u64) {
+        self.paused.push(key);
+        self.pause_ends_ms = self.pause_ends_ms.min(ends_ms);
+    }
+
+    /// When the paused ones try again.
+    pub(super) fn pause_ends_ms(&self) -> u64 {
+        self.pause_ends_ms
+    }
+
+    /// If it is time, gives up to `max` paused connections a turn soon.
+    pub(super) fn end_pause(&mut self, now_ms: u64, max: usize) {
+        if self.pause_ends_ms > now_ms {
+            return;
+        }
+        for _ in 0..max {
+            let Some(key) = self.paused.pop() else { break };
+            self.running.push(key);
+        }
+        if self.paused.is_empty() {
+            self.pause_ends_ms = u64::MAX;
+        }
+    }
+
+    /// Connections that wait for memory.
+    pub(super) fn short_of_memory(&self) -> usize {
+        self.starved.len() + self.paused.len()
+    }
+
+    /// Whether what the queues hold makes sense for keys below `end`.
+    pub(super) fn is_sound(&self, end: usize) -> bool {
+        [&self.running, &self.starved, &self.paused].iter().all(|queue| queue.is_sound(end))
+            && (self.paused.is_empty() || self.pause_ends_ms < u64::MAX)
+    }
+}
