@@ -40,6 +40,18 @@ pub struct Totals {
 }
 
 impl Totals {
+    /// What [`Totals::errors`] adds up, by its place in the JSON.
+    pub const ERRORS: [&str; 8] = [
+        "connections_failed",
+        "connections_lost",
+        "requests_unanswered",
+        "verification/corrupted",
+        "verification/lost",
+        "verification/duplicated",
+        "verification/crossed",
+        "verification/header",
+    ];
+
     /// Failed connects, lost connections, unanswered messages and verification failures.
     #[must_use]
     pub fn errors(&self) -> u64 {

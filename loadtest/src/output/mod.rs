@@ -1,9 +1,11 @@
 //! Puts a finished measurement where it was asked for: on standard output, in files, on a page. All that the rest calls.
 
+mod contents;
+mod document;
 mod hgrm;
 mod hlog;
 mod html;
-mod table;
+mod text;
 mod timeline;
 mod words;
 
@@ -52,7 +54,7 @@ pub fn write_all(report: &Report, outputs: &OutputArgs, is_terminal: bool) -> Re
     let mut written = Vec::new();
     if !outputs.quiet && paths(outputs).all(|path| path.as_path() != Path::new(STDOUT)) {
         let is_coloured = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        written.push(write(Path::new(STDOUT), |out| table::write(out, report, is_coloured)));
+        written.push(write(Path::new(STDOUT), |out| text::write(out, &contents::of_report(report), is_coloured)));
     }
     if let Some(path) = &outputs.json {
         written.push(write(path, |out| json(out, report)));

@@ -1,7 +1,5 @@
 //! Figures and facts in words, the same in the table and on the page.
 
-use std::fmt::Write as _;
-
 use crate::result::{CompareResult, Ratio, RunResult, Samples, Settings, Shard, Totals};
 
 /// The percentiles that are shown, where the sample supports them.
@@ -161,44 +159,6 @@ pub(super) fn errors(totals: &Totals) -> Vec<String> {
     ];
     let told = kinds.into_iter().filter(|(number, ..)| *number > 0);
     told.map(|(number, one, many)| format!("{} {}", count(number), if number == 1 { one } else { many })).collect()
-}
-
-/// What the generator used.
-pub(super) fn generator(result: &RunResult) -> String {
-    let shares: Vec<_> = result.generator.thread_cpu.iter().map(|share| percent(*share)).collect();
-    let cores = if shares.is_empty() { NOTHING.to_owned() } else { format!("{} of a core", abridged(&shares)) };
-    if result.totals.requests_completed == 0 {
-        return cores;
-    }
-    format!("{cores}; {} CPU a message", time(result.generator.cpu_ns_per_request))
-}
-
-/// At most eight of them.
-fn abridged(parts: &[String]) -> String {
-    const MOST: usize = 8;
-    let mut text = parts.iter().take(MOST).cloned().collect::<Vec<_>>().join(" ");
-    if parts.len() > MOST {
-        let _ = write!(text, " … ({} threads)", parts.len());
-    }
-    text
-}
-
-/// What the server used, if it is known.
-pub(super) fn server(result: &RunResult) -> Option<String> {
-    let server = result.server.as_ref()?;
-    let cost = if result.totals.requests_completed == 0 {
-        String::new()
-    } else {
-        format!(", {} CPU a message", time(server.cpu_ns_per_request))
-    };
-    Some(format!(
-        "{} of a core{cost}; {} resident, {} before; {} a connection (pid {})",
-        percent(server.cpu_share),
-        bytes(server.rss_after_bytes as f64),
-        bytes(server.rss_before_bytes as f64),
-        bytes(server.rss_per_connection_bytes),
-        server.pid
-    ))
 }
 
 /// Which part it is.

@@ -1,9 +1,12 @@
-//! The page's smallest parts: text that was made harmless, and figures that say where in the JSON they are from.
+//! A document's parts as HTML: every text made harmless, every figure with its place in the JSON.
 
 use std::fmt::Write as _;
 
+use super::super::document::{Banner, Figure, Heading, Layout, List, Piece, Table, Text, Tile, Tone};
 use super::super::words;
-use crate::result::{Samples, percentile_name};
+
+/// The most lines of a box.
+const MAX_LINES: usize = 20;
 
 /// `text` as HTML's text or attribute value, without control characters.
 pub(super) fn escape(text: &str) -> String {
@@ -21,70 +24,94 @@ pub(super) fn escape(text: &str) -> String {
     escaped
 }
 
-/// A figure that is in the JSON at `pointer` (RFC 6901): its exact value, and `text` to read.
-pub(super) fn figure(pointer: &str, value: impl Into<serde_json::Number>, text: &str) -> String {
-    let value: serde_json::Number = value.into();
-    format!(r#"<data value="{value}" data-json="{}">{}</data>"#, escape(pointer), escape(text))
+pub(super) fn heading(heading: &Heading) -> String {
+    let (kind, title) = (escape(&heading.kind), escape(&heading.title));
+    let mut html = format!("<header><p class=\"kind\">loadtest {kind}</p><h1>{title}</h1>\n");
+    for line in &heading.lines {
+        let _ = writeln!(html, "<p>{}</p>", escape(line));
+    }
+    let _ = writeln!(html, "<p class=\"when\">{}</p>\n</header>", escape(&heading.when));
+    html
 }
 
-/// A figure with a fraction; one that is no number, which JSON does not know, is merely text.
-pub(super) fn fraction(pointer: &str, value: f64, text: &str) -> String {
-    serde_json::Number::from_f64(value).map_or_else(|| escape(text), |number| figure(pointer, number, text))
+pub(super) fn banner(banner: &Banner) -> String {
+    let class = match banner.tone {
+        Tone::Good => "good",
+        Tone::Bad => "bad",
+        Tone::Plain => "plain",
+    };
+    let mut html = format!("<section class=\"banner {class}\"><strong>{}</strong><ul>", escape(&banner.words));
+    for line in banner.lines.iter().take(MAX_LINES) {
+        let _ = write!(html, "<li>{}</li>", escape(line));
+    }
+    if banner.lines.len() > MAX_LINES {
+        let _ = write!(html, "<li>… and {} more</li>", banner.lines.len() - MAX_LINES);
+    }
+    html + "</ul></section>\n"
 }
 
-/// A figure that is the quotient of two in the JSON.
-pub(super) fn quotient(pointer: &str, per: &str, value: f64, text: &str) -> String {
-    let (pointer, per) = (escape(pointer), escape(per));
-    format!(r#"<data value="{value}" data-json="{pointer}" data-per="{per}">{}</data>"#, escape(text))
+pub(super) fn tiles(tiles: &[Tile]) -> String {
+    // Rows of three or of four, so that as few as can be are alone in the last.
+    let class = if matches!(tiles.len() % 3, 1) { "tiles four" } else { "tiles" };
+    let mut html = format!("<section class=\"{class}\">\n");
+    for tile in tiles {
+        let class = if tile.is_bad { "tile bad" } else { "tile" };
+        let (name, figure, detail) = (escape(&tile.name), rich(&tile.figure), rich(&tile.detail));
+        let _ =
+            writeln!(html, r#"<div class="{class}"><h2>{name}</h2><p class="big">{figure}</p><p>{detail}</p></div>"#);
+    }
+    html + "</section>\n"
 }
 
-/// A time in ns.
-pub(super) fn time(pointer: &str, ns: u64) -> String {
-    figure(pointer, ns, &words::time(ns as f64))
-}
-
-/// A time in ns, or a dash.
-pub(super) fn optional_time(pointer: &str, ns: Option<u64>) -> String {
-    ns.map_or_else(|| words::NOTHING.to_owned(), |ns| time(pointer, ns))
-}
-
-/// A count.
-pub(super) fn count(pointer: &str, count: u64) -> String {
-    figure(pointer, count, &words::count(count))
-}
-
-/// A percentile of the samples at `pointer`, or a dash where the sample does not support it.
-pub(super) fn percentile(pointer: &str, samples: &Samples, percentile: f64) -> String {
-    let pointer = format!("{pointer}/percentiles_ns/{}", percentile_name(percentile));
-    optional_time(&pointer, samples.percentile_ns(percentile))
-}
-
-/// A table of figures, in a box that scrolls by itself on a narrow screen. The cells are HTML.
-pub(super) fn table(caption: &str, header: &[&str], rows: &[Vec<String>]) -> String {
-    let mut html = format!("<div class=\"scroll\"><table><caption>{caption}</caption><thead><tr>");
-    for name in header {
-        let _ = write!(html, "<th scope=\"col\">{name}</th>");
+/// In a box that scrolls by itself on a narrow screen.
+pub(super) fn table(table: &Table) -> String {
+    let caption = escape(&table.caption);
+    let mut html =
+        format!("<section class=\"card\"><div class=\"scroll\"><table><caption>{caption}</caption><thead><tr>");
+    for name in &table.header {
+        let _ = write!(html, "<th scope=\"col\">{}</th>", escape(name));
     }
     html.push_str("</tr></thead><tbody>\n");
-    for row in rows {
+    for row in table.rows.iter().take(Table::MAX_ROWS) {
         html.push_str("<tr>");
         for (index, cell) in row.iter().enumerate() {
-            let _ = if index == 0 {
-                write!(html, "<th scope=\"row\">{cell}</th>")
-            } else {
-                write!(html, "<td>{cell}</td>")
+            let cell = rich(cell);
+            let _ = match index {
+                0 => write!(html, "<th scope=\"row\">{cell}</th>"),
+                last if table.ends_in_words && last == row.len() - 1 => write!(html, "<td class=\"words\">{cell}</td>"),
+                _ => write!(html, "<td>{cell}</td>"),
             };
         }
         html.push_str("</tr>\n");
     }
-    html + "</tbody></table></div>\n"
+    html + "</tbody></table></div></section>\n"
 }
 
-/// Names and what they are. What they are is HTML.
-pub(super) fn list(heading: &str, facts: &[(&str, String)]) -> String {
-    let mut html = format!("<section class=\"card\"><h2>{}</h2><dl>\n", escape(heading));
-    for (name, text) in facts {
-        let _ = writeln!(html, "<dt>{}</dt><dd>{text}</dd>", escape(name));
+pub(super) fn lists(lists: &[List], layout: Layout) -> String {
+    let class = if layout == Layout::Columns { "columns" } else { "pairs" };
+    let mut html = format!("<div class=\"{class}\">\n");
+    for list in lists {
+        let _ = writeln!(html, "<section class=\"card\"><h2>{}</h2><dl>", escape(&list.heading));
+        for (name, text) in &list.facts {
+            let _ = writeln!(html, "<dt>{}</dt><dd>{}</dd>", escape(name), rich(text));
+        }
+        html.push_str("</dl></section>\n");
     }
-    html + "</dl></section>\n"
+    html + "</div>\n"
+}
+
+fn rich(text: &Text) -> String {
+    let piece = |piece: &Piece| match piece {
+        Piece::Words(words) => escape(words),
+        Piece::Unit(unit) => format!("<small>{}</small>", escape(unit)),
+        Piece::Strong(words) => format!("<b>{}</b>", escape(words)),
+        Piece::Figure(figure) => self::figure(figure),
+    };
+    text.0.iter().map(piece).collect()
+}
+
+fn figure(figure: &Figure) -> String {
+    let per = figure.per.as_ref().map_or(String::new(), |per| format!(" data-per=\"{}\"", escape(per)));
+    let (pointer, text) = (escape(&figure.pointer), escape(&figure.text));
+    format!(r#"<data value="{}" data-json="{pointer}"{per}>{text}</data>"#, figure.value)
 }

@@ -4,14 +4,13 @@ mod axis;
 mod chart;
 mod charts;
 mod element;
-mod facts;
-mod figures;
 
 use std::io;
 
 use self::element::escape;
-use super::sides;
-use crate::result::{Report, RunResult};
+use super::contents;
+use super::document::Part;
+use crate::result::Report;
 
 /// The whole of it but what depends on the result; `{{name}}` is where that goes.
 const TEMPLATE: &str = include_str!("page.html");
@@ -19,12 +18,16 @@ const STYLE: &str = include_str!("page.css");
 
 /// The page of `report`.
 pub(super) fn page(report: &Report) -> io::Result<String> {
-    let mut body = facts::heading(report);
-    body += &facts::standing(report);
-    body += &figures::of_report(report);
-    body += &charts::of_report(report);
-    body += &figures::times(&sides_with_pointers(report));
-    body += &facts::of_report(&sides_with_pointers(report));
+    let document = contents::of_report(report);
+    let body = document.iter().map(|part| match part {
+        Part::Heading(heading) => element::heading(heading),
+        Part::Banner(banner) => element::banner(banner),
+        Part::Tiles(tiles) => element::tiles(tiles),
+        Part::Table(table) => element::table(table),
+        Part::Pictures => charts::of_report(report),
+        Part::Lists(lists, layout) => element::lists(lists, *layout),
+    });
+    let body: String = body.collect();
     let parts = [
         ("title", escape(&title(report))),
         ("style", STYLE.to_owned()),
@@ -34,27 +37,6 @@ pub(super) fn page(report: &Report) -> io::Result<String> {
         ("json", serde_json::to_string(report)?.replace('<', "\\u003c")),
     ];
     Ok(fill(TEMPLATE, &parts))
-}
-
-/// A run on the page, with its letter if it is one of two, and where it is in the JSON.
-struct Side<'a> {
-    letter: Option<&'static str>,
-    pointer: &'static str,
-    result: &'a RunResult,
-}
-
-fn sides_with_pointers(report: &Report) -> Vec<Side<'_>> {
-    let sides = sides(report).into_iter();
-    let side = |(letter, result)| {
-        let pointer = match (report, letter) {
-            (Report::Run(_), _) => "",
-            (Report::Search(_), _) => "/best",
-            (Report::Compare(_), Some("A")) => "/a",
-            (Report::Compare(_), _) => "/b",
-        };
-        Side { letter, pointer, result }
-    };
-    sides.map(side).collect()
 }
 
 fn title(report: &Report) -> String {

@@ -1,0 +1,80 @@
+//! Whether the figures may be used and what they come to, before anything else.
+
+use super::super::document::{Banner, Tone};
+use super::super::words;
+use crate::result::{CompareResult, RunResult, SearchResult, SloOutcome};
+
+pub(super) fn of_run(result: &RunResult) -> Vec<Banner> {
+    let mut banners = invalid(&result.invalid);
+    if banners.is_empty() {
+        let is_open = result.settings.rate.is_some();
+        let why = if is_open {
+            "the generator was not the limit, and kept its schedule"
+        } else {
+            "the generator was not the limit"
+        };
+        banners.push(banner(Tone::Good, "Valid", vec![why.to_owned()]));
+    }
+    let totals = &result.totals;
+    let mut errors = words::errors(totals);
+    errors.extend(totals.errors.iter().map(|(what, times)| format!("{} × {what}", words::count(*times))));
+    errors.extend(result.failures.iter().cloned());
+    banners.extend(some(Tone::Bad, "Errors", errors));
+    banners.extend(result.slo.as_ref().map(outcome));
+    banners.extend(result.cut_short.iter().map(|why| banner(Tone::Plain, "Ended early", vec![why.clone()])));
+    banners.extend(some(Tone::Plain, "Worth knowing", result.notes.clone()));
+    banners
+}
+
+pub(super) fn of_comparison(result: &CompareResult) -> Vec<Banner> {
+    let verdicts: Vec<_> = result.ratios.iter().map(|ratio| words::verdict(result, ratio)).collect();
+    let mut banners = invalid(&result.invalid);
+    banners.push(if banners.is_empty() {
+        banner(Tone::Good, "Valid", verdicts)
+    } else {
+        banner(Tone::Plain, "Measured all the same", verdicts)
+    });
+    for (letter, side) in [("A", &result.a), ("B", &result.b)] {
+        banners.extend(some(Tone::Bad, &words::sided(Some(letter), "errors"), words::errors(&side.totals)));
+    }
+    let pairs = words::counted(result.pairs, "pair");
+    banners.push(banner(Tone::Plain, "Pairs", vec![format!("{pairs} of runs, in turn: {}", result.stopped)]));
+    banners
+}
+
+pub(super) fn of_search(result: &SearchResult) -> Vec<Banner> {
+    let reasons = if result.generator_limited {
+        vec!["the generator was the limit: the target may do more".to_owned()]
+    } else {
+        result.best.as_ref().map_or(Vec::new(), |best| best.invalid.clone())
+    };
+    let mut banners = invalid(&reasons);
+    let stopped = vec![result.stopped.clone()];
+    banners.push(match result.best_rate {
+        Some(_) => banner(Tone::Good, "Found", stopped),
+        None => banner(Tone::Bad, "No rate met the SLO", stopped),
+    });
+    banners
+}
+
+fn invalid(reasons: &[String]) -> Vec<Banner> {
+    some(Tone::Bad, "INVALID: these figures must not be used", reasons.to_vec()).into_iter().collect()
+}
+
+fn outcome(slo: &SloOutcome) -> Banner {
+    let conditions = slo.conditions.iter().map(|condition| {
+        let word = if condition.met { "met" } else { "missed" };
+        format!("{}: {word}, {} measured", condition.text, condition.measured)
+    });
+    let (tone, words) = if slo.met { (Tone::Good, "SLO met") } else { (Tone::Bad, "SLO missed") };
+    banner(tone, words, conditions.collect())
+}
+
+fn banner(tone: Tone, words: &str, lines: Vec<String>) -> Banner {
+    Banner { tone, words: words.to_owned(), lines }
+}
+
+/// None where there is nothing to say.
+fn some(tone: Tone, words: &str, lines: Vec<String>) -> Option<Banner> {
+    (!lines.is_empty()).then(|| banner(tone, words, lines))
+}

@@ -1,0 +1,101 @@
+//! Tables: runs, ratios, steps of a search, and all distributions of times.
+
+use super::super::document::{Part, Table, Text, count, fraction, optional_time, rate, time};
+use super::super::{Side, words};
+use super::pointer;
+use crate::result::{CompareResult, Figures, SearchResult, percentile_name};
+
+/// The most rows of a list in text that may be long.
+const ROWS_IN_TEXT: usize = 20;
+
+/// The figures of each run, if there are several.
+pub(super) fn runs(runs: &[Figures]) -> Option<Part> {
+    let rows = runs.iter().enumerate().map(|(index, run)| {
+        let mut row = vec![Text::from((index + 1).to_string())];
+        row.extend(of_figures(&format!("/runs/{index}"), run));
+        row
+    });
+    let header = ["run", "rate", "p50", "p99", "p99.9", "max", "errors"];
+    (runs.len() > 1).then(|| table("Runs", &header, rows.collect(), false))
+}
+
+fn of_figures(pointer: &str, figures: &Figures) -> [Text; 6] {
+    [
+        rate(&format!("{pointer}/rate"), figures.rate),
+        optional_time(&format!("{pointer}/p50_ns"), figures.p50_ns),
+        optional_time(&format!("{pointer}/p99_ns"), figures.p99_ns),
+        optional_time(&format!("{pointer}/p999_ns"), figures.p999_ns),
+        time(&format!("{pointer}/max_ns"), figures.max_ns),
+        count(&format!("{pointer}/errors"), figures.errors),
+    ]
+}
+
+/// How B relates to A.
+pub(super) fn ratios(result: &CompareResult) -> Option<Part> {
+    let rows = result.ratios.iter().enumerate().map(|(index, ratio)| {
+        let at = |name: &str, value: f64, text: String| fraction(&format!("/ratios/{index}/{name}"), value, text);
+        let of = |name: &str, value: f64| at(name, value, words::ratio(value));
+        vec![
+            ratio.figure.as_str().into(),
+            at("a", ratio.a, words::value(ratio.a, &ratio.unit)),
+            at("b", ratio.b, words::value(ratio.b, &ratio.unit)),
+            of("ratio", ratio.ratio),
+            of("low", ratio.low),
+            of("high", ratio.high),
+            words::difference(ratio).into(),
+        ]
+    });
+    let caption = format!("Medians of {} of runs", words::counted(result.pairs, "pair"));
+    let header = ["", "A", "B", "B/A", "from", "to", "B against A"];
+    (!result.ratios.is_empty()).then(|| table(&caption, &header, rows.collect(), true))
+}
+
+/// What a search tried.
+pub(super) fn steps(result: &SearchResult) -> Part {
+    let rows = result.steps.iter().enumerate().map(|(index, step)| {
+        let pointer = format!("/steps/{index}");
+        let mut row = vec![rate(&format!("{pointer}/rate"), step.rate)];
+        row.extend(of_figures(&format!("{pointer}/figures"), &step.figures));
+        row.push(if step.met { "met".into() } else { step.why.as_str().into() });
+        row
+    });
+    let header = ["offered", "achieved", "p50", "p99", "p99.9", "max", "errors", "SLO"];
+    table("What was tried", &header, rows.collect(), true)
+}
+
+/// All distributions of times.
+pub(super) fn times(sides: &[Side], is_search: bool) -> Option<Part> {
+    let is_supported = |shown: &f64| {
+        let mut all = sides.iter().flat_map(|(_, result)| words::times(result));
+        all.any(|times| times.samples.percentile_ns(*shown).is_some())
+    };
+    let shown: Vec<_> = words::SHOWN.into_iter().filter(is_supported).collect();
+    let mut rows = Vec::new();
+    for side in sides {
+        for times in words::times(side.1) {
+            let pointer = format!("{}{}", pointer(side, is_search), times.pointer);
+            let samples = times.samples;
+            let mut row = vec![Text::from(words::sided(side.0, times.name))];
+            row.extend(shown.iter().map(|&shown| {
+                optional_time(
+                    &format!("{pointer}/percentiles_ns/{}", percentile_name(shown)),
+                    samples.percentile_ns(shown),
+                )
+            }));
+            row.push(time(&format!("{pointer}/max_ns"), samples.max_ns()));
+            row.push(fraction(&format!("{pointer}/mean_ns"), samples.mean_ns(), words::time(samples.mean_ns())));
+            row.push(count(&format!("{pointer}/count"), samples.count()));
+            rows.push(row);
+        }
+    }
+    let names: Vec<_> = shown.into_iter().map(percentile_name).collect();
+    let mut header = vec![""];
+    header.extend(names.iter().map(String::as_str));
+    header.extend(["max", "mean", "count"]);
+    (!rows.is_empty()).then(|| table("Times", &header, rows, false))
+}
+
+fn table(caption: &str, header: &[&str], rows: Vec<Vec<Text>>, ends_in_words: bool) -> Part {
+    let header = header.iter().map(|&name| name.to_owned()).collect();
+    Part::Table(Table { caption: caption.to_owned(), header, rows, ends_in_words, rows_in_text: ROWS_IN_TEXT })
+}

@@ -1,0 +1,199 @@
+//! A report as it is read: headings, boxes, tables and lists, which `text` and `html` merely set. Each figure says where in
+//! the JSON it is from.
+
+use serde_json::Number;
+
+use super::words;
+
+/// What is shown, in order.
+pub(super) type Document = Vec<Part>;
+
+/// A piece of a document.
+pub(super) enum Part {
+    Heading(Heading),
+    Banner(Banner),
+    Tiles(Vec<Tile>),
+    Table(Table),
+    /// Where the page has its pictures.
+    Pictures,
+    /// Lists that stand in columns; those of two targets side by side.
+    Lists(Vec<List>, Layout),
+}
+
+/// How lists stand.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Layout {
+    Columns,
+    SideBySide,
+}
+
+/// What was measured.
+pub(super) struct Heading {
+    pub kind: String,
+    pub title: String,
+    pub lines: Vec<String>,
+    pub when: String,
+}
+
+/// A few words that must not be missed, and lines below.
+pub(super) struct Banner {
+    pub tone: Tone,
+    pub words: String,
+    pub lines: Vec<String>,
+}
+
+/// What a [`Banner`] means.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tone {
+    Good,
+    Bad,
+    Plain,
+}
+
+/// A big figure: what it is, the figure itself, and a word on it.
+pub(super) struct Tile {
+    pub name: String,
+    pub figure: Text,
+    pub detail: Text,
+    pub is_bad: bool,
+    /// Text has the figure in a table already.
+    pub on_page_alone: bool,
+}
+
+/// Figures in columns. The first column is names.
+pub(super) struct Table {
+    pub caption: String,
+    pub header: Vec<String>,
+    pub rows: Vec<Vec<Text>>,
+    /// Whether the last column is words.
+    pub ends_in_words: bool,
+    /// Rows that text has at most; the page has [`Table::MAX_ROWS`].
+    pub rows_in_text: usize,
+}
+
+impl Table {
+    /// The most rows, on the page.
+    pub(super) const MAX_ROWS: usize = 100;
+}
+
+/// Names and what they are.
+pub(super) struct List {
+    pub heading: String,
+    pub facts: Vec<(&'static str, Text)>,
+    /// Text has the lists that tell how the figures came about, not every count.
+    pub on_page_alone: bool,
+}
+
+/// Words and figures.
+#[derive(Clone, Default)]
+pub(super) struct Text(pub Vec<Piece>);
+
+/// A piece of a [`Text`].
+#[derive(Clone)]
+pub(super) enum Piece {
+    Words(String),
+    /// What belongs to a big figure and is smaller.
+    Unit(&'static str),
+    Strong(String),
+    Figure(Figure),
+}
+
+/// A figure with its exact value and its place in the JSON.
+#[derive(Clone)]
+pub(super) struct Figure {
+    pub text: String,
+    pub value: Number,
+    /// RFC 6901; of a sum several, with spaces between them.
+    pub pointer: String,
+    /// Of a quotient: the divisor's place.
+    pub per: Option<String>,
+}
+
+impl Text {
+    /// With more behind it.
+    pub(super) fn and(mut self, more: impl Into<Text>) -> Self {
+        self.0.extend(more.into().0);
+        self
+    }
+
+    /// Several texts with `between` in between.
+    pub(super) fn joined(texts: impl IntoIterator<Item = Text>, between: &str) -> Self {
+        texts.into_iter().fold(
+            Text::default(),
+            |text, more| {
+                if text.0.is_empty() { more } else { text.and(between).and(more) }
+            },
+        )
+    }
+}
+
+impl From<String> for Text {
+    fn from(words: String) -> Self {
+        Text(vec![Piece::Words(words)])
+    }
+}
+
+impl From<&str> for Text {
+    fn from(words: &str) -> Self {
+        words.to_owned().into()
+    }
+}
+
+impl From<Piece> for Text {
+    fn from(piece: Piece) -> Self {
+        Text(vec![piece])
+    }
+}
+
+/// A figure that is in the JSON at `pointer`, and `text` to read.
+pub(super) fn figure(pointer: &str, value: impl Into<Number>, text: String) -> Text {
+    Piece::Figure(Figure { text, value: value.into(), pointer: pointer.to_owned(), per: None }).into()
+}
+
+/// A figure with a fraction; one that is no number, which JSON does not know, is merely text.
+pub(super) fn fraction(pointer: &str, value: f64, text: String) -> Text {
+    match Number::from_f64(value) {
+        Some(number) => figure(pointer, number, text),
+        None => text.into(),
+    }
+}
+
+/// A figure that is the quotient of two in the JSON.
+pub(super) fn quotient(pointer: &str, per: &str, value: f64, text: String) -> Text {
+    match Number::from_f64(value) {
+        Some(value) => {
+            Piece::Figure(Figure { text, value, pointer: pointer.to_owned(), per: Some(per.to_owned()) }).into()
+        }
+        None => text.into(),
+    }
+}
+
+/// A rate a second.
+pub(super) fn rate(pointer: &str, rate: f64) -> Text {
+    fraction(pointer, rate, words::number(rate)).and("/s")
+}
+
+/// A time in ns.
+pub(super) fn time(pointer: &str, ns: u64) -> Text {
+    figure(pointer, ns, words::time(ns as f64))
+}
+
+/// A time in ns, or a dash.
+pub(super) fn optional_time(pointer: &str, ns: Option<u64>) -> Text {
+    ns.map_or_else(|| words::NOTHING.into(), |ns| time(pointer, ns))
+}
+
+/// A count.
+pub(super) fn count(pointer: &str, count: u64) -> Text {
+    figure(pointer, count, words::count(count))
+}
+
+/// A number of bytes.
+pub(super) fn bytes(pointer: &str, bytes: f64) -> Text {
+    fraction(pointer, bytes, words::bytes(bytes))
+}
+
+/// A share of 0 to 1.
+pub(super) fn percent(pointer: &str, share: f64) -> Text {
+    fraction(pointer, share, words::percent(share))
+}
