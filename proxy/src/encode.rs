@@ -36,7 +36,7 @@ impl Write for Line {
     }
 }
 
-/// The version 1 line for `addresses`. What version 1 has no words for (datagrams, UNIX sockets) is `PROXY UNKNOWN`.
+/// The version 1 line for `addresses`. Addresses that version 1 cannot express (datagrams, UNIX sockets) become `PROXY UNKNOWN`.
 ///
 /// ```
 /// let (source, destination) = ("192.0.2.1:56324".parse().unwrap(), "192.0.2.2:443".parse().unwrap());
@@ -250,7 +250,7 @@ impl Writer<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EncodeError {
-    /// The header, or one TLV, is longer than 65,535 bytes can be counted.
+    /// The addresses and TLVs together, or one TLV alone, are longer than the 65,535 bytes that a length can count.
     TooLong,
     /// A unique id of more than 128 bytes (section 2.2.5).
     UniqueIdTooLong,

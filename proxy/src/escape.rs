@@ -1,21 +1,21 @@
-//! What a peer sent, made fit to be read: no byte of it reaches a terminal or ends a line.
+//! Bytes that a peer sent, made safe to read: none of them can control a terminal or end a line.
 
 use core::fmt::{self, Write};
 
-/// Prints bytes as ASCII. CR and LF are `<CR>` and `<LF>`, as in the article that this server follows; every other byte
-/// that is not printable is in hexadecimal, as `<1B>`, and so are `<` and `"`: every `<` begins an escape, and `"` ends
-/// what it began. What is over the limit is counted: `<+12 bytes>`.
+/// Prints bytes as ASCII. CR and LF are printed as `<CR>` and `<LF>`, every other byte that is not printable in hexadecimal, as
+/// `<1B>`. So are `<`, since every `<` begins an escape, and `"`, since texts are printed between quotes. Bytes beyond
+/// [`Escaped::MAX_SHOWN`] are counted: `<+12 bytes>`.
 #[derive(Clone, Copy, Debug)]
 pub struct Escaped<'a>(pub &'a [u8]);
 
 impl Escaped<'_> {
-    /// Bytes shown, so that a line of the log has a limit.
-    const LIMIT: usize = 1024;
+    /// Most bytes that are shown, so that a line of a log has a limit.
+    pub const MAX_SHOWN: usize = 1024;
 }
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for &byte in self.0.iter().take(Self::LIMIT) {
+        for &byte in self.0.iter().take(Self::MAX_SHOWN) {
             match byte {
                 b'\r' => f.write_str("<CR>")?,
                 b'\n' => f.write_str("<LF>")?,
@@ -23,22 +23,23 @@ impl fmt::Display for Escaped<'_> {
                 _ => write!(f, "<{byte:02X}>")?,
             }
         }
-        more(f, self.0.len(), Self::LIMIT)
+        more(f, self.0.len(), Self::MAX_SHOWN)
     }
 }
 
-/// Prints bytes in hexadecimal.
+/// Prints bytes in hexadecimal. Bytes beyond [`Hex::MAX_SHOWN`] are counted: `<+12 bytes>`.
 #[derive(Clone, Copy, Debug)]
 pub struct Hex<'a>(pub &'a [u8]);
 
 impl Hex<'_> {
-    const LIMIT: usize = 128;
+    /// Most bytes that are shown.
+    pub const MAX_SHOWN: usize = 128;
 }
 
 impl fmt::Display for Hex<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().take(Self::LIMIT).try_for_each(|byte| write!(f, "{byte:02x}"))?;
-        more(f, self.0.len(), Self::LIMIT)
+        self.0.iter().take(Self::MAX_SHOWN).try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        more(f, self.0.len(), Self::MAX_SHOWN)
     }
 }
 

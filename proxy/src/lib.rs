@@ -1,7 +1,8 @@
 //! The PROXY protocol, versions 1 and 2: parse a header in place, or encode one.
 //!
-//! The normative text is [`doc/proxy-protocol.txt`] of HAProxy; section numbers here are those of that text. Nothing here
-//! allocates while parsing, does I/O or keeps state: the caller holds the bytes and calls [`parse`] again when more came.
+//! The normative text is [`doc/proxy-protocol.txt`] of HAProxy; section numbers here are those of that text. Parsing does not
+//! allocate, do I/O or keep state: the caller holds the bytes, and calls [`parse`] with all of them again when more have
+//! come. The module `accept` does that for blocking streams (feature `std`) and tokio's (feature `tokio`).
 //!
 //! ```
 //! use proxy_protocol_header::{self as proxy, Status};
@@ -16,11 +17,19 @@
 //! assert_eq!(proxy::parse(b"GET / HTTP/1.1\r\n"), Err(proxy::Error::Signature));
 //! ```
 //!
+//! # Features
+//!
+//! Without features the crate is `no_std`, needs no allocator, and depends on memchr alone.
+//!
+//! - `alloc`: encoding behind what a `Vec` holds, `OwnedHeader`, and the policy.
+//! - `std`, on by default: the processor's instruction for the CRC32C, and `accept` for blocking streams.
+//! - `tokio`: `accept` for tokio's streams.
+//!
 //! # The law
 //!
 //! 1. If the first *n* bytes are [`Status::Complete`], every shorter prefix is [`Status::Partial`] and every longer input
 //!    gives the same header: what follows is payload, a second header too.
-//! 2. An error stays, whatever comes behind it.
+//! 2. An error stays, whatever bytes follow it.
 //! 3. An impossible field is an error with the byte that completes it; only the checksum needs the whole header.
 //!
 //! [`doc/proxy-protocol.txt`]: https://www.haproxy.org/download/3.3/doc/proxy-protocol.txt
@@ -62,12 +71,12 @@ pub const MAX_V1_LEN: usize = 107;
 /// The longest version 2 header: 16 fixed bytes and what a 16-bit length can count (section 2.2).
 pub const MAX_V2_LEN: usize = 16 + u16::MAX as usize;
 
-/// What the bytes so far amount to.
+/// The result of parsing the bytes so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status<T> {
     /// A whole header stands at the start of the input.
     Complete(T),
-    /// What is there can still become a header.
+    /// The input can still become a header.
     Partial,
 }
 
@@ -75,7 +84,7 @@ pub enum Status<T> {
 ///
 /// # Errors
 ///
-/// The first thing that keeps `input` from being a header. [`error_offset`] tells where it stands.
+/// The first violation of the specification in `input`. [`error_offset`] gives its position.
 #[inline]
 pub fn parse(input: &[u8]) -> Result<Status<Header<'_>>, Error> {
     match input.first() {
@@ -86,9 +95,9 @@ pub fn parse(input: &[u8]) -> Result<Status<Header<'_>>, Error> {
     }
 }
 
-/// The offset, in bytes, of the byte with which `input` ceased to be a header, or `None` if it still may be or is one.
+/// The offset of the byte that made `input` invalid, or `None` if it is a header or can still become one.
 ///
-/// By the law an error stays whatever follows, so the shortest prefix that fails is found by halving.
+/// By the law an error stays whatever follows, so bisection finds the shortest prefix that fails.
 #[must_use]
 pub fn error_offset(input: &[u8]) -> Option<usize> {
     parse(input).err()?;
@@ -103,10 +112,10 @@ pub fn error_offset(input: &[u8]) -> Option<usize> {
     Some(good)
 }
 
-/// Why parsing ended before a header was whole; `?` carries it through the grammar's functions.
+/// Why parsing ended before a header was whole; `?` carries it up through the functions of the grammar.
 ///
-/// They return parts of a header that fit registers. The header itself is written once, to where the caller wants it:
-/// copying one takes longer than parsing it.
+/// These return parts of a header that fit into registers. The header itself is written once, directly to the caller's
+/// place for it: copying one takes longer than parsing it.
 #[derive(Clone, Copy, Debug)]
 enum Stop {
     Partial,

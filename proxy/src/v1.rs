@@ -4,7 +4,7 @@ use core::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 
 use super::{Addresses, Command, Error, Header, MAX_V1_LEN, Status, Stop, Tlvs, Transport, Version, tcp4};
 
-/// What [`HEX`] has for a byte that is no hexadecimal digit.
+/// What [`HEX`] has for a byte that is not a hexadecimal digit.
 const NO_DIGIT: u16 = 16;
 
 /// The value of each byte as a hexadecimal digit.
@@ -141,7 +141,7 @@ impl Cursor<'_> {
         match memchr::memmem::find(&line[self.at..], b"\r\n") {
             Some(length) => self.at += length + 2,
             None if line.len() == MAX_V1_LEN => return Err(Error::V1TooLong.into()),
-            // The last place for CR is one before the end.
+            // CR must come no later than one byte before the end.
             None if line.get(MAX_V1_LEN - 2).is_some_and(|&byte| byte != b'\r') => {
                 return Err(Error::V1TooLong.into());
             }
@@ -167,7 +167,7 @@ impl Cursor<'_> {
         Ok((first, field(self)?))
     }
 
-    /// A decimal number up to `max`. A leading zero ends it, so that a digit behind it is what is wrong.
+    /// A decimal number up to `max`. A digit after a leading zero is an error.
     #[inline]
     fn decimal(&mut self, max: u16, error: Error) -> Result<u16, Stop> {
         let mut value = 0;
@@ -199,8 +199,8 @@ impl Cursor<'_> {
 
     /// Groups of one to four hexadecimal digits, eight of them, or fewer with one `::` in the place of one or more zero groups.
     ///
-    /// The dotted forms `::ffff:a.b.c.d` and `::a.b.c.d` are taken too: they are what `inet_ntop` writes, and so what
-    /// senders that convert an IPv4 client for an IPv6 target send.
+    /// The dotted forms `::ffff:a.b.c.d` and `::a.b.c.d` are accepted too: `inet_ntop` writes them, and so do senders that
+    /// convert an IPv4 client's address for an IPv6 target.
     fn ipv6(&mut self) -> Result<Ipv6Addr, Stop> {
         let mut groups = [0; 8];
         let mut count = 0;
@@ -209,7 +209,7 @@ impl Cursor<'_> {
             self.literal(b"::", Error::V1Ipv6)?;
             gap = Some(0);
         }
-        // Here a group is due, or the end if the gap was the last thing.
+        // Here a group must follow, or the end if the gap came last.
         while gap != Some(count) || self.peek()? != b' ' {
             if count + usize::from(gap.is_some()) == 8 {
                 return Err(Error::V1Ipv6.into());
@@ -244,14 +244,14 @@ impl Cursor<'_> {
         Ok(groups.into())
     }
 
-    /// One to four digits; the caller looks at what stands behind them, if anything does.
+    /// One to four digits. The caller checks the byte after them.
     #[inline]
     fn hex_group(&mut self) -> Result<u16, Stop> {
         let rest = &self.input[self.at..];
         let window = match rest.first_chunk() {
             Some(window) => *window,
             None if rest.is_empty() => return Err(Stop::Partial),
-            // What has not come yet is no digit.
+            // Bytes that have not come yet are not digits.
             None => {
                 let mut window = [b' '; 4];
                 window[..rest.len()].copy_from_slice(rest);

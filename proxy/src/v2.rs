@@ -7,11 +7,11 @@ use super::wire::{ADDRESSES_LEN, V2_FIXED_LEN as FIXED_LEN, V2_LOCAL, V2_PROXY, 
 use super::{Addresses, Command, Error, Header, Status, Tlvs, Transport, Version, crc32c, tlv};
 
 /// How most headers begin: `PROXY`, TCP over IPv4.
-const USUAL: [u8; 14] = *b"\r\n\r\n\0\r\nQUIT\n\x21\x11";
+const USUAL_START: [u8; 14] = *b"\r\n\r\n\0\r\nQUIT\n\x21\x11";
 
 /// Parses a header whose first byte is that of the signature.
 ///
-/// [`any`] alone would give the same in more time: it has more to keep in registers.
+/// [`any`] alone would give the same, but slower: it needs more registers.
 #[inline]
 pub(super) fn parse(input: &[u8]) -> Result<Status<Header<'_>>, Error> {
     match usual(input) {
@@ -21,16 +21,16 @@ pub(super) fn parse(input: &[u8]) -> Result<Status<Header<'_>>, Error> {
     }
 }
 
-/// A whole header as most are: `PROXY`, TCP over IPv4. Its TLVs are not checked.
+/// A whole header of the usual form, `PROXY` and TCP over IPv4, and its TLVs, which are not checked yet.
 #[inline(always)]
 fn usual(input: &[u8]) -> Option<(&[u8], &[u8])> {
     let begin: &[u8; FIXED_LEN + 12] = input.first_chunk()?;
     let raw = input.get(..FIXED_LEN + usize::from(number(begin, 14)))?;
     let tlvs = raw.get(begin.len()..)?;
-    (begin[..USUAL.len()] == USUAL).then_some((raw, tlvs))
+    (begin[..USUAL_START.len()] == USUAL_START).then_some((raw, tlvs))
 }
 
-/// Whether `area` is whole TLVs, of which none has a rule of its own.
+/// Whether `area` consists of whole TLVs, none of which has a rule of its own.
 #[inline(always)]
 fn is_plain(mut area: &[u8]) -> bool {
     while let Some((&[kind, high, low], behind)) = area.split_first_chunk() {
@@ -43,7 +43,7 @@ fn is_plain(mut area: &[u8]) -> bool {
     area.is_empty()
 }
 
-/// A [`usual`] header with TLVs that have rules of their own, or are broken.
+/// A [`usual`] header some of whose TLVs have rules of their own or are broken.
 #[inline(never)]
 fn special<'a>(raw: &'a [u8], tlvs: &'a [u8]) -> Result<Status<Header<'a>>, Error> {
     if let Some(from_end) = check(tlvs, 0)? {
@@ -75,7 +75,7 @@ fn any(input: &[u8]) -> Result<Status<Header<'_>>, Error> {
     match check(tlvs, 0) {
         Ok(None) => {}
         Ok(Some(from_end)) => verify(raw, end - from_end.get())?,
-        // How long an unspecified address is nobody knows: what does not read as TLVs is address, and ignored.
+        // An unspecified address can have any length: a block that does not read as TLVs is an address, and ignored.
         Err(_) if family == 0 => tlvs = &[],
         Err(error) => return Err(error),
     }
@@ -100,7 +100,7 @@ fn any(input: &[u8]) -> Result<Status<Header<'_>>, Error> {
     }
 }
 
-/// Checks the beginning of the fixed part: what has not come yet is taken as it should be.
+/// Checks the beginning of the fixed part; bytes that have not come yet are assumed to be right.
 #[cold]
 fn begun(input: &[u8]) -> Result<Status<Header<'_>>, Error> {
     let mut fixed = *b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
@@ -109,7 +109,7 @@ fn begun(input: &[u8]) -> Result<Status<Header<'_>>, Error> {
     Ok(Status::Partial)
 }
 
-/// `LOCAL`: the block is skipped by its length, whatever it is.
+/// `LOCAL`: the block is skipped by its length, whatever it contains.
 #[cold]
 fn local(input: &[u8], end: usize) -> Status<Header<'_>> {
     let Some(raw) = input.get(..end) else { return Status::Partial };
@@ -117,7 +117,7 @@ fn local(input: &[u8], end: usize) -> Status<Header<'_>> {
     Status::Complete(Header { raw, version, command, addresses, tlvs: Tlvs::default() })
 }
 
-/// Checks what has come of the TLVs of a header that ends at `end`.
+/// Checks the TLVs that have come so far of a header that ends at `end`.
 #[cold]
 fn partial(input: &[u8], family: usize, start: usize, end: usize) -> Result<Status<Header<'_>>, Error> {
     let area = input.get(start..).unwrap_or_default();
@@ -128,7 +128,7 @@ fn partial(input: &[u8], family: usize, start: usize, end: usize) -> Result<Stat
 }
 
 /// Checks the signature and the command. Returns the byte behind them: the family (high nibble) and the transport (low);
-/// none for `LOCAL`, where it is ignored.
+/// `None` for `LOCAL`, where it is ignored.
 #[inline]
 fn kind(fixed: &[u8; FIXED_LEN]) -> Result<Option<u8>, Error> {
     let &[ref signature @ .., command, kind, _, _] = fixed;
@@ -145,9 +145,9 @@ fn kind(fixed: &[u8; FIXED_LEN]) -> Result<Option<u8>, Error> {
     }
 }
 
-/// Checks the TLVs in `area`, behind which `missing` bytes have not come yet.
+/// Checks the TLVs in `area`; `missing` further bytes of them have not come yet.
 ///
-/// Returns how far from the end of `area` the value of the CRC32C begins, if there is one.
+/// Returns the distance from the start of the CRC32C's value to the end of `area`, if there is a CRC32C.
 #[inline]
 fn check(area: &[u8], missing: usize) -> Result<Option<NonZeroUsize>, Error> {
     let mut checksum = None;
@@ -174,7 +174,7 @@ fn check(area: &[u8], missing: usize) -> Result<Option<NonZeroUsize>, Error> {
     }
 }
 
-/// Section 2.2.3: the checksum at `at` is that of the header as it came, with its own field taken as zero.
+/// Section 2.2.3: the checksum at `at` is that of the whole header with zeros in its place.
 #[inline(never)]
 fn verify(raw: &[u8], at: usize) -> Result<(), Error> {
     if raw[at..at + 4] != crc32c::with_zeros(raw, at).to_be_bytes() {

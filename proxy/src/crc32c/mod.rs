@@ -10,12 +10,12 @@ use table::append;
 #[cfg(any(test, not(feature = "std")))]
 mod table;
 
-/// Longer headers are not copied.
-const COPIED: usize = 128;
+/// The longest header, in bytes, that is copied so that one call computes its checksum. Longer ones take three calls.
+const MAX_COPIED_LEN: usize = 128;
 
-/// Whole words are quickest where words begin.
+/// Aligned, since whole words are read fastest at multiples of their length.
 #[repr(align(8))]
-struct Aligned([u8; COPIED]);
+struct Aligned([u8; MAX_COPIED_LEN]);
 
 /// The CRC32C of `bytes`.
 #[must_use]
@@ -30,7 +30,7 @@ pub fn of(bytes: &[u8]) -> u32 {
 /// If `bytes` ends before those four do.
 #[must_use]
 pub fn with_zeros(bytes: &[u8], at: usize) -> u32 {
-    let mut buffer = Aligned([0; COPIED]);
+    let mut buffer = Aligned([0; MAX_COPIED_LEN]);
     if let Some(copy) = buffer.0.get_mut(..bytes.len()) {
         copy.copy_from_slice(bytes);
         copy[at..at + 4].fill(0);
