@@ -4,6 +4,7 @@
 
 use std::net::{SocketAddrV4, SocketAddrV6};
 
+use proxy::tlv::{self, Value};
 use proxy::{Addresses, Command, EncodeError, Header, Status, Tlv, Transport, V2, Version};
 
 pub(crate) mod oracle;
@@ -17,6 +18,7 @@ pub(crate) fn parse(input: &[u8]) {
         Ok(Status::Partial) => input.len(),
         Ok(Status::Complete(header)) => {
             assert_eq!(header.raw, &input[..header.len()]);
+            again(&header);
             header.len()
         }
         Err(error) => {
@@ -38,6 +40,36 @@ pub(crate) fn parse(input: &[u8]) {
         }
     }
     assert_eq!(proxy::error_offset(input).is_some(), parsed.is_err());
+}
+
+/// What was parsed can be displayed on one line and is encoded to a header that says the same, TLS included.
+fn again(header: &Header) {
+    let shown = header.to_string();
+    assert!(shown.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{shown}");
+    let (bytes, crc32c) = match header.version {
+        Version::V1 => (proxy::encode_v1(&header.addresses).to_vec(), false),
+        Version::V2 => {
+            let tlvs: Vec<Tlv> = header.tlvs.iter().filter(|tlv| tlv.kind != tlv::CRC32C).collect();
+            let mut bytes = Vec::new();
+            // Where the CRC32C stood is not kept: it comes last.
+            let crc32c = tlvs.len() < header.tlvs.iter().count();
+            let header = V2 { command: header.command, addresses: header.addresses, tlvs: &tlvs, crc32c };
+            header.encode(&mut bytes).expect("as long as it came, or shorter");
+            (bytes, crc32c)
+        }
+    };
+    let encoded = whole(&bytes);
+    assert_eq!((encoded.version, encoded.command), (header.version, header.command));
+    assert_eq!(encoded.addresses, header.addresses);
+    let kept = encoded.tlvs.iter().take(encoded.tlvs.iter().count() - usize::from(crc32c));
+    assert!(kept.eq(header.tlvs.iter().filter(|tlv| tlv.kind != tlv::CRC32C)));
+    for tlv in header.tlvs {
+        if let Value::Ssl(ssl) = tlv.decode() {
+            let inside: Vec<Tlv> = ssl.tlvs.iter().collect();
+            let mut value = vec![0; tlv.value.len()];
+            assert_eq!(tlv::Ssl::encode(ssl.client, ssl.verify, &inside, &mut value), Ok(tlv));
+        }
+    }
 }
 
 /// What the parser says, in the oracle's words.
