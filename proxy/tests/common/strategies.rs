@@ -75,8 +75,9 @@ pub(crate) fn tls() -> impl Strategy<Value = Vec<u8>> {
 
 pub(crate) fn v2_proxy_valid() -> impl Strategy<Value = Vec<u8>> {
     let kind = prop_oneof![select(vec![1, 2, 4, 5, 0x20, 0x30, 0xE0, 0xEA, 0xEE]), any::<u8>()];
-    let any = (kind, bytes(40)).prop_map(|(kind, value)| (if kind == 3 { 4 } else { kind }, value.len() as u8, value));
-    let tlv = prop_oneof![5 => any, 1 => tls().prop_map(|value| (0x20, value.len() as u8, value))];
+    let plain =
+        (kind, bytes(40)).prop_map(|(kind, value)| (if kind == 3 { 4 } else { kind }, value.len() as u8, value));
+    let tlv = prop_oneof![5 => plain, 1 => tls().prop_map(|value| (0x20, value.len() as u8, value))];
     let tlvs =
         (collection::vec(tlv, 0..6), proptest::option::of(any::<Index>())).prop_map(|(mut tlvs, checksum_at)| {
             if let Some(index) = checksum_at {
