@@ -6,13 +6,12 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use ipnet::IpNet;
 
 use crate::connection::{Echo, TimeLimits};
 pub use crate::observe::log::{LogFormat, LogLevel};
-use crate::policy::Policy;
 pub use crate::policy::ProxyProtocol;
 use proxy::MAX_V2_LEN;
+use proxy::policy::{Network, Policy};
 
 /// Descriptors that are not connections: standard streams, epoll, listeners, signals, and some for what links in.
 const RESERVED_FILES: u64 = 64;
@@ -68,7 +67,7 @@ pub struct Settings {
     /// Whether a connection begins with a header.
     pub proxy_protocol: ProxyProtocol,
     /// The peers that may send a header; empty is all.
-    pub trusted: Vec<IpNet>,
+    pub trusted: Vec<Network>,
     /// Whether the client is sent its header, as a version 1 line.
     pub reflect_header: bool,
     /// What is sent back.
@@ -203,7 +202,7 @@ impl Config {
             reuse_port: settings.reuse_port,
             defer_accept: settings.defer_accept,
             spin: settings.spin,
-            policy: Policy { proxy_protocol: settings.proxy_protocol, trusted: settings.trusted },
+            policy: Policy { mode: settings.proxy_protocol.into(), trusted: settings.trusted },
             reflect_header: settings.reflect_header,
             log: settings.log,
             log_format: settings.log_format,

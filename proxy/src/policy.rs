@@ -77,15 +77,16 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// [`NetworkError`], if the address has fewer bits.
+    /// [`NetworkError`], if the address has fewer bits, or is IPv4-mapped and the prefix ends before its IPv4 address.
     pub fn new(address: IpAddr, prefix_len: u8) -> Result<Self, NetworkError> {
         match address {
             IpAddr::V4(_) if prefix_len > 32 => Err(NetworkError),
             IpAddr::V6(_) if prefix_len > 128 => Err(NetworkError),
-            // Peers are looked up by their IPv4 address.
-            IpAddr::V6(mapped) if prefix_len >= 96 && mapped.to_ipv4_mapped().is_some() => {
-                Ok(Network { address: mapped.to_canonical(), prefix_len: prefix_len - 96 })
-            }
+            // Peers are looked up by their IPv4 address: a wider network of mapped addresses would never contain one.
+            IpAddr::V6(mapped) if mapped.to_ipv4_mapped().is_some() => match prefix_len.checked_sub(96) {
+                Some(prefix_len) => Ok(Network { address: mapped.to_canonical(), prefix_len }),
+                None => Err(NetworkError),
+            },
             _ => Ok(Network { address, prefix_len }),
         }
     }

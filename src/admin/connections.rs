@@ -4,7 +4,6 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use form_urlencoded::parse;
-use ipnet::IpNet;
 use memchr::memmem;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
@@ -16,6 +15,7 @@ use crate::observe::journal::Record;
 use crate::observe::json::header_fields;
 use crate::observe::origin::Origin;
 use crate::policy::network;
+use proxy::policy::Network;
 use proxy::{Addresses, Header, Version};
 
 /// What of the list is wanted.
@@ -31,7 +31,7 @@ pub(super) struct Query {
 #[derive(Debug, PartialEq)]
 enum Filter {
     /// Of the client or the balancer.
-    Network(IpNet),
+    Network(Network),
     Version(Version),
     /// In a TLV's value.
     Text(Vec<u8>),
@@ -113,7 +113,7 @@ impl Filter {
         let header = origin.header();
         match self {
             Filter::Network(net) => {
-                net.contains(&origin.peer().ip()) || header.and_then(client).is_some_and(|client| net.contains(&client))
+                net.contains(origin.peer().ip()) || header.and_then(client).is_some_and(|client| net.contains(client))
             }
             Filter::Version(version) => header.is_some_and(|header| header.version == *version),
             Filter::Text(text) => {

@@ -8,7 +8,6 @@ use clap::builder::BoolishValueParser;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser};
-use ipnet::IpNet;
 
 use crate::config::{EchoUnit, Settings};
 use crate::observe::log::{LogFormat, LogLevel};
@@ -84,7 +83,7 @@ pub struct Cli {
     /// Others are closed ("required") or taken without a header ("optional"). [default: all peers]
     #[arg(long, value_name = "CIDR", env = "PROXY_ECHO_TRUST", value_delimiter = ',', value_parser = network)]
     #[arg(help_heading = PROTOCOL)]
-    pub trust: Vec<IpNet>,
+    pub trust: Vec<proxy::policy::Network>,
 
     /// Send the header back to the client first, as a version 1 line
     #[arg(long, value_name = "BOOL", env = "PROXY_ECHO_REFLECT_HEADER", default_value_t = true)]

@@ -1,20 +1,10 @@
 //! What connections share: the rules of the echo, one buffer to read into, the clock and the budget.
 
 use proxy::MAX_V1_LEN;
+pub use proxy::policy::Expect;
 
 use super::clock::Clock;
 use super::held::Budget;
-
-/// Whether a connection begins with a header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expect {
-    /// It must.
-    Header,
-    /// It may: what cannot be a header from its first bytes on is payload.
-    Either,
-    /// It does not: all is payload.
-    Payload,
-}
 
 /// What is sent back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

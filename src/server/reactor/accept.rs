@@ -7,7 +7,7 @@ use crate::connection::{Connection, Expect, Reason};
 use crate::net::listener::{AfterError, after_error};
 use crate::net::system::System;
 use crate::observe::events::Event;
-use crate::policy::Policy;
+use proxy::policy::Policy;
 
 /// Connections accepted in a turn, before those that are open have their turn again.
 const MAX_ACCEPTS: usize = 128;

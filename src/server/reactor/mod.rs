@@ -34,7 +34,7 @@ use crate::net::system::{Batch, Event as _, System};
 use crate::observe::events::Event;
 use crate::observe::journal::Journal;
 use crate::observe::log::Log;
-use crate::policy::ProxyProtocol;
+use proxy::policy::Mode;
 
 /// The most bytes of one read. It is one buffer for all, so it costs an idle connection nothing, and a large message fewer
 /// system calls.
@@ -105,7 +105,7 @@ impl<S: System> Reactor<S> {
         if let Some(admin) = &admin {
             journal.server(Event::AdminListening(admin.address()));
         }
-        if config.policy.proxy_protocol == ProxyProtocol::Optional {
+        if config.policy.mode == Mode::Optional {
             journal.server(Event::Guessing { trusted: !config.policy.trusted.is_empty() });
         }
         journal.flush();
