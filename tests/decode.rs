@@ -186,7 +186,7 @@ fn every_fault_is_told_in_its_own_words() {
         (
             v2(&[0x21, 0x11, 0, 14]),
             "length                14 bytes follow: behind the addresses 2 are left, too few for a TLV",
-            "bytes are left over behind the last TLV at byte 15 (section 2.2)",
+            "bytes are left over after the last TLV at byte 15 (section 2.2)",
         ),
         (
             v2(&[&[0x21, 0x10, 0, 17], [0; 12].as_slice(), &[4, 0, 3]].concat()),
@@ -196,7 +196,7 @@ fn every_fault_is_told_in_its_own_words() {
         (
             v2(&[&[0x21, 0x10, 0, 17], [0; 12].as_slice(), &[4, 0, 1, 0]].concat()),
             "TLV                   NOOP of 1 bytes, which leaves 1: too few for another",
-            "bytes are left over behind the last TLV at byte 30 (section 2.2)",
+            "bytes are left over after the last TLV at byte 30 (section 2.2)",
         ),
         (
             v2(&[0x21, 0x10, 0, 15].into_iter().chain([0; 12]).chain([3, 0, 0]).collect::<Vec<_>>()),

@@ -1,4 +1,4 @@
-//! Writing headers: a version 1 line on the stack, a version 2 header into a slice or behind what a `Vec` holds.
+//! Writing headers: a version 1 line on the stack, a version 2 header into a slice or appended to a `Vec`.
 
 use core::fmt::{self, Write};
 use core::ops::Deref;
@@ -141,7 +141,7 @@ impl V2<'_> {
         Ok(needed)
     }
 
-    /// Writes the header behind what `out` holds.
+    /// Appends the header to `out`.
     ///
     /// # Errors
     ///

@@ -37,7 +37,7 @@ pub enum Error {
     V2Length,
     /// Version 2: a TLV's length reaches past the end of the header.
     TlvOverrun,
-    /// Version 2: one or two bytes are left behind the last TLV.
+    /// Version 2: one or two bytes are left after the last TLV.
     TlvTrailing,
     /// Version 2: a CRC32C whose value is not 4 bytes long.
     Crc32cLength,
@@ -109,7 +109,7 @@ impl Error {
             Error::V2Transport => ("v2_transport", "the transport protocol is undefined", "section 2.2"),
             Error::V2Length => ("v2_length", "the length is too short for the address family", "section 2.2"),
             Error::TlvOverrun => ("tlv_overrun", "a TLV reaches past the end of the header", "section 2.2"),
-            Error::TlvTrailing => ("tlv_trailing", "bytes are left over behind the last TLV", "section 2.2"),
+            Error::TlvTrailing => ("tlv_trailing", "bytes are left over after the last TLV", "section 2.2"),
             Error::Crc32cLength => ("crc32c_length", "the CRC32C is not 4 bytes long", "section 2.2.3"),
             Error::Crc32cDuplicate => ("crc32c_duplicate", "there is more than one CRC32C", "section 2.2.3"),
             Error::Crc32cMismatch => ("crc32c_mismatch", "the CRC32C does not match the header", "section 2.2.3"),

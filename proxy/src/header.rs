@@ -70,7 +70,7 @@ pub enum Addresses<'a> {
 /// A whole header, borrowed from the bytes it was parsed from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header<'a> {
-    /// The header's own bytes; the payload begins behind them.
+    /// The header's own bytes; the payload follows them.
     pub raw: &'a [u8],
     /// The format it came in.
     pub version: Version,
@@ -78,7 +78,7 @@ pub struct Header<'a> {
     pub command: Command,
     /// Who connected to whom.
     pub addresses: Addresses<'a>,
-    /// The TLVs behind the addresses. Empty in version 1 and for `LOCAL`, whose block is discarded unread.
+    /// The TLVs after the addresses. Empty in version 1 and for `LOCAL`, whose block is discarded unread.
     pub tlvs: Tlvs<'a>,
 }
 

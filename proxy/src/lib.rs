@@ -21,7 +21,7 @@
 //!
 //! Without features the crate is `no_std`, needs no allocator, and depends on memchr alone.
 //!
-//! - `alloc`: encoding behind what a `Vec` holds, `OwnedHeader`, and the policy.
+//! - `alloc`: encoding to the end of a `Vec`, `OwnedHeader`, and the policy.
 //! - `std`, on by default: the processor's instruction for the CRC32C, and `accept` for blocking streams.
 //! - `tokio`: `accept` for tokio's streams.
 //!

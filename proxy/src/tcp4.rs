@@ -9,7 +9,7 @@ use super::{Addresses, Command, Header, Tlvs, Transport, Version};
 /// What every such line begins with.
 const START: [u8; 11] = *b"PROXY TCP4 ";
 
-/// Eight-byte words that cover the longest line: it has 45 bytes behind `START`.
+/// Eight-byte words that cover the longest line: it has 45 bytes after `START`.
 const MAX_WORDS: usize = 6;
 
 /// The digit `0` in each byte. XOR with it turns digits into their values, and other bytes into more than 9.
@@ -32,8 +32,8 @@ const PORT_FORMS: [(u64, u64); 6] = [
 /// The header that `input` begins with, or `None` if it is any other line, unfinished or invalid.
 #[inline(always)]
 pub(super) fn parse(input: &[u8]) -> Option<Header<'_>> {
-    let behind = input.strip_prefix(&START)?;
-    let mut numbers = Numbers { input, ends: ends(behind)?, start: START.len() };
+    let after = input.strip_prefix(&START)?;
+    let mut numbers = Numbers { input, ends: ends(after)?, start: START.len() };
     let [source, destination] = [numbers.address()?, numbers.address()?];
     let [source_port, destination_port] = [numbers.port(b' ')?, numbers.port(b'\r')?];
     let raw = input.get(..=numbers.start)?;

@@ -177,9 +177,9 @@ impl Cursor<'_> {
                 self.at += count;
                 return if count > 0 { Ok(value as u16) } else { Err(error.into()) };
             }
-            let is_behind_zero = count > 0 && value == 0;
+            let follows_zero = count > 0 && value == 0;
             value = value * 10 + u32::from(digit);
-            if value > u32::from(max) || is_behind_zero {
+            if value > u32::from(max) || follows_zero {
                 return Err(error.into());
             }
         }

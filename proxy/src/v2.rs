@@ -33,8 +33,8 @@ fn usual(input: &[u8]) -> Option<(&[u8], &[u8])> {
 /// Whether `area` consists of whole TLVs, none of which has a rule of its own.
 #[inline(always)]
 fn is_plain(mut area: &[u8]) -> bool {
-    while let Some((&[kind, high, low], behind)) = area.split_first_chunk() {
-        let Some(next) = behind.get(usize::from(u16::from_be_bytes([high, low]))..) else { return false };
+    while let Some((&[kind, high, low], after)) = area.split_first_chunk() {
+        let Some(next) = after.get(usize::from(u16::from_be_bytes([high, low]))..) else { return false };
         if matches!(kind, tlv::CRC32C | tlv::UNIQUE_ID) {
             return false;
         }
@@ -127,7 +127,7 @@ fn partial(input: &[u8], family: usize, start: usize, end: usize) -> Result<Stat
     }
 }
 
-/// Checks the signature and the command. Returns the byte behind them: the family (high nibble) and the transport (low);
+/// Checks the signature and the command. Returns the byte after them: the family (high nibble) and the transport (low);
 /// `None` for `LOCAL`, where it is ignored.
 #[inline]
 fn kind(fixed: &[u8; FIXED_LEN]) -> Result<Option<u8>, Error> {
@@ -153,19 +153,19 @@ fn check(area: &[u8], missing: usize) -> Result<Option<NonZeroUsize>, Error> {
     let mut checksum = None;
     let mut rest = area;
     let left = loop {
-        let Some((&[kind, high, low], behind)) = rest.split_first_chunk() else { break rest.len() + missing };
+        let Some((&[kind, high, low], after)) = rest.split_first_chunk() else { break rest.len() + missing };
         let value_len = usize::from(u16::from_be_bytes([high, low]));
-        if value_len > behind.len() + missing {
+        if value_len > after.len() + missing {
             return Err(Error::TlvOverrun);
         }
         match kind {
             tlv::CRC32C if checksum.is_some() => return Err(Error::Crc32cDuplicate),
             tlv::CRC32C if value_len != 4 => return Err(Error::Crc32cLength),
-            tlv::CRC32C => checksum = NonZeroUsize::new(behind.len()),
+            tlv::CRC32C => checksum = NonZeroUsize::new(after.len()),
             tlv::UNIQUE_ID if value_len > tlv::MAX_UNIQUE_ID_LEN => return Err(Error::UniqueIdLength),
             _ => {}
         }
-        let Some(next) = behind.get(value_len..) else { break behind.len() + missing - value_len };
+        let Some(next) = after.get(value_len..) else { break after.len() + missing - value_len };
         rest = next;
     };
     match left {

@@ -83,7 +83,7 @@ impl AsyncRead for Script {
     }
 }
 
-/// The header in words, and all payload behind it; or the error in words.
+/// The header in words, and all payload after it; or the error in words.
 type Outcome = Result<(Option<String>, Vec<u8>), String>;
 
 fn blocking(acceptor: &Acceptor, expect: Expect, steps: &[Step]) -> Outcome {

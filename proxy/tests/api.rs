@@ -12,7 +12,7 @@ fn header(input: &[u8]) -> Header<'_> {
     }
 }
 
-/// A version 2 header with these bytes behind its length.
+/// A version 2 header with these bytes after its length.
 fn v2(command: u8, family: u8, block: &[u8]) -> Vec<u8> {
     let length = u16::try_from(block.len()).unwrap().to_be_bytes();
     [b"\r\n\r\n\0\r\nQUIT\n".as_slice(), &[command, family], &length, block].concat()
@@ -109,7 +109,7 @@ fn readers() {
         (tlv::SSL, |t| owned(t.ssl()), b"\x01\0\0\0\0", "(client 0x01, verify 0)", Some(b"\x01\0\0\0")),
     ];
     for (kind, read, value, expected, malformed) in readers {
-        // Another TLV before it, and a second of its type behind it.
+        // Another TLV before it, and a second of its type after it.
         let bytes = [tlv(tlv::NOOP, b"\0"), tlv(kind, value), tlv(kind, b"\x01\xFF")].concat();
         let tlvs = Tlvs::new(&bytes).unwrap();
         assert_eq!(read(tlvs), Ok(Some(expected.to_owned())));

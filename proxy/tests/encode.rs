@@ -67,7 +67,7 @@ fn tls_that_no_receiver_would_take_is_not_encoded() {
         let encoded = Ssl::encode(0, 0, &[Tlv { kind, value: &long[..length] }], &mut out);
         assert_eq!(encoded.map(|tlv| tlv.value.len()), expected, "{kind:#x} of {length} bytes");
     }
-    // Alone it fits, but not behind the head of a header's TLV and with a checksum.
+    // Alone it fits, but not after the head of a header's TLV and with a checksum.
     let mut out = vec![0; 70_000];
     let ssl = Ssl::encode(0, 0, &[Tlv { kind: tlv::SSL_CN, value: &long[..65_535 - 8] }], &mut out).expect("it fits");
     assert_eq!(v2(&[ssl], false).encoded_len(), Err(EncodeError::TooLong));

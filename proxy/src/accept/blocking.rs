@@ -54,7 +54,7 @@ impl ReadTimeout for UnixStream {
 
 impl Acceptor {
     /// Reads the header of a connection from `peer`, as the policy has it for that peer. Gives the header, if there is one,
-    /// and the connection behind it.
+    /// and the connection after it.
     ///
     /// The stream must block, not return [`ErrorKind::WouldBlock`] where nothing has come yet: that is taken for a timeout.
     ///

@@ -7,7 +7,7 @@ use crate::policy::Expect;
 use crate::wire::{V2_FIXED_LEN, V2_SIGNATURE};
 use crate::{Error, MAX_V1_LEN, OwnedHeader, Status, error_offset, parse};
 
-/// Room for most headers and the payload behind them, and for every version 1 line. It grows to a longer header's length.
+/// Room for most headers and the payload after them, and for every version 1 line. It grows to a longer header's length.
 const FIRST_READ: usize = 512;
 
 pub(super) struct Reading {

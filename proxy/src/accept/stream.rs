@@ -1,9 +1,9 @@
-//! A connection behind its header.
+//! A connection after its header.
 
 use alloc::vec::Vec;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 
-/// A connection behind its header. Payload that was read together with the header is read first; after that, and for
+/// A connection after its header. Payload that was read together with the header is read first; after that, and for
 /// writing, it is the connection itself.
 ///
 /// Read from it, not from the connection inside, as long as [`PayloadStream::unread`] is not empty.
@@ -31,7 +31,7 @@ impl<S> PayloadStream<S> {
         &self.stream
     }
 
-    /// The connection. What is read from it stands behind [`PayloadStream::unread`].
+    /// The connection. Bytes read from it come after [`PayloadStream::unread`].
     #[must_use]
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.stream

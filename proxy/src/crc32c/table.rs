@@ -32,7 +32,7 @@ const fn tables() -> [[u32; 256]; 8] {
     tables
 }
 
-/// The CRC32C of some bytes whose checksum is `crc`, with `bytes` behind them.
+/// Continues the checksum `crc` of some bytes with the `bytes` that follow them.
 pub(super) fn append(crc: u32, bytes: &[u8]) -> u32 {
     let (words, rest) = bytes.as_chunks::<8>();
     let crc = words.iter().fold(!crc, |crc, word| {

@@ -1,5 +1,5 @@
-//! TLVs (type, length, value): what stands behind the addresses of a version 2 header (sections 2.2 to 2.2.8), and what
-//! cloud balancers put into the range of types for applications.
+//! TLVs (type, length, value): they follow the addresses of a version 2 header (sections 2.2 to 2.2.8). The types include those
+//! that cloud balancers took from the range for applications.
 
 use core::fmt;
 
@@ -42,9 +42,9 @@ pub const SSL_CLIENT_CERT: u8 = 0x28;
 pub const NETNS: u8 = 0x30;
 /// Google Cloud Private Service Connect: the connection id, a big-endian `u64`.
 pub const GOOGLE_PSC: u8 = 0xE0;
-/// AWS: behind a byte of value [`AWS_VPC_ENDPOINT_ID`], the id of the VPC endpoint.
+/// AWS: a byte of value [`AWS_VPC_ENDPOINT_ID`], then the id of the VPC endpoint.
 pub const AWS: u8 = 0xEA;
-/// Azure: behind a byte of value [`AZURE_LINK_ID`], the LINKID of the private endpoint, a little-endian `u32`.
+/// Azure: a byte of value [`AZURE_LINK_ID`], then the LINKID of the private endpoint, a little-endian `u32`.
 pub const AZURE: u8 = 0xEE;
 
 /// The first byte of an [`AWS`] value that holds the id of a VPC endpoint.
@@ -74,11 +74,11 @@ impl Head {
     /// Bytes before the value: one of type, two of length.
     pub const LEN: usize = 3;
 
-    /// The head at the start of `bytes`, and what stands behind it; `None` if it is not whole.
+    /// The head at the start of `bytes`, and the bytes after it; `None` if it is not whole.
     #[must_use]
     pub fn split_from(bytes: &[u8]) -> Option<(Head, &[u8])> {
-        let (&[kind, high, low], behind) = bytes.split_first_chunk()?;
-        Some((Head { kind, value_len: u16::from_be_bytes([high, low]).into() }, behind))
+        let (&[kind, high, low], after) = bytes.split_first_chunk()?;
+        Some((Head { kind, value_len: u16::from_be_bytes([high, low]).into() }, after))
     }
 }
 
@@ -176,8 +176,8 @@ impl<'a> Iterator for Iter<'a> {
     type Item = Tlv<'a>;
 
     fn next(&mut self) -> Option<Tlv<'a>> {
-        let (head, behind) = Head::split_from(self.bytes)?;
-        let (value, rest) = behind.split_at_checked(head.value_len)?;
+        let (head, after) = Head::split_from(self.bytes)?;
+        let (value, rest) = after.split_at_checked(head.value_len)?;
         self.bytes = rest;
         Some(Tlv { kind: head.kind, value })
     }

@@ -84,7 +84,7 @@ impl<'a> Tlvs<'a> {
         self.read(GOOGLE_PSC, |value| value.try_into().ok().map(u64::from_be_bytes))
     }
 
-    /// What stands behind the first byte of the first TLV of this type that begins with `subtype`.
+    /// The bytes after the first one of the first TLV of this type that begins with `subtype`.
     fn subtype(self, kind: u8, subtype: u8) -> Option<&'a [u8]> {
         self.iter().filter(|tlv| tlv.kind == kind).find_map(|tlv| tlv.value.strip_prefix(&[subtype]))
     }

@@ -32,7 +32,7 @@ fn names_and_values() {
         (0xEA, b"\x01vpce-08d2bf15fac5001c9", Some("AWS_VPC_ENDPOINT"), Value::Text(b"vpce-08d2bf15fac5001c9")),
         (0xEA, b"\x02vpce", None, Value::Bytes(b"\x02vpce")),
         (0xEA, b"", None, Value::Bytes(b"")),
-        // Little-endian, four bytes behind the subtype.
+        // Little-endian, four bytes after the subtype.
         (0xEE, b"\x01\x02\x01\0\0", Some("AZURE_LINKID"), Value::Id(0x0102)),
         (0xEE, b"\x01\x02\x01\0", Some("AZURE_LINKID"), Value::Bytes(b"\x01\x02\x01\0")),
         (0xEE, b"\x02\x02\x01\0\0", None, Value::Bytes(b"\x02\x02\x01\0\0")),
@@ -67,8 +67,8 @@ fn malformed_tls_is_bytes() {
     for (name, value) in [
         ("nothing", b"".as_slice()),
         ("four of the five fixed bytes", b"\x01\0\0\0"),
-        ("a byte behind", b"\x01\0\0\0\0\x21"),
-        ("two bytes behind a TLV", b"\x01\0\0\0\0\x21\0\0\x21\0"),
+        ("a byte after", b"\x01\0\0\0\0\x21"),
+        ("two bytes after a TLV", b"\x01\0\0\0\0\x21\0\0\x21\0"),
         ("a TLV that overruns", b"\x01\0\0\0\0\x21\0\x04TLS"),
         ("TLS inside TLS", b"\x01\0\0\0\0\x20\0\x05\x01\0\0\0\0"),
     ] {

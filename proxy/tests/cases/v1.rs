@@ -99,7 +99,7 @@ fn lines_refused() {
         ("an IPv4 address in TCP6", "PROXY TCP6 1", ".2.3.4 5.6.7.8 1 2\r\n", Error::V1Ipv6),
         ("lower case UNKNOWN", "PROXY ", "unknown\r\n", Error::V1Protocol),
         ("a word that begins with UNKNOWN", "PROXY UNKNOWN", "S\r\n", Error::V1Protocol),
-        ("a tab behind UNKNOWN", "PROXY UNKNOWN", "\t1.2.3.4\r\n", Error::V1Protocol),
+        ("a tab after UNKNOWN", "PROXY UNKNOWN", "\t1.2.3.4\r\n", Error::V1Protocol),
         ("UNKNOWN and a bare LF", "PROXY UNKNOWN", "\nGET /\r\n", Error::V1LineEnd),
         ("UNKNOWN and a bare CR", "PROXY UNKNOWN\r", "GET /\r\n", Error::V1LineEnd),
         ("108 bytes", &up_to_105, "x\r\n", Error::V1TooLong),
@@ -109,7 +109,7 @@ fn lines_refused() {
     }
 }
 
-/// What stands in a line before and behind an address, once for the source and once for the destination.
+/// What stands in a line before and after an address, once for the source and once for the destination.
 const AROUND_IPV4: [[&str; 2]; 2] = [["PROXY TCP4 ", " 192.0.2.1 1 2\r\n"], ["PROXY TCP4 192.0.2.1 ", " 1 2\r\n"]];
 const AROUND_IPV6: [[&str; 2]; 2] = [["PROXY TCP6 ", " 2001:db8:: 1 2\r\n"], ["PROXY TCP6 2001:db8:: ", " 1 2\r\n"]];
 const AROUND_PORT: [[&str; 2]; 2] = [["PROXY TCP6 ::1 ::2 ", " 2\r\n"], ["PROXY TCP6 ::1 ::2 1 ", "\r\n"]];
@@ -140,8 +140,8 @@ fn fields_accepted() {
     for ((text, address), around) in
         ipv4.iter().map(|row| (row, AROUND_IPV4)).chain(ipv6.iter().map(|row| (row, AROUND_IPV6)))
     {
-        for (place, [before, behind]) in around.iter().enumerate() {
-            let line = [before, *text, behind].concat();
+        for (place, [before, after]) in around.iter().enumerate() {
+            let line = [before, *text, after].concat();
             let found = match accepted(text, line.as_bytes()).addresses {
                 Addresses::Inet { source, destination, .. } => [source.ip(), destination.ip()][place].to_string(),
                 Addresses::Inet6 { source, destination, .. } => [source.ip(), destination.ip()][place].to_string(),
@@ -151,8 +151,8 @@ fn fields_accepted() {
         }
     }
     for text in ["0", "9", "10", "6553", "9999", "10000", "65535"] {
-        for (place, [before, behind]) in AROUND_PORT.iter().enumerate() {
-            let line = [before, text, behind].concat();
+        for (place, [before, after]) in AROUND_PORT.iter().enumerate() {
+            let line = [before, text, after].concat();
             let Addresses::Inet6 { source, destination, .. } = accepted(text, line.as_bytes()).addresses else {
                 panic!()
             };
@@ -196,7 +196,7 @@ fn fields_refused() {
         ("a gap for no group first", "::1:2:3:4:5:6:7", ":8", Error::V1Ipv6),
         ("a gap for no group inside", "1:2:3:4::5:6:7", ":8", Error::V1Ipv6),
         ("a gap for no group last", "1:2:3:4:5:6:7::", "8", Error::V1Ipv6),
-        ("a gap behind eight groups", "1:2:3:4:5:6:7:8", "::", Error::V1Ipv6),
+        ("a gap after eight groups", "1:2:3:4:5:6:7:8", "::", Error::V1Ipv6),
         ("one colon first", ":", "1:2:3:4:5:6:7:8", Error::V1Ipv6),
         ("one colon last", "1::2:", "", Error::V1Ipv6),
         ("one colon", ":", "", Error::V1Ipv6),
@@ -209,16 +209,16 @@ fn fields_refused() {
         ("a prefix of hexadecimal", "::0", "x1", Error::V1Ipv6),
         // Dotted tails where `inet_ntop` writes none, or that are no IPv4 address.
         ("dotted in full", "0:0:0:0:0:ffff:1", ".2.3.4", Error::V1Ipv6),
-        ("dotted behind a number", "1::1", ".2.3.4", Error::V1Ipv6),
-        ("dotted behind ffff:0", "::ffff:0:1", ".2.3.4", Error::V1Ipv6),
-        ("dotted behind fffe", "::fffe:1", ".2.3.4", Error::V1Ipv6),
+        ("dotted after a number", "1::1", ".2.3.4", Error::V1Ipv6),
+        ("dotted after ffff:0", "::ffff:0:1", ".2.3.4", Error::V1Ipv6),
+        ("dotted after fffe", "::fffe:1", ".2.3.4", Error::V1Ipv6),
         ("dotted and not decimal", "::ffff:1f", ".2.3.4", Error::V1Ipv4),
         ("dotted and too large", "::ffff:256", ".2.3.4", Error::V1Ipv4),
-        ("dotted and too large behind", "::ffff:1.2.3.25", "6", Error::V1Ipv4),
+        ("dotted and too large after", "::ffff:1.2.3.25", "6", Error::V1Ipv4),
         ("dotted with a leading zero", "::01", ".2.3.4", Error::V1Ipv4),
         ("dotted and short", "::ffff:1.2.3", "", Error::V1Ipv4),
         ("dotted and long", "::ffff:1.2.3.4", ".5", Error::V1Space),
-        ("dotted with a group behind", "::1.2.3.4", ":5", Error::V1Space),
+        ("dotted with a group after", "::1.2.3.4", ":5", Error::V1Space),
     ];
     let port = [
         ("65536", "6553", "6", Error::V1Port),
@@ -233,8 +233,8 @@ fn fields_refused() {
     ];
     let rows = |rows: &[(&str, &str, &str, Error)], around: [[&str; 2]; 2]| {
         for (name, good, rest, error) in rows {
-            for [before, behind] in around {
-                refused(name, [before, good].concat().as_bytes(), [*rest, behind].concat().as_bytes(), *error);
+            for [before, after] in around {
+                refused(name, [before, good].concat().as_bytes(), [*rest, after].concat().as_bytes(), *error);
             }
         }
     };

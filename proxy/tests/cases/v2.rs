@@ -92,7 +92,7 @@ fn lengths() {
                 }
                 Some(1 | 2) => refused("no room for a TLV", good, rest, Error::TlvTrailing),
                 Some(4) => {
-                    refused("a byte behind", &header[..16 + need + 2], &header[16 + need + 2..], Error::TlvTrailing);
+                    refused("a byte after", &header[..16 + need + 2], &header[16 + need + 2..], Error::TlvTrailing);
                 }
                 Some(bytes) => assert_eq!(accepted("right", &header).tlvs.iter().count(), bytes / 3),
             }
@@ -138,7 +138,7 @@ fn headers_accepted() {
         ("a unique id of 128 bytes", v2(PROXY, TCP4, &[IPV4, &id]), tcp4, &[UNIQUE_ID]),
         ("a certificate of more than 1 KiB", v2(PROXY, TCP4, &[IPV4, &ssl, &host]), tcp4, &[SSL, AUTHORITY]),
         ("a checksum", sealed(TCP4, &[IPV4], &[]), tcp4, &[CRC32C]),
-        ("a checksum with TLVs behind", sealed(TCP4, &[IPV4, &host], &empty), tcp4, &[AUTHORITY, CRC32C, NOOP]),
+        ("a checksum with TLVs after", sealed(TCP4, &[IPV4, &host], &empty), tcp4, &[AUTHORITY, CRC32C, NOOP]),
         ("the longest header", v2(PROXY, TCP4, &[IPV4, &most]), tcp4, &[NOOP]),
         ("the longest TLV", v2(PROXY, 0, &[&all]), "Proxy Unspecified", &[NOOP]),
     ] {
@@ -159,9 +159,9 @@ fn tlvs_refused() {
         ("a value one byte too long", [&[NOOP, 0][..]].concat(), b"\x0612345".as_slice(), Error::TlvOverrun),
         ("the second value too long", [&noop, &[0xFF, 0][..]].concat(), b"\x01", Error::TlvOverrun),
         ("the longest value", vec![NOOP, 0xFF], b"\xFF12345", Error::TlvOverrun),
-        ("one byte behind", vec![NOOP, 0], b"\x05123456", Error::TlvTrailing),
-        ("two bytes behind", vec![NETNS, 0], b"\x051234567", Error::TlvTrailing),
-        ("one byte behind the second", [&noop, &[NOOP, 0][..]].concat(), b"\x00\x04", Error::TlvTrailing),
+        ("one byte after", vec![NOOP, 0], b"\x05123456", Error::TlvTrailing),
+        ("two bytes after", vec![NETNS, 0], b"\x051234567", Error::TlvTrailing),
+        ("one byte after the second", [&noop, &[NOOP, 0][..]].concat(), b"\x00\x04", Error::TlvTrailing),
         ("a checksum of no bytes", vec![CRC32C, 0], b"\0", Error::Crc32cLength),
         ("a checksum of 3 bytes", vec![CRC32C, 0], b"\x03123", Error::Crc32cLength),
         ("a checksum of 5 bytes", vec![CRC32C, 0], b"\x0512345", Error::Crc32cLength),
@@ -184,11 +184,11 @@ fn tlvs_refused() {
 #[test]
 fn wrong_checksums_refused() {
     for (kind, addresses) in [(0, b"".as_slice()), (0x10, IPV4), (TCP4, IPV4), (0x22, IPV6), (0x31, &unix())] {
-        let header = sealed(kind, &[addresses, &tlv(AUTHORITY, b"example.com")], &tlv(NOOP, b"behind"));
+        let header = sealed(kind, &[addresses, &tlv(AUTHORITY, b"example.com")], &tlv(NOOP, b"after"));
         let before = 16 + addresses.len();
         let checksum = before + 14 + 3;
-        let (value_before, value_behind) = (before + 5, checksum + 4 + 5);
-        for at in [before.saturating_sub(1).max(16), value_before, checksum, checksum + 3, value_behind] {
+        let (value_before, value_after) = (before + 5, checksum + 4 + 5);
+        for at in [before.saturating_sub(1).max(16), value_before, checksum, checksum + 3, value_after] {
             let mut broken = header.clone();
             broken[at] ^= 0x10;
             let (last, good) = broken.split_last().expect("a header");

@@ -36,7 +36,7 @@ pub(crate) fn parse(input: &[u8]) {
     }
     if parsed != Ok(Status::Partial) {
         for more in [b"0", b"\r\n".as_slice(), input] {
-            assert_eq!(proxy::parse(&[input, more].concat()), parsed, "with {more:?} behind");
+            assert_eq!(proxy::parse(&[input, more].concat()), parsed, "with {more:?} after");
         }
     }
     assert_eq!(proxy::error_offset(input).is_some(), parsed.is_err());

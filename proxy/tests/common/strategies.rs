@@ -104,7 +104,7 @@ pub(crate) fn header() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![v1_tcp4(), v1_tcp6(), v1_unknown(), v2_local(), v2_proxy_valid()]
 }
 
-/// A header with payload behind it, and up to three faults.
+/// A header with payload after it, and up to three faults.
 pub(crate) fn damaged() -> impl Strategy<Value = Vec<u8>> {
     let byte = prop_oneof![select(b"0159afT.:% \r\n\t\0\x02\x03\x05".to_vec()), any::<u8>()];
     let fault = (0..6, any::<[Index; 2]>(), byte);
@@ -126,7 +126,7 @@ pub(crate) fn damaged() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// The words of version 1, in any order behind a plausible start, at times with a good end.
+/// The words of version 1, in any order after a plausible start, at times with a good end.
 pub(crate) fn shuffled_words() -> impl Strategy<Value = Vec<u8>> {
     let starts =
         ["", "PROXY ", "PROXY UNKNOWN", "PROXY TCP4 ", "PROXY TCP6 ", "PROXY TCP6 ::ffff:", "PROXY TCP4 1.2.3.4 "];
