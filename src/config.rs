@@ -216,6 +216,7 @@ fn time_limits(settings: &Settings) -> Result<TimeLimits, ConfigError> {
         idle_ms: Some(milliseconds("--idle-timeout", settings.idle_timeout)?).filter(|&ms| ms > 0),
         stall_ms: at_least_1ms("--stall-timeout", settings.stall_timeout)?,
         linger_ms: LINGER_MS,
+        is_draining: false,
         idle_from_ms: None,
         most_period_ms: settings.admin.map(|_| LOOKED_AT_MS),
     })

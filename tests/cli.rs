@@ -483,3 +483,26 @@ fn who_says_nothing_and_who_takes_nothing_is_closed() {
     let gone = server.story(1).pop().expect("it was waited for");
     assert!(gone.starts_with("is gone: stall timeout, ") && gone.contains(" bytes unsent, "), "{gone}");
 }
+
+#[test]
+fn who_is_silent_while_the_server_stops_is_not_said_to_have_idled_too_long() {
+    let mut server = Server::start(&["--idle-timeout", "300ms"]);
+    let _silent = client(&server);
+    server.signal(Signal::TERM);
+    assert!(server.ended().success());
+    assert!(server.story(1)[2].starts_with("is gone: silent while the server stops, "), "{:?}", server.log);
+}
+
+#[test]
+fn at_a_terminal_the_server_says_what_it_waits_for_and_how_to_end_it() {
+    let (input, mut keyboard) = io::pipe().unwrap();
+    let mut command = Command::new("script");
+    let run = format!("{} --listen 127.0.0.1:0", env!("CARGO_BIN_EXE_proxy-echo"));
+    command.args(["--quiet", "--return", "--command", &run, "/dev/null"]).stdin(input);
+    let mut server = Server::spawn_with_input(command);
+    let _open = client(&server);
+    keyboard.write_all(b"\x03").unwrap();
+    server.wait_for("1 connection open; press Ctrl-C again to end at once, or wait 30s at most");
+    keyboard.write_all(b"\x03").unwrap();
+    assert!(server.ended().success());
+}

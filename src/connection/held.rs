@@ -12,7 +12,7 @@ pub struct Budget {
 impl Budget {
     /// A read may bring this many bytes at least; with less room it waits, so that the last bytes of the budget are not
     /// shared out in drops.
-    const LEAST_READ: usize = 4096;
+    pub(super) const MIN_READ: usize = 4096;
 
     /// A budget of `limit` bytes.
     #[must_use]
@@ -54,7 +54,7 @@ impl Budget {
     }
 
     fn enough(bytes: isize) -> usize {
-        usize::try_from(bytes).ok().filter(|&bytes| bytes >= Self::LEAST_READ).unwrap_or(0)
+        usize::try_from(bytes).ok().filter(|&bytes| bytes >= Self::MIN_READ).unwrap_or(0)
     }
 
     fn hold(&mut self, memory: &Vec<u8>) {

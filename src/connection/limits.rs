@@ -12,6 +12,8 @@ pub struct TimeLimits {
     pub stall_ms: u32,
     /// From our FIN to the peer's, when a connection is closed for what the peer did.
     pub linger_ms: u32,
+    /// Whether `idle_ms` is the little time that the end of the server leaves.
+    pub is_draining: bool,
     /// Who has idled since before this reading of the clock counts as idle from here on.
     pub idle_from_ms: Option<u32>,
     /// The longest period of the clock, where somebody looks at how long connections are idle.

@@ -156,9 +156,9 @@ impl<S: Stream> Connection<S> {
 
     /// All that most connections do most of the time: what one read brings goes back in one send.
     #[inline(always)]
-    fn echo_stream(&mut self, room: usize, shared: &mut Shared, observer: &mut impl Observer) -> Step<IsShort> {
+    fn echo_stream(&mut self, room: usize, shared: &mut Shared, observer: &mut impl Observer) -> Step<Took> {
         let start = Shared::HEADROOM;
-        let (end, is_short) = self.read(start, room, shared)?;
+        let (end, took) = self.read(start, room, shared)?;
         if end == start {
             return Break(Next::Closed(Reason::ByPeer));
         }
@@ -166,7 +166,7 @@ impl<S: Stream> Connection<S> {
         observer.received(end - start);
         observer.payload(&shared.buffer[start..end]);
         self.deliver(start, end, end, shared, observer)?;
-        Continue(is_short)
+        Continue(took)
     }
 
     /// The same where the budget is used up by others: what the socket does not take now stays unread in the kernel, where
@@ -192,10 +192,7 @@ impl<S: Stream> Connection<S> {
         while taken < sent {
             match uninterrupted(|| self.stream.read(&mut shared.buffer[taken..sent])) {
                 Ok(0) => return Next::Closed(Reason::Reset),
-                Ok(count) => {
-                    taken += count;
-                    shared.moved += count;
-                }
+                Ok(count) => taken += count,
                 // What was looked at is there: a signal came while the first of it is an urgent byte.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(error) => return self.read_failed(&error),
@@ -205,7 +202,8 @@ impl<S: Stream> Connection<S> {
             self.latched = self.latched.union(Ready::BLOCKED);
             return next;
         }
-        self.next_after_read(IsShort(seen < shared.read_size))
+        let took = shared.took(seen, shared.read_size);
+        self.next_after_read(took)
     }
 
     /// A turn with a header, with lines, or with something held.
@@ -223,14 +221,14 @@ impl<S: Stream> Connection<S> {
 
     /// The turn's result, from that of its last part.
     #[inline(always)]
-    fn end_turn(&self, step: Step<IsShort>) -> Next {
+    fn end_turn(&self, step: Step<Took>) -> Next {
         match step {
-            Continue(is_short) => self.next_after_read(is_short),
+            Continue(took) => self.next_after_read(took),
             Break(next) => next,
         }
     }
 
-    fn work(&mut self, shared: &mut Shared, observer: &mut impl Observer) -> Step<IsShort> {
+    fn work(&mut self, shared: &mut Shared, observer: &mut impl Observer) -> Step<Took> {
         self.send_held(shared, observer)?;
         match self.state {
             State::Finishing => return Break(Next::Closed(Reason::ByPeer)),
@@ -253,33 +251,36 @@ impl<S: Stream> Connection<S> {
                 _ => Next::Pause,
             });
         }
-        let (end, is_short) = self.read(new, room, shared)?;
+        let (end, took) = self.read(new, room, shared)?;
         if end == new {
             return Break(self.end(shared, observer));
         }
         self.digest(new, end, shared, observer)?;
-        Continue(is_short)
+        Continue(took)
     }
 
     /// Reads at most `room` bytes behind `buffer[..new]`. Returns where the new bytes end, which is at `new` if the peer sent
     /// FIN.
     #[inline(always)]
-    fn read(&mut self, new: usize, room: usize, shared: &mut Shared) -> Step<(usize, IsShort)> {
-        let limit = new + room.min(shared.read_size);
-        match uninterrupted(|| self.stream.read(&mut shared.buffer[new..limit])) {
-            Ok(count) => {
-                shared.moved += count;
-                Continue((new + count, IsShort(new + count < limit)))
-            }
+    fn read(&mut self, new: usize, room: usize, shared: &mut Shared) -> Step<(usize, Took)> {
+        let room = room.min(shared.read_size);
+        match uninterrupted(|| self.stream.read(&mut shared.buffer[new..new + room])) {
+            // There was more room, whatever it was.
+            Ok(count) if count < Budget::MIN_READ => Continue((new + count, Took::Little)),
+            Ok(count) => Continue((new + count, shared.took(count, room))),
             Err(error) => Break(self.read_failed(&error)),
         }
     }
 
-    /// Whether a read that was, or was not, shorter than its buffer has left anything.
+    /// Whether a read has left anything.
     #[inline(always)]
-    fn next_after_read(&self, IsShort(is_short): IsShort) -> Next {
-        let drained = is_short && !self.latched.intersects(Ready::READ_CLOSED.union(Ready::PRIORITY));
-        if drained { Next::Unchanged } else { Next::Again }
+    fn next_after_read(&self, took: Took) -> Next {
+        match took {
+            _ if self.latched.intersects(Ready::READ_CLOSED.union(Ready::PRIORITY)) => Next::Again,
+            Took::Little => Next::Unchanged,
+            Took::Much => Next::Changed,
+            Took::Full => Next::Again,
+        }
     }
 
     #[cold]
@@ -297,8 +298,8 @@ impl<S: Stream> Connection<S> {
     /// Whether there is something to read all the same: in front of an urgent byte Linux says EAGAIN when a signal is
     /// pending, too, and no edge will come for what is there. Looking again takes the signal; the next one may follow closely.
     fn stands_at_mark(&mut self) -> bool {
-        const TRIES: usize = 16;
-        (0..TRIES).any(|_| self.stream.peek(&mut [0]).is_ok())
+        const MAX_TRIES: usize = 16;
+        (0..MAX_TRIES).any(|_| self.stream.peek(&mut [0]).is_ok())
     }
 
     /// `buffer[new..end]` has come; what was unfinished stands before it.
@@ -507,9 +508,32 @@ impl<S: Stream> Connection<S> {
     }
 }
 
-/// Whether a read was shorter than its buffer, which then has drained the socket.
-#[derive(Clone, Copy)]
-struct IsShort(bool);
+impl Shared {
+    /// What a read of `count` bytes came to, where there was room for `room`. Counts it.
+    #[cold]
+    fn took(&mut self, count: usize, room: usize) -> Took {
+        self.moved += count;
+        match count {
+            _ if count >= room => Took::Full,
+            ..LARGE_READ => Took::Little,
+            _ => Took::Much,
+        }
+    }
+}
+
+/// What a read came to. One that is shorter than its buffer has drained the socket.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Took {
+    /// A few bytes, and all that there was.
+    Little,
+    /// Many, and all that there was.
+    Much,
+    /// As many as there was room for.
+    Full,
+}
+
+/// A read of fewer bytes does not make the reactor look whether its turn has moved enough.
+const LARGE_READ: usize = 32 * 1024;
 
 /// Where in the shared buffer lies what is to be echoed.
 #[derive(Clone, Copy)]

@@ -38,6 +38,8 @@ pub enum Reason {
     LineTooLong,
     /// Nothing happened for too long.
     IdleTimeout,
+    /// Nothing happened for some seconds while the server was stopping.
+    Drained,
     /// The peer took none of what it was owed for too long.
     StallTimeout,
     /// The server stopped.
@@ -48,7 +50,7 @@ pub enum Reason {
 
 impl Reason {
     /// One of each name.
-    pub(crate) const ALL: [Reason; 11] = [
+    pub(crate) const ALL: [Reason; 12] = [
         Reason::ByPeer,
         Reason::Reset,
         Reason::HeaderRefused,
@@ -57,6 +59,7 @@ impl Reason {
         Reason::NotTrusted,
         Reason::LineTooLong,
         Reason::IdleTimeout,
+        Reason::Drained,
         Reason::StallTimeout,
         Reason::Stopped,
         Reason::Failed(ErrorKind::Other),
@@ -74,6 +77,7 @@ impl Reason {
             Reason::NotTrusted => "not_trusted",
             Reason::LineTooLong => "line_too_long",
             Reason::IdleTimeout => "idle_timeout",
+            Reason::Drained => "drained",
             Reason::StallTimeout => "stall_timeout",
             Reason::Stopped => "server_stopped",
             Reason::Failed(_) => "failed",

@@ -29,7 +29,7 @@ pub struct Shared {
     pub clock: Clock,
     /// The memory that connections hold.
     pub budget: Budget,
-    /// Bytes that were read since somebody set this to 0.
+    /// Bytes of reads that are not small, since somebody set this to 0.
     pub moved: usize,
     pub(super) read_size: usize,
     pub(super) buffer: Box<[u8]>,
@@ -40,9 +40,10 @@ impl Shared {
     /// one send for both.
     pub(super) const HEADROOM: usize = MAX_V1_LEN;
 
-    /// `read_size` is the most bytes that one read takes. What is unfinished has room in front of them.
+    /// `read_size` is the most bytes that one read takes, 4096 at least. What is unfinished has room in front of them.
     #[must_use]
     pub fn new(echo: Echo, reflect_header: bool, read_size: usize, budget: Budget) -> Self {
+        debug_assert!(read_size >= Budget::MIN_READ);
         let unfinished = match echo {
             Echo::Stream => proxy::MAX_V2_LEN,
             Echo::Lines { max } => max.max(proxy::MAX_V2_LEN),

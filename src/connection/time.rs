@@ -38,7 +38,8 @@ impl<S: Stream> Connection<S> {
             TimeLimit::Header => (Some(limits.header_ms), Reason::HeaderTimeout),
             TimeLimit::Stall => (Some(limits.stall_ms), Reason::StallTimeout),
             TimeLimit::Idle => {
-                (limits.idle_ms.zip(limits.period_ms()).map(|(idle, period)| idle + period), Reason::IdleTimeout)
+                let limit = limits.idle_ms.zip(limits.period_ms()).map(|(idle, period)| idle + period);
+                (limit, if limits.is_draining { Reason::Drained } else { Reason::IdleTimeout })
             }
         }
     }

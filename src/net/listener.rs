@@ -145,9 +145,9 @@ fn bind_all(config: &Config) -> Result<Vec<TcpListener>, BindError> {
 /// All addresses of both families, IPv4 alone where there is no IPv6.
 fn bind_both(config: &Config) -> Result<Vec<TcpListener>, BindError> {
     /// With port 0 the kernel chooses one for IPv4, which may be taken in IPv6.
-    const TRIES: usize = 16;
+    const MAX_TRIES: usize = 16;
     let mut last = None;
-    for _ in 0..TRIES {
+    for _ in 0..MAX_TRIES {
         let v4 = bind_one(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), config.port), true, config)?;
         let port = v4.local_addr().map_or(config.port, |address| address.port());
         match bind_one(SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port), true, config) {

@@ -47,6 +47,8 @@ pub(crate) enum Event<'a> {
     Stopping {
         open: usize,
         timeout: Duration,
+        /// Whether somebody at a terminal reads it.
+        interactive: bool,
     },
     /// Connections that are still open when the time to finish is over, or a second signal came.
     Cut(usize),
@@ -98,12 +100,13 @@ impl fmt::Display for Event<'_> {
             Event::Leaving { delay } => {
                 write!(f, "server is leaving: it accepts for {} more", humantime::format_duration(*delay))
             }
-            Event::Stopping { open, timeout } => {
-                write!(
-                    f,
-                    "server is stopping: open connections {open}, time limit {}",
-                    humantime::format_duration(*timeout)
-                )
+            Event::Stopping { open, timeout, interactive: false } => {
+                let limit = humantime::format_duration(*timeout);
+                write!(f, "server is stopping: open connections {open}, time limit {limit}")
+            }
+            Event::Stopping { open, timeout, interactive: true } => {
+                let (plural, limit) = (if *open == 1 { "" } else { "s" }, humantime::format_duration(*timeout));
+                write!(f, "{open} connection{plural} open; press Ctrl-C again to end at once, or wait {limit} at most")
             }
             Event::Cut(open) => write!(f, "connections that are still open are cut: {open}"),
             Event::NothingReloaded => f.write_str(
@@ -137,6 +140,7 @@ impl fmt::Display for Reason {
             Reason::NotTrusted => "peer is not trusted to send a header",
             Reason::LineTooLong => "line too long",
             Reason::IdleTimeout => "idle timeout",
+            Reason::Drained => "silent while the server stops",
             Reason::StallTimeout => "stall timeout",
             Reason::Stopped => "server stopped",
             Reason::Failed(kind) => return write!(f, "socket failed: {kind}"),

@@ -70,7 +70,7 @@ fn fields<M: SerializeMap>(event: &Event<'_>, map: &mut M) -> Result<(), M::Erro
         Event::AcceptFailed(error) => map.serialize_entry("error", &Text(error)),
         Event::Full(limit) => map.serialize_entry("connections", limit),
         Event::Leaving { delay } => map.serialize_entry("seconds", &delay.as_secs_f64()),
-        Event::Stopping { open, timeout } => {
+        Event::Stopping { open, timeout, .. } => {
             map.serialize_entry("connections", open)?;
             map.serialize_entry("seconds", &timeout.as_secs_f64())
         }

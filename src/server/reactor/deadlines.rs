@@ -50,8 +50,9 @@ impl Deadlines {
         self.waits > 0 || self.pass.is_some()
     }
 
-    /// From now on nobody may idle for longer than `idle_ms`, counted from now.
-    pub(super) fn shorten_idling(&mut self, idle_ms: u32, now_ms: u64) {
+    /// The server ends: from now on nobody may idle for longer than `idle_ms`, counted from now.
+    pub(super) fn drain(&mut self, idle_ms: u32, now_ms: u64) {
+        self.limits.is_draining = true;
         self.limits.idle_ms = Some(self.limits.idle_ms.map_or(idle_ms, |now| now.min(idle_ms)));
         self.limits.idle_from_ms = Some(now_ms as u32);
         self.due_ms = now_ms;

@@ -1,5 +1,6 @@
 //! How the server ends: signals, and what follows from them.
 
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use super::{NEVER_MS, Reactor};
@@ -116,10 +117,11 @@ impl<S: System> Reactor<S> {
         let (now_ms, drain_ms) = (self.now_ms(), self.ending.drain_ms.into());
         self.entrance.shut();
         self.ending.phase = Phase::Draining { ends_ms: now_ms + drain_ms };
-        self.deadlines.shorten_idling(SILENCE_MS, now_ms);
+        self.deadlines.drain(SILENCE_MS, now_ms);
         if !self.connections.is_empty() {
             let (open, timeout) = (self.connections.len(), Duration::from_millis(drain_ms));
-            self.journal.server(Event::Stopping { open, timeout });
+            let interactive = std::io::stdout().is_terminal();
+            self.journal.server(Event::Stopping { open, timeout, interactive });
         }
     }
 

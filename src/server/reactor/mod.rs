@@ -28,7 +28,7 @@ use self::pace::{Spin, Timing};
 use self::queue::Queues;
 use crate::admin::{Admin, View};
 use crate::config::Config;
-use crate::connection::{Budget, Connection, Next, Ready, Reason, Shared};
+use crate::connection::{Budget, Connection, Next, Ready, Reason, Shared, Stream};
 use crate::net::manager::News;
 use crate::net::system::{Batch, Event as _, System};
 use crate::observe::events::Event;
@@ -40,8 +40,8 @@ use proxy::policy::Mode;
 /// system calls.
 const READ_SIZE: usize = 512 * 1024;
 
-/// Most bytes read by events between two rounds of chores, and by queued connections in one; the read that exceeds it is the
-/// last one.
+/// Most bytes read by events between two rounds of chores, and by queued connections in one. The large read that exceeds it is
+/// the last one; the small ones are bounded by their number.
 const MAX_TURN_BYTES: usize = 2 * 1024 * 1024;
 
 /// Most queued connections that have their turn in one of the reactor.
@@ -66,6 +66,13 @@ pub(super) struct Parts<S: System> {
     pub(super) admin: Option<(S::Listener, SocketAddr)>,
     pub(super) log: Log,
     pub(super) watchdog_ms: Option<u64>,
+}
+
+/// Whether the reactor's turn has moved as many bytes as it may.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Going {
+    On,
+    Enough,
 }
 
 pub(super) struct Reactor<S: System> {
@@ -229,37 +236,56 @@ impl<S: System> Reactor<S> {
     }
 
     fn handle(&mut self, batch: &S::Batch) {
-        for event in batch.iter() {
-            match event.token() {
-                // Nothing more can be sent to it, and what it said before is for the log alone.
-                key if event.is_error() && self.journal.is_off() && self.connections.contains(key) => {
-                    self.has_chores = true;
-                    self.close(key, Reason::Reset);
-                }
-                // First, because most are.
-                key if self.connections.contains(key) => {
-                    if self.shared.moved < MAX_TURN_BYTES {
-                        self.give_turn(key, event.ready());
-                    } else {
-                        self.put_off(key, event.ready());
-                    }
-                }
-                token => self.note(token),
+        let mut events = batch.iter();
+        while let Some(event) = events.next() {
+            let (key, ready) = (event.token(), event.ready());
+            // A connection first, because most are.
+            let going = match self.connections.get_mut(key) {
+                Some(_) if event.is_error() => self.handle_error(key, ready),
+                Some(connection) => match turn_of(connection, ready, &mut self.shared, &mut self.journal, key) {
+                    Next::Unchanged => Going::On,
+                    next => self.settle(key, next),
+                },
+                None => self.note(key),
+            };
+            if going == Going::Enough {
+                return self.put_off(events);
             }
         }
     }
 
-    /// Events have moved as many bytes as they may before the chores: the connection has its turn with them.
+    /// Nothing more can be sent to the connection, and what it said before is for the log alone.
     #[cold]
-    fn put_off(&mut self, key: usize, ready: Ready) {
+    #[inline(never)]
+    fn handle_error(&mut self, key: usize, ready: Ready) -> Going {
+        if !self.journal.is_off() {
+            return self.give_turn(key, ready);
+        }
         self.has_chores = true;
-        self.connections[key].note(ready);
-        self.queues.running.push(key);
+        self.close(key, Reason::Reset);
+        Going::On
+    }
+
+    /// Events have moved as many bytes as they may before the chores: the other connections have their turns with them.
+    #[cold]
+    fn put_off<'e>(&mut self, events: impl Iterator<Item = &'e <S::Batch as Batch>::Event>)
+    where
+        S::Batch: 'e,
+    {
+        for event in events {
+            match self.connections.get_mut(event.token()) {
+                Some(connection) => {
+                    connection.note(event.ready());
+                    self.queues.running.push(event.token());
+                }
+                None => _ = self.note(event.token()),
+            }
+        }
     }
 
     /// Notes that there is a chore. An unknown token belongs to a connection closed earlier in this batch.
     #[inline(never)]
-    fn note(&mut self, token: usize) {
+    fn note(&mut self, token: usize) -> Going {
         self.has_chores = true;
         match token {
             ALARM => {}
@@ -271,6 +297,7 @@ impl<S: System> Reactor<S> {
             }
             token => self.entrance.note(LAST_LISTENER - token),
         }
+        Going::On
     }
 
     /// Gives a turn to those that are queued now, within the limits of the reactor's own; others wait for the next one.
@@ -278,11 +305,10 @@ impl<S: System> Reactor<S> {
         self.shared.moved = 0;
         let running = self.queues.running.len().min(MAX_QUEUED_TURNS);
         for _ in 0..running {
-            if self.shared.moved >= MAX_TURN_BYTES {
+            if let Some(key) = self.queues.running.pop()
+                && self.give_turn(key, Ready::READABLE) == Going::Enough
+            {
                 break;
-            }
-            if let Some(key) = self.queues.running.pop() {
-                self.give_turn(key, Ready::READABLE);
             }
         }
         let starved = self.queues.starved.len().min(MAX_QUEUED_TURNS);
@@ -298,35 +324,32 @@ impl<S: System> Reactor<S> {
         self.queues.end_pause(self.now_ms(), MAX_QUEUED_TURNS);
     }
 
-    #[inline(always)]
-    fn give_turn(&mut self, key: usize, ready: Ready) {
+    fn give_turn(&mut self, key: usize, ready: Ready) -> Going {
         // One that waited in a queue may be closed by now.
         let Some(connection) = self.connections.get_mut(key) else {
-            return;
+            return Going::On;
         };
-        // Compiled once with a listener and once without, so that nobody pays for what is not logged.
-        let next = if self.journal.is_off() {
-            connection.turn(ready, &mut self.shared, &mut ())
-        } else {
-            connection.turn(ready, &mut self.shared, &mut self.journal.of(key))
-        };
-        if next != Next::Unchanged {
-            self.settle(key, next);
+        match turn_of(connection, ready, &mut self.shared, &mut self.journal, key) {
+            Next::Unchanged => Going::On,
+            next => self.settle(key, next),
         }
     }
 
     /// Does what a turn asked for.
     #[inline(never)]
-    fn settle(&mut self, key: usize, next: Next) {
+    fn settle(&mut self, key: usize, next: Next) -> Going {
         self.has_chores = true;
         match next {
             Next::Unchanged | Next::Changed => {}
             Next::Again => self.queues.running.push(key),
             Next::Starved => self.queues.starved.push(key),
             Next::Pause => self.queues.pause(key, self.now_ms() + PAUSE_MS),
-            Next::Closed(reason) => return self.close(key, reason),
+            Next::Closed(reason) => self.close(key, reason),
         }
-        self.watch_time(key);
+        if !matches!(next, Next::Closed(_)) {
+            self.watch_time(key);
+        }
+        if self.shared.moved < MAX_TURN_BYTES { Going::On } else { Going::Enough }
     }
 
     fn now_ms(&self) -> u64 {
@@ -354,5 +377,21 @@ impl<S: System> Reactor<S> {
                 && self.connections.iter().all(|(key, _)| key < self.keys_end)
                 && self.connections.iter().map(|(_, connection)| connection.memory()).sum::<usize>()
                     == self.shared.budget.held())
+    }
+}
+
+/// A connection's turn, compiled once with a listener and once without, so that nobody pays for what is not logged.
+#[inline(always)]
+fn turn_of<T: Stream>(
+    connection: &mut Connection<T>,
+    ready: Ready,
+    shared: &mut Shared,
+    journal: &mut Journal,
+    key: usize,
+) -> Next {
+    if journal.is_off() {
+        connection.turn(ready, shared, &mut ())
+    } else {
+        connection.turn(ready, shared, &mut journal.of(key))
     }
 }
