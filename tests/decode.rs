@@ -1,5 +1,4 @@
-//! `proxy-echo decode` as a user has it: words, forms of input, exit codes. That every header of the parser's tables is
-//! explained rightly is tested in `decode_inputs`.
+//! `proxy-echo decode` as a user has it: words, forms of input, exit codes, JSON by its schema.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -45,7 +44,7 @@ valid: PROXY v1 TCP4 124.100.123.123:53971 -> 10.0.8.154:8888, 50 bytes
 }
 
 #[test]
-fn a_binary_header_with_vectors_in_vectors() {
+fn a_binary_header_with_tlvs_inside_a_tlv() {
     let header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x36\xC0\0\x02\x01\xC6\x33\x64\x02\xDB\xC4\x01\xBB\
                    \x02\0\x0bexample.com\x20\0\x16\x07\0\0\0\0\x21\0\x07TLSv1.3\x22\0\x04test\xE1\0\0";
     let words = "
@@ -61,7 +60,7 @@ fn a_binary_header_with_vectors_in_vectors() {
       28      14  TLV                   AUTHORITY \"example.com\"
       42      25  TLV                   SSL
       45       1    client              0x07: TLS, certificate in this connection, certificate in this session
-      46       4    verify              0: a certificate was verified
+      46       4    verify              0: the client's certificate was verified
       50      10    TLV                 VERSION \"TLSv1.3\"
       60       7    TLV                 CN \"test\"
       67       3  TLV                   0xe1 \n
@@ -222,12 +221,79 @@ fn every_fault_is_told_in_its_own_words() {
     }
 }
 
+/// A header for TCP over IPv4 with one SSL TLV of this value.
+fn with_ssl(value: &[u8]) -> Vec<u8> {
+    let length = |bytes: usize| u16::try_from(bytes).unwrap().to_be_bytes();
+    let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11".to_vec();
+    header.extend(length(12 + 3 + value.len()));
+    header.extend([192, 0, 2, 1, 192, 0, 2, 2, 0, 1, 0, 2, 0x20]);
+    header.extend(length(value.len()));
+    header.extend(value);
+    header
+}
+
+/// Section 2.2.6: `verify` is 0 if the client presented a certificate that was verified, and says nothing else.
+#[test]
+fn verify_is_read_with_the_flags_beside_it() {
+    for client in 0..=u8::MAX {
+        for verify in [0, 1, 10, u32::MAX] {
+            let words = match (client & 1 != 0, client & 6 != 0, verify) {
+                (false, false, _) => "without TLS there is nothing to verify",
+                (false, true, _) => "a certificate without TLS contradicts itself: whether it was verified is unknown",
+                (true, false, _) => "the client presented no certificate, so none was verified",
+                (true, true, 0) => "the client's certificate was verified",
+                (true, true, _) => "the client's certificate was not verified",
+            };
+            let input = with_ssl(&[&[client], &verify.to_be_bytes()[..]].concat());
+            let decoded = proxy_echo::decode::Decoded::new(&input);
+            let value = |name: &str| &decoded.fields.iter().find(|field| field.name == name).unwrap().value;
+            assert_eq!(*value("verify"), format!("{verify}: {words}"));
+            assert_eq!(value("client").contains("no TLS"), client & 1 == 0);
+            assert_eq!(value("client").contains("undefined bits"), client > 7);
+        }
+    }
+}
+
+/// The server does not read these TLVs, and takes the header.
+#[test]
+fn faults_inside_an_ssl_tlv_are_marked_and_the_header_stays_valid() {
+    for (value, marked) in [
+        (&b"\x01\0\0"[..], "client and verify    010000 too few: 5 are needed before the TLVs inside"),
+        (b"", "client and verify     too few: 5 are needed before the TLVs inside"),
+        (b"\x01\0\0\0\0\x21\0\x09TLS", "TLV                  VERSION of 9 bytes, but 3 are left in the SSL TLV"),
+        (b"\x01\0\0\0\0\x21\0\x03TLS\x22\0", "left over            2200: too few bytes for another TLV"),
+        (b"\x01\0\0\0\0\x20\0\x05\x01\0\0\0\0", "TLV                  SSL inside an SSL TLV"),
+    ] {
+        let (status, text, _) = decode(&[], &with_ssl(value));
+        assert_eq!(status, Some(0), "{text}");
+        let lines: Vec<&str> = text.lines().filter(|line| line.starts_with('?')).collect();
+        let said = lines.iter().map(|line| line[18..].trim_start()).collect::<Vec<_>>().join("|");
+        assert_eq!(
+            said.split_whitespace().collect::<Vec<_>>(),
+            marked.split_whitespace().collect::<Vec<_>>(),
+            "{text}"
+        );
+        assert!(text.contains("\nvalid: ") && text.contains("\nmarked with ?: "), "{text}");
+        let (_, text, _) = decode(&["--json"], &with_ssl(value));
+        assert_eq!(text.matches("\"tolerated\":true").count(), 1, "{text}");
+    }
+}
+
+#[test]
+fn two_families_in_one_line_are_explained() {
+    let (status, text, _) = decode(&[], b"PROXY TCP6 ::1 127.0.0.1 40000 8888\r\n");
+    assert_eq!(status, Some(1));
+    let hint = "\nan IPv4 address in a TCP6 line: nginx and curl send this where the listener's family differs from the \
+                client's; listen on the same family, or send version 2\n";
+    assert!(text.ends_with(hint), "{text}");
+}
+
 #[test]
 fn what_is_unfinished_says_how_much_is_due() {
     for (input, words) in [
-        (b"".as_slice(), "incomplete: what is there can still become a header\n"),
-        (b"PROXY TCP4 1.2.3.4", "source address  1.2.3.4\n\nincomplete: what is there can still become a header\n"),
-        (b"\r\n\r\n\0\r\nQUIT\n", "\n\nincomplete: what is there can still become a header\n"),
+        (b"".as_slice(), "incomplete: the input is empty\n"),
+        (b"PROXY TCP4 1.2.3.4", "source address  1.2.3.4\n\nincomplete: more bytes can make it a header\n"),
+        (b"\r\n\r\n\0\r\nQUIT\n", "\n\nincomplete: more bytes can make it a header\n"),
         (
             b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x01\x02",
             "source address        0102 (2 of 4 bytes)\n\nincomplete: 10 more bytes are due\n",
@@ -296,15 +362,17 @@ fn a_file_is_read_and_json_has_the_same() {
     assert_eq!(value["source"], json!("124.100.123.123:53971"));
     assert_eq!((&value["status"], &value["version"], &value["length"]), (&json!("valid"), &json!(1), &json!(50)));
     let field = json!({
-        "offset": 11, "length": 15, "depth": 0, "name": "source address", "value": "124.100.123.123", "wrong": false
+        "offset": 11, "length": 15, "depth": 0, "name": "source address", "value": "124.100.123.123",
+        "wrong": false, "tolerated": false
     });
     assert_eq!(value["fields"][2], field);
 
     let (status, text, _) = decode(&["--json", "--hex", "0d0a0d0a000d0a515549540a31"], b"");
     assert_eq!(status, Some(1));
     let value: Value = serde_json::from_str(&text).expect("JSON");
-    let fault = json!(["invalid", "the version is not 2", 12, "section 2.2"]);
-    assert_eq!(json!([value["status"], value["reason"], value["offset"], value["specification"]]), fault);
+    let fault = json!(["invalid", "v2_version", "the version is not 2", 12, "section 2.2"]);
+    let found = json!([value["status"], value["reason"], value["message"], value["offset"], value["specification"]]);
+    assert_eq!(found, fault);
     let (_, text, _) = decode(&["--json"], b"PROX");
     assert!(text.starts_with("{\"status\":\"incomplete\",\"missing\":null,"), "{text}");
 }
@@ -314,12 +382,51 @@ fn what_cannot_be_read_is_no_bad_header() {
     let too_long = vec![b' '; 1024 * 1024 + 1];
     for (args, input, words) in [
         (&["/nonexistent"][..], b"".as_slice(), "the input cannot be read: No such file or directory (os error 2)"),
+        (
+            &["PROXY TCP4 1.2.3.4 5.6.7.8 1 2\\r\\n"],
+            b"",
+            "the argument is the name of a file, and there is no such file; to decode a header itself: \
+             printf 'PROXY TCP4 1.2.3.4 5.6.7.8 1 2\\r\\n' | proxy-echo decode",
+        ),
+        (
+            &["0d0a0d0a000d0a515549540a"],
+            b"",
+            "the argument is the name of a file, and there is no such file; to decode a header itself: \
+             proxy-echo decode --hex '0d0a0d0a000d0a515549540a'",
+        ),
         (&[], &too_long, "the input is over 1 MiB, and a header is at most 65551 bytes: give its beginning"),
-        (&["--hex", "0d0g"], b"", "--hex: 'g' is no hexadecimal digit"),
+        (&["--hex", "0d0g"], b"", "--hex: 'g' is not a hexadecimal digit"),
         (&["--hex", "0d0"], b"", "--hex: \"0d0\" has an odd number of digits"),
         (&["--skip", "5"], b"four", "--skip leaves nothing of the 4 bytes"),
         (&["file", "--hex", "0d"], b"", "the argument '[FILE]' cannot be used with '--hex <TEXT>'"),
     ] {
         assert_eq!(decode(args, input), (Some(2), String::new(), format!("error: {words}\n")));
     }
+}
+
+/// Every prefix of headers of each kind, and of what is none: all that JSON can say.
+#[test]
+fn json_keeps_to_its_schema() {
+    let schema = serde_json::from_str(include_str!("../docs/schema/decode-1.json")).expect("JSON");
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
+    let unix = [b"\r\n\r\n\0\r\nQUIT\n\x21\x31\0\xd8", &[b'/'; 216][..]].concat();
+    let many = with_ssl(&[&b"\x07\0\0\0\0\x21\0\x07TLSv1.3"[..], &b"\x04\0\0".repeat(40)].concat());
+    let kinds =
+        b"\r\n\r\n\0\r\nQUIT\n\x21\0\0\x24\x04\0\x01\0\xE0\0\x08\0\0\0\0\0\0\0\x07\xEE\0\x05\x01\x07\0\0\0\xE5\0\x01z\x05\0\x01i";
+    let spoiled = b"\r\n\r\n\0\r\nQUIT\n\x21\x01\0\x07\x03\0\x04\x12\x34\x56\x78";
+    let mixed = b"PROXY TCP6 ::1 127.0.0.1 40000 8888\r\n";
+    let inputs =
+        [V1, &unix, &many, kinds, spoiled, mixed, b"GET / HTTP/1.1\r\n", &with_ssl(b"\x01"), b"PROXY UNKNOWN\r\n"];
+    let mut seen = std::collections::BTreeSet::new();
+    for input in inputs {
+        for length in 0..=input.len() {
+            let value: Value =
+                serde_json::from_str(&proxy_echo::decode::Decoded::new(&input[..length]).json()).unwrap();
+            let errors: Vec<String> = validator.iter_errors(&value).map(|error| error.to_string()).collect();
+            assert!(errors.is_empty(), "{value:#}: {errors:?}");
+            seen.insert(value["status"].as_str().unwrap().to_owned());
+        }
+    }
+    assert_eq!(seen.len(), 3);
+    assert!(!validator.is_valid(&json!({ "status": "valid", "fields": [] })), "a schema that takes anything");
 }

@@ -57,7 +57,7 @@ fn is_number(text: &str, least: usize) -> bool {
 /// What is not hexadecimal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HexError {
-    /// A character that is no digit.
+    /// A character that is not a digit.
     NoDigit(char),
     /// Half a byte is left over.
     Odd(String),
@@ -66,7 +66,7 @@ pub enum HexError {
 impl fmt::Display for HexError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            HexError::NoDigit(found) => write!(f, "--hex: {found:?} is no hexadecimal digit"),
+            HexError::NoDigit(found) => write!(f, "--hex: {found:?} is not a hexadecimal digit"),
             HexError::Odd(word) => write!(f, "--hex: {word:?} has an odd number of digits"),
         }
     }

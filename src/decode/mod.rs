@@ -1,7 +1,7 @@
 //! `proxy-echo decode`: a captured header explained field by field, and what is wrong with it.
 //!
-//! The verdict is the parser's own. The fields are read here, as far as the parser found them right: what it says is
-//! wrong at a byte stands in the field with that byte.
+//! The parser gives the verdict. The fields are read here, up to the field with the byte at which the parser stopped; that
+//! field is marked as wrong.
 
 use std::fmt;
 use std::fs::File;
@@ -11,11 +11,12 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::cli::DecodeArgs;
-use proxy::escape::Hex;
+use proxy::escape::{Escaped, Hex};
 use proxy::{Error, Header, Status};
 
 mod hex;
 mod report;
+mod ssl;
 mod v1;
 mod v2;
 
@@ -47,9 +48,12 @@ pub struct Field {
     pub name: &'static str,
     /// What it says.
     pub value: String,
+    /// Whether it keeps the input from being a header.
     #[serde(rename = "wrong")]
-    /// Whether it is what keeps the input from being a header.
     pub is_wrong: bool,
+    /// Whether it breaks the specification in a place that receivers may skip, so that the header stays valid.
+    #[serde(rename = "tolerated")]
+    pub is_tolerated: bool,
 }
 
 /// Whether an input is a header.
@@ -57,9 +61,9 @@ pub struct Field {
 pub enum Outcome<'a> {
     /// It begins with one.
     Valid(Header<'a>),
-    /// It can become one; so many more bytes are due, where that is known.
+    /// More bytes can make it one; how many are due, where that is known.
     Incomplete(Option<usize>),
-    /// It is none, and that shows at this byte.
+    /// It cannot become one, because of the byte at this offset.
     Invalid(Error, usize),
 }
 
@@ -89,6 +93,7 @@ impl<'a> Decoded<'a> {
                 name,
                 value,
                 is_wrong: false,
+                is_tolerated: false,
             });
         }
         Decoded { input, fields: fields.list, outcome }
@@ -122,8 +127,13 @@ impl<'a> Fields<'a> {
             () if bytes.is_empty() => return false,
             () => format!("{} ({} of {length} bytes)", Hex(bytes), bytes.len()),
         };
-        self.list.push(Field { offset, length: bytes.len(), depth, name, value, is_wrong });
+        self.list.push(Field { offset, length: bytes.len(), depth, name, value, is_wrong, is_tolerated: false });
         is_whole && !is_wrong
+    }
+
+    /// Adds a field that breaks the specification without making the header invalid.
+    fn tolerate(&mut self, depth: usize, name: &'static str, [offset, length]: [usize; 2], value: String) {
+        self.list.push(Field { offset, length, depth, name, value, is_wrong: false, is_tolerated: true });
     }
 }
 
@@ -137,7 +147,7 @@ pub fn run(args: &DecodeArgs) -> Result<(String, bool), InputError> {
         Some("-") => hex::bytes(&String::from_utf8_lossy(&read(io::stdin())?))?,
         Some(text) => hex::bytes(text)?,
         None if args.file == Path::new("-") => read(io::stdin())?,
-        None => read(File::open(&args.file)?)?,
+        None => read(File::open(&args.file).map_err(|error| InputError::open(error, &args.file))?)?,
     };
     let input = bytes.get(args.skip..).ok_or(InputError::Skip(bytes.len()))?;
     let decoded = Decoded::new(input);
@@ -156,12 +166,32 @@ fn read(from: impl Read) -> Result<Vec<u8>, InputError> {
 pub enum InputError {
     /// The file cannot be read.
     Io(io::Error),
+    /// The name of the file is a header itself; this command line decodes it.
+    HeaderAsFile(String),
     /// More than [`MAX_INPUT`].
     TooLong,
     /// The text is not hexadecimal.
     Hex(HexError),
-    /// More is to be skipped than there is, which is so long.
+    /// More bytes are to be skipped than the input has; its length.
     Skip(usize),
+}
+
+impl InputError {
+    /// There is no such file, and its name may be meant as the header.
+    fn open(error: io::Error, file: &Path) -> Self {
+        let name = file.to_string_lossy();
+        match &name {
+            _ if error.kind() != io::ErrorKind::NotFound => InputError::Io(error),
+            name if name.starts_with("PROXY ") => {
+                let line = name.trim_end_matches("\\n").trim_end_matches("\\r").trim_end();
+                InputError::HeaderAsFile(format!("printf '{}\\r\\n' | proxy-echo decode", Escaped(line.as_bytes())))
+            }
+            name if hex::bytes(name).is_ok_and(|bytes| bytes.len() > 1) => {
+                InputError::HeaderAsFile(format!("proxy-echo decode --hex '{name}'"))
+            }
+            _ => InputError::Io(error),
+        }
+    }
 }
 
 impl From<io::Error> for InputError {
@@ -180,6 +210,12 @@ impl fmt::Display for InputError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             InputError::Io(error) => write!(f, "the input cannot be read: {error}"),
+            InputError::HeaderAsFile(command) => {
+                write!(
+                    f,
+                    "the argument is the name of a file, and there is no such file; to decode a header itself: {command}"
+                )
+            }
             InputError::TooLong => {
                 f.write_str("the input is over 1 MiB, and a header is at most 65551 bytes: give its beginning")
             }

@@ -5,13 +5,14 @@ use std::fmt;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::{Decoded, Field, Outcome};
-use crate::observe::events::Event;
+use crate::observe::hint::hint;
 use crate::observe::json::header_fields;
+use proxy::Status;
 use proxy::escape::Escaped;
-use proxy::{Error, Header, Status};
 
-/// The bytes that version 2 begins with.
-const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+/// Below the verdict, if a field is marked with `?`.
+const TOLERATED: &str =
+    "marked with ?: inside the SSL TLV the header breaks section 2.2.6; receivers that read it may refuse it";
 
 impl fmt::Display for Decoded<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -19,17 +20,27 @@ impl fmt::Display for Decoded<'_> {
             writeln!(f, "  offset   bytes  field")?;
         }
         let width = self.fields.iter().map(|field| 2 * field.depth + field.name.len()).max().unwrap_or(0);
-        for Field { offset, length, depth, name, value, is_wrong } in &self.fields {
-            let (mark, indent) = (if *is_wrong { '!' } else { ' ' }, 2 * depth);
+        for Field { offset, length, depth, name, value, is_wrong, is_tolerated } in &self.fields {
+            let indent = 2 * depth;
+            let mark = match (is_wrong, is_tolerated) {
+                (true, _) => '!',
+                (false, true) => '?',
+                (false, false) => ' ',
+            };
             writeln!(f, "{mark} {offset:>6}  {length:>6}  {:indent$}{name:<1$}  {value}", "", width - indent)?;
         }
         if !self.fields.is_empty() {
             f.write_str("\n")?;
         }
         match self.outcome {
-            Outcome::Valid(header) => writeln!(f, "valid: {}, {} bytes", Event::Header(&header), header.len()),
+            Outcome::Valid(header) => {
+                writeln!(f, "valid: {header}, {} bytes", header.len())?;
+                let tolerated = self.fields.iter().any(|field| field.is_tolerated);
+                if tolerated { writeln!(f, "{TOLERATED}") } else { Ok(()) }
+            }
             Outcome::Incomplete(Some(missing)) => writeln!(f, "incomplete: {missing} more bytes are due"),
-            Outcome::Incomplete(None) => writeln!(f, "incomplete: what is there can still become a header"),
+            Outcome::Incomplete(None) if self.input.is_empty() => writeln!(f, "incomplete: the input is empty"),
+            Outcome::Incomplete(None) => writeln!(f, "incomplete: more bytes can make it a header"),
             Outcome::Invalid(error, at) => {
                 writeln!(f, "invalid: {error} at byte {at} ({})", error.section())?;
                 hint(self.input, error).map_or(Ok(()), |hint| writeln!(f, "{hint}"))
@@ -62,7 +73,8 @@ impl Serialize for Decoded<'_> {
             }
             Outcome::Invalid(error, at) => {
                 map.serialize_entry("status", "invalid")?;
-                map.serialize_entry("reason", error.as_str())?;
+                map.serialize_entry("reason", error.name())?;
+                map.serialize_entry("message", error.as_str())?;
                 map.serialize_entry("offset", at)?;
                 map.serialize_entry("specification", error.section())?;
                 if let Some(hint) = hint(self.input, *error) {
@@ -75,31 +87,12 @@ impl Serialize for Decoded<'_> {
     }
 }
 
-/// What stands behind a header: another header, which a receiver does not read as one, or payload.
+/// What follows a header: another header, which a receiver takes for payload, or payload.
 pub(super) fn describe_rest(rest: &[u8]) -> (&'static str, String) {
     const SHOWN: usize = 64;
     if let Ok(Status::Complete(header)) = proxy::parse(rest) {
-        return ("second header", format!("{}: payload to the receiver", Event::Header(&header)));
+        return ("second header", format!("{header}: payload to the receiver"));
     }
     let more = if rest.len() > SHOWN { "..." } else { "" };
     ("payload", format!("\"{}\"{more}", Escaped(&rest[..rest.len().min(SHOWN)])))
-}
-
-/// What the input may be, if it is no header at all.
-fn hint(input: &[u8], error: Error) -> Option<String> {
-    if error != Error::Signature {
-        return None;
-    }
-    let find = |start: &[u8]| memchr::memmem::find(input, start);
-    let is_whole = |at: &usize| matches!(proxy::parse(&input[*at..]), Ok(Status::Complete(Header { .. })));
-    if let Some(at) = find(SIGNATURE).or_else(|| find(b"PROXY ")).filter(is_whole) {
-        return Some(format!("a header begins at byte {at}: --skip {at}"));
-    }
-    let found = match input {
-        [0x16, 3, ..] => "a TLS handshake",
-        [b'S', b'S', b'H', b'-', ..] => "SSH",
-        _ if find(b" HTTP/1.").is_some() => "HTTP",
-        _ => return None,
-    };
-    Some(format!("it looks like {found}, with no header before it"))
 }

@@ -16,16 +16,16 @@ pub(super) fn read(fields: &mut Fields<'_>) {
         Outcome::Incomplete(_) => (input.len(), None),
         Outcome::Invalid(error, at) => (at, Some(error)),
     };
-    // The wrong byte stands behind a whole word, or in a word that it spoils.
-    let is_behind = matches!(error, Some(Error::V1Space | Error::V1LineEnd | Error::V1TooLong));
+    // The wrong byte follows a whole word, or spoils the word that it is in.
+    let is_after = matches!(error, Some(Error::V1Space | Error::V1LineEnd | Error::V1TooLong));
     let line = match &input[..good] {
-        [line @ .., b'\r'] if is_behind => line,
+        [line @ .., b'\r'] if is_after => line,
         line => line,
     };
     let mut at = 0;
-    // Behind UNKNOWN all is one word.
+    // Everything after UNKNOWN is one word.
     for (index, word) in line.splitn(if line.starts_with(UNKNOWN) { 3 } else { 6 }, |&byte| byte == b' ').enumerate() {
-        let is_wrong = error.is_some() && !is_behind && at + word.len() == good;
+        let is_wrong = error.is_some() && !is_after && at + word.len() == good;
         let length = word.len() + if is_wrong { spoiled(&input[good..]) } else { 0 };
         let name = if line.starts_with(UNKNOWN) && index == 2 { "ignored" } else { NAMES[index] };
         push(fields, name, [at, length], is_wrong);
@@ -34,7 +34,7 @@ pub(super) fn read(fields: &mut Fields<'_>) {
     match error {
         None if matches!(fields.outcome, Outcome::Valid(_)) => push(fields, "line end", [good, 2], false),
         Some(Error::V1Space) => push(fields, "space", [good, 1], true),
-        Some(_) if is_behind => push(fields, "line end", [line.len(), good + 1 - line.len()], true),
+        Some(_) if is_after => push(fields, "line end", [line.len(), good + 1 - line.len()], true),
         _ => {}
     }
 }
@@ -42,11 +42,11 @@ pub(super) fn read(fields: &mut Fields<'_>) {
 fn push(fields: &mut Fields<'_>, name: &'static str, [offset, length]: [usize; 2], is_wrong: bool) {
     if length > 0 {
         let value = Escaped(&fields.input[offset..offset + length]).to_string();
-        fields.list.push(Field { offset, length, depth: 0, name, value, is_wrong });
+        fields.list.push(Field { offset, length, depth: 0, name, value, is_wrong, is_tolerated: false });
     }
 }
 
-/// How much is shown of what begins with a wrong byte: what a reader takes for one word, and not too much of it.
+/// How many bytes to show from a wrong byte on: to the end of the word, within a limit.
 fn spoiled(from: &[u8]) -> usize {
     const SHOWN: usize = 24;
     1 + from[1..].iter().take(SHOWN).take_while(|byte| !b" \r\n".contains(byte)).count()

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use crate::connection::{Reason, Refusal};
+use crate::observe::hint::mixed_families;
 use proxy::Header;
 use proxy::escape::Escaped;
 
@@ -150,7 +151,19 @@ impl fmt::Display for Reason {
 
 fn write_refused(f: &mut fmt::Formatter<'_>, refusal: Refusal, received: &[u8]) -> fmt::Result {
     let offset = offset(received);
-    write!(f, "header refused: {refusal} at byte {offset}, in \"{}\"", Escaped(shown(received)))
+    write!(f, "header refused: {refusal} at byte {offset}, in \"{}\"", Escaped(shown(received)))?;
+    match mixed(refusal, received) {
+        Some(hint) => write!(f, " ({hint})"),
+        None => Ok(()),
+    }
+}
+
+/// What a refused line with two families comes from.
+pub(crate) fn mixed(refusal: Refusal, received: &[u8]) -> Option<&'static str> {
+    match refusal {
+        Refusal::Invalid(error) => mixed_families(received, error),
+        _ => None,
+    }
 }
 
 /// Where in what came the header ceased to be one.

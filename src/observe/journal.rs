@@ -12,7 +12,7 @@ use crate::observe::events::{Event, Farewell, offset, shown};
 use crate::observe::log::{Log, LogLevel};
 use crate::observe::metrics::{Metrics, Refused};
 use crate::observe::origin::Origin;
-use proxy::{Addresses, Command, Header, Version};
+use proxy::{Addresses, Header, Version};
 
 /// Keeps a record for each connection, beside the slab: the echo itself needs none, and where nobody wants to know, at
 /// [`LogLevel::Quiet`] without an admin port, there is none.
@@ -277,16 +277,14 @@ fn put<T>(table: &mut Vec<T>, key: usize, value: T) {
     }
 }
 
-/// Balancers check a back end with a header that names no client, or themselves; a client's payload shows that it is none.
+/// Balancers check a back end with a header that names no client, themselves, or one address for both ends; a payload shows
+/// that the connection is a client's.
 fn may_be_health_check(header: &Header<'_>, peer: IpAddr) -> bool {
-    let names_peer = |source: IpAddr| header.version == Version::V1 && source.to_canonical() == peer;
-    header.command == Command::Local
-        || match header.addresses {
-            Addresses::Unspecified => true,
-            Addresses::Inet { source, .. } => names_peer((*source.ip()).into()),
-            Addresses::Inet6 { source, .. } => names_peer((*source.ip()).into()),
-            Addresses::Unix { .. } => false,
-        }
+    let ip = |address: Option<SocketAddr>| address.map(|address| address.ip().to_canonical());
+    match (ip(header.source()), ip(header.destination())) {
+        (Some(source), destination) => source == peer || Some(source) == destination,
+        (None, _) => header.addresses == Addresses::Unspecified,
+    }
 }
 
 /// Lines with their LF; what stands behind the last LF comes as it is.
@@ -305,6 +303,30 @@ mod tests {
     use super::*;
     use crate::observe::log::LogFormat;
     use proxy::Status;
+
+    /// Seen from a balancer at 10.0.0.1.
+    #[test]
+    fn both_versions_follow_one_rule_for_health_checks() {
+        let inet = |source: &str, destination: &str| Addresses::Inet {
+            transport: proxy::Transport::Stream,
+            source: source.parse().unwrap(),
+            destination: destination.parse().unwrap(),
+        };
+        for (addresses, may_be) in [
+            (Addresses::Unspecified, true),
+            (inet("10.0.0.1:5000", "10.0.0.2:80"), true),
+            // What kube-proxy makes of a check from a node to itself.
+            (inet("10.0.0.9:28225", "10.0.0.9:32004"), true),
+            (inet("10.0.0.9:28225", "10.0.0.2:32004"), false),
+            (Addresses::Unix { transport: proxy::Transport::Stream, source: &[0; 108], destination: &[0; 108] }, false),
+        ] {
+            for version in [Version::V1, Version::V2] {
+                let (command, tlvs) = (proxy::Command::Proxy, proxy::Tlvs::default());
+                let header = Header { raw: b"", version, command, addresses, tlvs };
+                assert_eq!(may_be_health_check(&header, "10.0.0.1".parse().unwrap()), may_be, "{header}");
+            }
+        }
+    }
 
     #[test]
     fn what_a_connection_said_of_its_client_goes_with_it() {

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use crate::connection::Reason;
-use crate::observe::events::{Entry, Event, Farewell, offset, shown};
+use crate::observe::events::{Entry, Event, Farewell, mixed, offset, shown};
 use proxy::escape::{Escaped, Hex};
 use proxy::tlv::{MAX_DISPLAYED, Value};
 use proxy::{Addresses, Header, Tlv, Tlvs, Version, unix_path};
@@ -54,7 +54,8 @@ fn fields<M: SerializeMap>(event: &Event<'_>, map: &mut M) -> Result<(), M::Erro
             map.serialize_entry("reason", refusal.name())?;
             map.serialize_entry("message", refusal.as_str())?;
             map.serialize_entry("offset", &offset(received))?;
-            map.serialize_entry("received", &Text(Escaped(shown(received))))
+            map.serialize_entry("received", &Text(Escaped(shown(received))))?;
+            mixed(*refusal, received).map_or(Ok(()), |hint| map.serialize_entry("hint", hint))
         }
         Event::Input(bytes) => map.serialize_entry("text", &Text(Escaped(bytes))),
         Event::Gone(Farewell { reason, received, sent, unsent, lasted }) => {

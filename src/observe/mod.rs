@@ -1,6 +1,7 @@
 //! What is known about connections, and what is said about them.
 
 pub(crate) mod events;
+pub(crate) mod hint;
 pub(crate) mod journal;
 pub(crate) mod json;
 pub(crate) mod log;
