@@ -28,6 +28,22 @@ fn is_right(header: &[u8]) -> bool {
     header[value..] == crc32c::crc32c(copy).to_be_bytes()
 }
 
+/// Which crates verify a CRC32C, in their usual way of parsing: README says so.
+fn assert_who_verifies(header: &[u8]) {
+    let mut wrong = header.to_vec();
+    *wrong.last_mut().expect("a header") ^= 1;
+    let input = wrong.as_slice();
+    assert!(proxy::parse(input).is_err() && proxy_protocol_rs::parse(input).is_err());
+    assert!(!is_right(input));
+    assert!(ppp::v2::Header::try_from(input).is_ok());
+    assert!(proxy_header::ProxyHeader::parse(input, proxy_header::ParseConfig::default()).is_ok());
+    assert!(proxy_protocol::parse(&mut &*input).is_ok());
+    assert!(haproxy_protocol::ProxyHdrV2::parse(input).is_ok());
+    assert!(proxyproto::v2::Header::try_from_bytes(input).is_ok());
+    let decoded = proxy_protocol_codec::v2::HeaderDecoder::decode(input);
+    assert!(matches!(decoded, Ok(proxy_protocol_codec::v2::Decoded::Some(_))));
+}
+
 fn parsers(criterion: &mut Criterion) {
     for (name, header) in headers::all() {
         let input = header.as_slice();
@@ -62,6 +78,7 @@ fn parsers(criterion: &mut Criterion) {
             group.bench_function("haproxy-protocol", |bench| bench.iter(|| use_it(&parse(black_box(input)))));
             if name == "v2_aws" {
                 assert!(is_right(input));
+                assert_who_verifies(input);
                 group.bench_function("haproxy-protocol, and what verifies the CRC32C", |bench| {
                     bench.iter(|| use_it(&(parse(black_box(input)), is_right(black_box(input)))));
                 });
