@@ -13,8 +13,10 @@ use ipnet::IpNet;
 #[derive(Debug, Parser)]
 #[command(name = "loadtest", version, max_term_width = 100, subcommand_required = true)]
 #[command(
-    after_help = "Exit code: 0 fine; 1 the SLO was missed, bytes failed verification, or connections or messages were \
-                        lost; 2 usage; 3 the generator was the limit, the figures are INVALID."
+    after_help = "Exit code: 0 fine; 1 the SLO was missed, bytes failed verification, connections or messages were lost, or \
+                  the target cannot be reached; 2 usage; 3 the generator was the limit, the figures are INVALID; 4 the rate \
+                  was not achieved; 5 nothing was measured, or the answer is unknown; 128+N ended by signal N, with the \
+                  results until then. Of several, the first of 128+N, 3, 1, 4, 5 counts."
 )]
 pub struct Cli {
     /// What to do.
@@ -74,9 +76,12 @@ pub struct RunArgs {
 pub struct SearchArgs {
     /// Whom to connect to: ADDRESS:PORT or NAME:PORT
     pub target: String,
-    /// The load; --rate is where the search begins.
+    /// The load.
     #[command(flatten)]
     pub load: LoadArgs,
+    /// The rate that is tried first, in messages a second
+    #[arg(long, value_name = "RATE", env = "LOADTEST_FIRST_RATE", default_value_t = 1000.0, help_heading = LOAD)]
+    pub first_rate: f64,
     /// How near the answer must be: 0.05 is within 5%
     #[arg(long, value_name = "SHARE", env = "LOADTEST_PRECISION", default_value_t = 0.05, help_heading = LOAD)]
     pub precision: f64,
@@ -218,10 +223,15 @@ pub struct LoadArgs {
     /// Conditions, such as 'p99<2ms,errors=0'; of p50 to p99.99, max, mean, rate, errors, unanswered, alive
     #[arg(long, value_name = "CONDITIONS", env = "LOADTEST_SLO", help_heading = CHECKS)]
     pub slo: Option<String>,
-    /// How late 99% of the messages may be sent at most, for the figures to be valid
+    /// How late 99% of the messages may be sent at most, for the figures to be valid; longer pauses of the generator count
+    /// against it, and may take 1% of the time at most
     #[arg(long, value_name = "TIME", env = "LOADTEST_MAX_LAG", value_parser = humantime::parse_duration)]
     #[arg(default_value = "1ms", help_heading = CHECKS)]
     pub max_lag: Duration,
+
+    /// The most of the time that a thread may wait for a core, or that other guests may take, for the figures to be valid
+    #[arg(long, value_name = "SHARE", env = "LOADTEST_MAX_WAIT", default_value_t = 0.1, help_heading = CHECKS)]
+    pub max_wait: f64,
 
     /// Pin each thread to a core of its own
     #[arg(long, env = "LOADTEST_PIN", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]

@@ -5,8 +5,9 @@ use std::fs;
 use std::thread;
 use std::time::Instant;
 
+use crate::cgroup;
 use crate::plan::Plan;
-use crate::result::Environment;
+use crate::result::{Environment, Throttled};
 use crate::system;
 
 /// Settings of the kernel that change what is measured here.
@@ -34,11 +35,12 @@ pub struct Witness {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Counters {
-    steal: u64,
+    steal: Option<u64>,
     all_time: u64,
     pressure_us: Option<u64>,
-    retransmits: u64,
-    overflows: u64,
+    retransmits: Option<u64>,
+    overflows: Option<u64>,
+    throttled: Option<Throttled>,
 }
 
 impl Default for Witness {
@@ -52,6 +54,16 @@ impl Witness {
     #[must_use]
     pub fn new() -> Self {
         Witness { since: Instant::now(), counters: Counters::read() }
+    }
+
+    /// What a CPU quota cost until now.
+    #[must_use]
+    pub fn throttled(&self) -> Option<Throttled> {
+        let (then, now) = (self.counters.throttled?, cgroup::throttled()?);
+        Some(Throttled {
+            periods: now.periods.saturating_sub(then.periods),
+            time_s: (now.time_s - then.time_s).max(0.0),
+        })
     }
 
     /// Until now.
@@ -71,14 +83,18 @@ impl Witness {
             clock: line("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
             fd_limit,
             sysctls: sysctls(),
-            steal: now.steal.saturating_sub(then.steal) as f64
-                / now.all_time.saturating_sub(then.all_time).max(1) as f64,
+            steal: grown(then.steal, now.steal)
+                .map(|steal| steal as f64 / now.all_time.saturating_sub(then.all_time).max(1) as f64),
             cpu_pressure: pressure
                 .map(|(now_us, then_us)| (now_us.saturating_sub(then_us) as f64 / elapsed_us).min(1.0)),
-            tcp_retransmits: now.retransmits.saturating_sub(then.retransmits),
-            listen_overflows: now.overflows.saturating_sub(then.overflows),
+            machine_tcp_retransmits: grown(then.retransmits, now.retransmits),
+            machine_listen_overflows: grown(then.overflows, now.overflows),
         }
     }
+}
+
+fn grown(then: Option<u64>, now: Option<u64>) -> Option<u64> {
+    now.zip(then).map(|(now, then)| now.saturating_sub(then))
 }
 
 impl Counters {
@@ -91,11 +107,12 @@ impl Counters {
         let snmp = read("/proc/net/snmp");
         let netstat = read("/proc/net/netstat");
         Counters {
-            steal: times.get(7).copied().unwrap_or(0),
+            steal: times.get(7).copied(),
             all_time: times.iter().sum(),
             pressure_us: pressure(),
             retransmits: counter(&snmp, "Tcp:", "RetransSegs"),
             overflows: counter(&netstat, "TcpExt:", "ListenOverflows"),
+            throttled: cgroup::throttled(),
         }
     }
 }
@@ -107,11 +124,11 @@ fn pressure() -> Option<u64> {
 }
 
 /// These files have a line of names and a line of values for each group.
-fn counter(text: &str, group: &str, name: &str) -> u64 {
+fn counter(text: &str, group: &str, name: &str) -> Option<u64> {
     let mut lines = text.lines().filter(|line| line.starts_with(group));
-    let (Some(names), Some(values)) = (lines.next(), lines.next()) else { return 0 };
+    let (names, values) = (lines.next()?, lines.next()?);
     let mut pairs = names.split_ascii_whitespace().zip(values.split_ascii_whitespace());
-    pairs.find(|(found, _)| *found == name).and_then(|(_, value)| value.parse().ok()).unwrap_or(0)
+    pairs.find(|(found, _)| *found == name).and_then(|(_, value)| value.parse().ok())
 }
 
 fn cpu_model() -> String {

@@ -1,7 +1,7 @@
 //! Results that are parts of one: runs after each other, or shards at the same time. Histograms are added; percentiles are
 //! never averaged.
 
-use crate::result::RunResult;
+use crate::result::{Achieved, Generator, RunResult};
 
 /// How the parts relate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,10 @@ pub fn join(parts: Vec<RunResult>, how: How) -> RunResult {
     let mut weight = whole.totals.measured_completed as f64;
     for part in parts {
         let more = part.totals.measured_completed as f64;
-        let mean = |a: f64, b: f64| if weight + more > 0.0 { (a * weight + b * more) / (weight + more) } else { 0.0 };
+        let mean = |a: Option<f64>, b: Option<f64>| match (a, b) {
+            (Some(a), Some(b)) if weight + more > 0.0 => Some((a * weight + b * more) / (weight + more)),
+            (a, b) => a.or(b),
+        };
         whole.generator.cpu_ns_per_request =
             mean(whole.generator.cpu_ns_per_request, part.generator.cpu_ns_per_request);
         if let (Some(a), Some(b)) = (&mut whole.server, &part.server) {
@@ -32,7 +35,7 @@ pub fn join(parts: Vec<RunResult>, how: How) -> RunResult {
             a.cpu_ns_per_request = mean(a.cpu_ns_per_request, b.cpu_ns_per_request);
             a.cpu_share = f64::midpoint(a.cpu_share, b.cpu_share);
             a.rss_after_bytes = a.rss_after_bytes.max(b.rss_after_bytes);
-            a.rss_per_connection_bytes = a.rss_per_connection_bytes.max(b.rss_per_connection_bytes);
+            a.rss_per_connection_bytes = most(a.rss_per_connection_bytes, b.rss_per_connection_bytes);
         }
         weight += more;
         add(&mut whole, part, how);
@@ -68,9 +71,10 @@ fn add(whole: &mut RunResult, part: RunResult, how: How) {
     whole.latency.add(&part.latency);
     whole.service_time.add(&part.service_time);
     whole.connect_time.add(&part.connect_time);
-    whole.generator.lag.add(&part.generator.lag);
+    whole.waited.add(&part.waited);
     whole.setup_s = whole.setup_s.max(part.setup_s);
     whole.cut_short = whole.cut_short.take().or(part.cut_short);
+    whole.signal = whole.signal.or(part.signal);
     for failure in part.failures {
         if whole.failures.len() < crate::result::MAX_DETAILS {
             whole.failures.push(failure);
@@ -79,11 +83,20 @@ fn add(whole: &mut RunResult, part: RunResult, how: How) {
     for (all, one) in [(&mut whole.invalid, part.invalid), (&mut whole.notes, part.notes)] {
         all.extend(one);
     }
+    for (all, one) in [(&mut whole.addresses, part.addresses), (&mut whole.hints, part.hints)] {
+        for text in one {
+            if !all.contains(&text) {
+                all.push(text);
+            }
+        }
+    }
     let (a, b) = (&mut whole.environment, part.environment);
-    a.tcp_retransmits += b.tcp_retransmits;
-    a.listen_overflows += b.listen_overflows;
-    a.steal = a.steal.max(b.steal);
-    a.cpu_pressure = a.cpu_pressure.zip(b.cpu_pressure).map(|(a, b)| a.max(b));
+    a.machine_tcp_retransmits = sum(a.machine_tcp_retransmits, b.machine_tcp_retransmits);
+    a.machine_listen_overflows = sum(a.machine_listen_overflows, b.machine_listen_overflows);
+    a.steal = most(a.steal, b.steal);
+    a.cpu_pressure = most(a.cpu_pressure, b.cpu_pressure);
+    add_generator(&mut whole.generator, part.generator, how);
+    add_achieved(whole, part.achieved.as_ref(), how);
     match how {
         How::OneAfterTheOther => {
             whole.measured_s += part.measured_s;
@@ -91,13 +104,9 @@ fn add(whole: &mut RunResult, part: RunResult, how: How) {
             whole.totals.connections_alive = alive.min(part.totals.connections_alive);
             whole.runs.extend(part.runs);
             whole.intervals.extend(part.intervals);
-            for (all, one) in whole.generator.thread_cpu.iter_mut().zip(part.generator.thread_cpu) {
-                *all = all.max(one);
-            }
         }
         How::AtTheSameTime => {
             whole.measured_s = whole.measured_s.max(part.measured_s);
-            whole.generator.thread_cpu.extend(part.generator.thread_cpu);
             for (index, interval) in part.intervals.into_iter().enumerate() {
                 match whole.intervals.get_mut(index) {
                     Some(all) => {
@@ -111,6 +120,54 @@ fn add(whole: &mut RunResult, part: RunResult, how: How) {
             whole.runs = vec![whole.figures()];
         }
     }
+}
+
+/// The threads of shards stand beside each other; of runs, the worst of each thread counts.
+fn add_generator(whole: &mut Generator, part: Generator, how: How) {
+    fn join<T>(all: &mut Vec<T>, more: Vec<T>, how: How, worse: fn(&T, T) -> T) {
+        match how {
+            How::OneAfterTheOther => {
+                for (one, other) in all.iter_mut().zip(more) {
+                    *one = worse(one, other);
+                }
+            }
+            How::AtTheSameTime => all.extend(more),
+        }
+    }
+    whole.lag.add(&part.lag);
+    join(&mut whole.thread_cpu, part.thread_cpu, how, |a, b| a.max(b));
+    join(&mut whole.thread_paused, part.thread_paused, how, |a, b| a.max(b));
+    join(&mut whole.thread_waited, part.thread_waited, how, |a, b| most(*a, b));
+    whole.pauses += part.pauses;
+    whole.longest_pause_ns = whole.longest_pause_ns.max(part.longest_pause_ns);
+    if let (Some(a), Some(b)) = (&mut whole.throttled, part.throttled) {
+        a.periods += b.periods;
+        a.time_s += b.time_s;
+    }
+}
+
+fn add_achieved(whole: &mut RunResult, part: Option<&Achieved>, how: How) {
+    let runs = whole.runs.len() as f64;
+    if let (Some(a), Some(b)) = (&mut whole.achieved, part) {
+        a.due += b.due;
+        a.unsent += b.unsent;
+        a.met &= b.met;
+        a.limit = a.limit.take().or_else(|| b.limit.clone());
+        if how == How::AtTheSameTime {
+            a.asked_per_s += b.asked_per_s;
+            a.achieved_per_s += b.achieved_per_s;
+        } else {
+            a.achieved_per_s = (a.achieved_per_s * runs + b.achieved_per_s) / (runs + 1.0);
+        }
+    }
+}
+
+fn most(a: Option<f64>, b: Option<f64>) -> Option<f64> {
+    a.zip(b).map(|(a, b)| a.max(b)).or(a).or(b)
+}
+
+fn sum(a: Option<u64>, b: Option<u64>) -> Option<u64> {
+    a.zip(b).map(|(a, b)| a + b)
 }
 
 #[cfg(test)]

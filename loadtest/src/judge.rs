@@ -1,18 +1,25 @@
-//! Whether figures may be used, and what a run comes to.
+//! Whether figures may be used, what was achieved of what was asked, and what a measurement comes to.
 
 use std::process::ExitCode;
 
 use crate::plan::Plan;
-use crate::result::{Report, RunResult};
+use crate::result::{Achieved, Judgement, Report, RunResult, SloOutcome};
 
 /// The most of a core that a thread may use: beyond, messages wait for the generator.
 const MAX_CPU: f64 = 0.9;
 /// The part of what was due that may stay unsent though it could have been sent.
 const MAX_WITHHELD: f64 = 0.01;
+/// The most of the measured time in which a thread may have been paused, or the generator throttled.
+const MAX_PAUSED: f64 = 0.01;
+/// Waits for a core that are shorter in all, in s, say nothing of a share.
+const MIN_WAITED_S: f64 = 0.01;
+/// The part of what is asked that must be sent, and come back.
+const ACHIEVED: f64 = 0.99;
 /// Pressure and steal that are worth a word.
 const NOTABLE: f64 = 0.05;
 
-/// What the program ends with.
+/// What the program ends with. Where several are true, the first of interrupted, invalid, failed, not achieved and unknown
+/// counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// All is well.
@@ -23,68 +30,169 @@ pub enum Verdict {
     Usage,
     /// The generator was the limit.
     Invalid,
+    /// What was asked for was not sent, or did not come back at that rate.
+    NotAchieved,
+    /// Nothing was measured, or the answer cannot be known.
+    Unknown,
+    /// A signal with this number ended it early; the results until then are kept.
+    Interrupted(i32),
 }
 
-impl From<Verdict> for ExitCode {
-    fn from(verdict: Verdict) -> Self {
-        ExitCode::from(match verdict {
+impl Verdict {
+    /// The program's exit code.
+    #[must_use]
+    pub fn exit_code(self) -> u8 {
+        match self {
             Verdict::Fine => 0,
             Verdict::Failed => 1,
             Verdict::Usage => 2,
             Verdict::Invalid => 3,
-        })
+            Verdict::NotAchieved => 4,
+            Verdict::Unknown => 5,
+            // What shells show of a program that a signal ended.
+            Verdict::Interrupted(signal) => 128 + signal as u8,
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Verdict::Fine => "FINE",
+            Verdict::Failed => "FAILED",
+            Verdict::Usage => "USAGE",
+            Verdict::Invalid => "INVALID",
+            Verdict::NotAchieved => "RATE NOT ACHIEVED",
+            Verdict::Unknown => "UNKNOWN",
+            Verdict::Interrupted(_) => "INTERRUPTED",
+        }
     }
 }
 
-/// Fills in why `result` is invalid, what is worth a note, and whether the SLO is met. `withheld` messages were not sent
-/// though they could have been.
+impl From<Verdict> for ExitCode {
+    fn from(verdict: Verdict) -> Self {
+        verdict.exit_code().into()
+    }
+}
+
+/// Fills in why `result` is invalid, what of the rate was achieved, what is worth a note, and whether the SLO is met.
+/// `withheld` messages were not sent though they could have been.
 pub fn judge(result: &mut RunResult, plan: &Plan, withheld: u64) {
-    for (index, share) in result.generator.thread_cpu.iter().enumerate() {
-        if *share > MAX_CPU {
-            let percent = share * 100.0;
-            result.invalid.push(format!(
-                "generator thread {index} used {percent:.0}% of a core, over 90%: give it more threads (-t) or less load"
-            ));
-        }
-    }
-    let bound_ns = plan.max_lag.as_nanos() as u64;
-    let lag = &result.generator.lag;
-    let lag_ns = lag.percentile_ns(99.0).unwrap_or_else(|| lag.max_ns());
-    if lag_ns > bound_ns {
-        let (late, bound) = (lag_ns as f64 / 1e6, bound_ns as f64 / 1e6);
-        result.invalid.push(format!(
-            "1% of the messages were sent {late:.1} ms late or more (bound {bound} ms, --max-lag): try --spin or --pin"
-        ));
-    }
-    let offered = plan.rate.unwrap_or(0.0) * result.measured_s;
-    if withheld as f64 > offered * MAX_WITHHELD && withheld > 1 {
-        result.invalid.push(format!("{withheld} messages were due and not sent although connections were free"));
-    }
+    result.invalid = invalid(result, plan, withheld);
+    result.achieved = achieved(result, plan);
     note(result);
     result.slo = plan.slo.as_ref().map(|slo| slo.judge(result));
 }
 
-fn note(result: &mut RunResult) {
-    let totals = &result.totals;
-    let missing = totals.requests_unanswered + totals.requests_unsent;
-    let mut notes = Vec::new();
-    if missing > 0 {
-        notes.push(format!(
-            "{missing} messages have no latency ({} unanswered, {} never sent for want of a free connection): \
-             the true percentiles are higher",
-            totals.requests_unanswered, totals.requests_unsent
+fn invalid(result: &RunResult, plan: &Plan, withheld: u64) -> Vec<String> {
+    let generator = &result.generator;
+    let (measured_s, bound_ms) = (result.measured_s, plan.max_lag.as_secs_f64() * 1e3);
+    let mut reasons = Vec::new();
+    for (index, share) in generator.thread_cpu.iter().enumerate().filter(|(_, share)| **share > MAX_CPU) {
+        reasons.push(format!(
+            "generator thread {index} used {:.0}% of a core, over 90%: give it more threads (-t) or less load",
+            share * 100.0
         ));
     }
+    let lag_ns = generator.lag.percentile_ns(99.0).or(generator.lag.max_ns()).unwrap_or(0);
+    if lag_ns > plan.max_lag.as_nanos() as u64 {
+        let late_ms = lag_ns as f64 / 1e6;
+        reasons.push(format!(
+            "1% of the messages were sent {late_ms:.1} ms late or more (bound {bound_ms} ms, --max-lag): try --spin or --pin"
+        ));
+    }
+    for (index, share) in generator.thread_paused.iter().enumerate().filter(|(_, share)| **share > MAX_PAUSED) {
+        let longest_ms = generator.longest_pause_ns.unwrap_or(0) as f64 / 1e6;
+        reasons.push(format!(
+            "generator thread {index} did not run for {:.1}% of the time though it was due to, over 1% (pauses over {bound_ms} \
+             ms count, --max-lag; the longest was {longest_ms:.0} ms): it was stopped, suspended, or short of a core",
+            share * 100.0
+        ));
+    }
+    if let Some(throttled) = generator.throttled.filter(|throttled| throttled.time_s > measured_s * MAX_PAUSED) {
+        reasons.push(format!(
+            "the CPU quota of the generator's control group held it back for {:.2} s in {} periods, over 1% of the time: raise \
+             the quota",
+            throttled.time_s, throttled.periods
+        ));
+    }
+    let max_wait = plan.max_wait * 100.0;
+    for (index, share) in generator.thread_waited.iter().enumerate() {
+        if let Some(share) = share.filter(|share| *share > plan.max_wait && share * measured_s > MIN_WAITED_S) {
+            reasons.push(format!(
+                "generator thread {index} waited for a core {:.0}% of the time, over {max_wait:.0}% (--max-wait): leave it more of \
+                 the machine",
+                share * 100.0
+            ));
+        }
+    }
+    if let Some(steal) = result.environment.steal.filter(|steal| *steal > plan.max_wait) {
+        let percent = steal * 100.0;
+        reasons
+            .push(format!("other guests took {percent:.0}% of the machine's time, over {max_wait:.0}% (--max-wait)"));
+    }
+    let offered = plan.own_rate().unwrap_or(0.0) * measured_s;
+    if withheld as f64 > offered * MAX_WITHHELD && withheld > 1 {
+        reasons.push(format!("{withheld} messages were due and not sent although connections were free"));
+    }
+    reasons
+}
+
+/// What was achieved of a rate. A burst of late answers at the end is not a rate that was missed: in at least half of the
+/// intervals too few must have come back.
+fn achieved(result: &RunResult, plan: &Plan) -> Option<Achieved> {
+    let (asked_per_s, achieved_per_s) = (plan.own_rate()?, result.rate()?);
+    let unsent = result.totals.requests_unsent;
+    let due = result.latency.count() + result.latency.missing();
+    let is_sent = unsent as f64 <= due as f64 * (1.0 - ACHIEVED) || unsent <= 1;
+    let keeps_up = result.intervals.iter().filter(|interval| {
+        let expected = asked_per_s * interval.length_s;
+        let chance = if result.settings.arrival == "poisson" { expected.sqrt() } else { 0.0 };
+        interval.completed as f64 >= expected * ACHIEVED - 1.0 - chance
+    });
+    let is_kept = keeps_up.count() * 2 > result.intervals.len();
+    let is_answered = result.totals.measured_completed as f64 >= due as f64 * ACHIEVED - 1.0 || is_kept;
+    let limit = if !is_sent && !result.invalid.is_empty() {
+        Some("the generator was the limit")
+    } else if !is_sent {
+        Some("the target was the limit: every connection was owed an answer (or open more: -c, --depth)")
+    } else if !is_answered {
+        Some("the target was the limit: answers came slower than messages were sent")
+    } else {
+        None
+    };
+    let limit = limit.map(str::to_owned);
+    Some(Achieved { asked_per_s, achieved_per_s, due, unsent, met: limit.is_none(), limit })
+}
+
+fn note(result: &mut RunResult) {
     let environment = &result.environment;
-    if environment.steal > NOTABLE {
-        notes.push(format!("other guests took {:.0}% of the machine's time", environment.steal * 100.0));
+    let mut notes = Vec::new();
+    let missing = result.latency.missing();
+    if missing > 0 {
+        let (unanswered, unsent) = (result.totals.requests_unanswered, result.totals.requests_unsent);
+        let verb = if missing == 1 { "message has" } else { "messages have" };
+        notes.push(format!(
+            "{missing} {verb} no latency ({unanswered} unanswered, {unsent} never sent for want of a free connection): \
+             figures that they could change are given as lower bounds"
+        ));
     }
-    if environment.cpu_pressure.is_some_and(|share| share > NOTABLE * 4.0) {
-        let share = environment.cpu_pressure.unwrap_or(0.0) * 100.0;
-        notes.push(format!("tasks waited for a core {share:.0}% of the time: generator and server may share cores"));
+    if let Some(steal) = environment.steal.filter(|steal| *steal > NOTABLE) {
+        notes.push(format!("other guests took {:.0}% of the machine's time", steal * 100.0));
     }
-    if environment.listen_overflows > 0 {
-        notes.push(format!("{} connects met a full accept queue", environment.listen_overflows));
+    if let Some(share) = environment.cpu_pressure.filter(|share| *share > NOTABLE * 4.0) {
+        notes.push(format!(
+            "tasks waited for a core {:.0}% of the time: generator and server may share cores",
+            share * 100.0
+        ));
+    }
+    if let (Some(longest_ns), true) = (result.generator.longest_pause_ns, result.invalid.is_empty()) {
+        notes.push(format!(
+            "the generator was paused {} times, for {:.1} ms at most: what is rarer than 1 in 100 may be its own",
+            result.generator.pauses,
+            longest_ns as f64 / 1e6
+        ));
+    }
+    if let Some(overflows) = environment.machine_listen_overflows.filter(|&overflows| overflows > 0) {
+        notes.push(format!("{overflows} connects on this machine met a full accept queue, of this target or another"));
     }
     result.notes = notes;
 }
@@ -92,10 +200,18 @@ fn note(result: &mut RunResult) {
 /// What a run comes to.
 #[must_use]
 pub fn verdict_of_run(result: &RunResult) -> Verdict {
-    if !result.invalid.is_empty() {
+    let is_idle = result.settings.command == "idle";
+    let slo = result.slo.as_ref().map(|slo| slo.met);
+    if let Some(signal) = result.signal {
+        Verdict::Interrupted(signal)
+    } else if !result.invalid.is_empty() {
         Verdict::Invalid
-    } else if result.totals.errors() > 0 || result.slo.as_ref().is_some_and(|slo| !slo.met) {
+    } else if result.totals.errors() > 0 || slo == Some(Some(false)) {
         Verdict::Failed
+    } else if result.achieved.as_ref().is_some_and(|achieved| !achieved.met) {
+        Verdict::NotAchieved
+    } else if slo == Some(None) || (!is_idle && result.totals.measured_completed == 0) {
+        Verdict::Unknown
     } else {
         Verdict::Fine
     }
@@ -106,10 +222,90 @@ pub fn verdict_of_run(result: &RunResult) -> Verdict {
 pub fn verdict(report: &Report) -> Verdict {
     match report {
         Report::Run(result) => verdict_of_run(result),
-        Report::Compare(result) if !result.invalid.is_empty() => Verdict::Invalid,
-        Report::Compare(result) if result.a.totals.errors() + result.b.totals.errors() > 0 => Verdict::Failed,
-        Report::Search(result) if result.generator_limited => Verdict::Invalid,
-        Report::Search(result) if result.best_rate.is_none() => Verdict::Failed,
-        Report::Compare(_) | Report::Search(_) => Verdict::Fine,
+        Report::Compare(result) => {
+            let sides = [verdict_of_run(&result.a), verdict_of_run(&result.b)];
+            let first = |wanted: Verdict| sides.contains(&wanted).then_some(wanted);
+            match result.signal {
+                Some(signal) => Verdict::Interrupted(signal),
+                None if !result.invalid.is_empty() => Verdict::Invalid,
+                None => first(Verdict::Failed)
+                    .or(first(Verdict::NotAchieved))
+                    .or(first(Verdict::Unknown))
+                    .unwrap_or(Verdict::Fine),
+            }
+        }
+        Report::Search(result) => match (result.signal, &result.unknown, result.best_rate) {
+            (Some(signal), ..) => Verdict::Interrupted(signal),
+            (None, Some(_), _) => {
+                if result.generator_limited {
+                    Verdict::Invalid
+                } else {
+                    Verdict::Unknown
+                }
+            }
+            (None, None, Some(_)) => Verdict::Fine,
+            (None, None, None) => Verdict::Failed,
+        },
+    }
+}
+
+/// Writes into `report` what it comes to. `signal` ended it early, if there was one.
+pub fn conclude(report: &mut Report, signal: Option<i32>) {
+    match report {
+        Report::Run(result) => result.signal = signal,
+        Report::Compare(result) => result.signal = signal,
+        Report::Search(result) => result.signal = signal,
+    }
+    let verdict = verdict(report);
+    let details = match report {
+        Report::Run(result) => details(result),
+        Report::Compare(result) => {
+            vec![format!("A: {}", details(&result.a).join(", ")), format!("B: {}", details(&result.b).join(", "))]
+        }
+        Report::Search(result) => vec![result.stopped.clone()],
+    };
+    let words = verdict.words().to_owned();
+    let judgement = Some(Judgement { exit_code: verdict.exit_code(), words, details });
+    match report {
+        Report::Run(result) => result.verdict = judgement,
+        Report::Compare(result) => result.verdict = judgement,
+        Report::Search(result) => result.verdict = judgement,
+    }
+}
+
+/// What was asked and achieved, whether it is valid, and what the SLO came to.
+fn details(result: &RunResult) -> Vec<String> {
+    let per_second = |rate: f64| format!("{rate:.0}/s");
+    let mut lines = Vec::new();
+    match (&result.achieved, result.rate()) {
+        (Some(achieved), _) => {
+            let (asked, done) = (per_second(achieved.asked_per_s), per_second(achieved.achieved_per_s));
+            let limit = achieved.limit.as_ref().map_or(String::new(), |limit| format!(" ({limit})"));
+            lines.push(format!("asked {asked}, achieved {done}{limit}"));
+        }
+        (None, _) if result.settings.command == "idle" => {
+            let totals = &result.totals;
+            lines.push(format!("{} of {} connections alive", totals.connections_alive, result.settings.connections));
+        }
+        (None, Some(rate)) if result.totals.measured_completed > 0 => {
+            lines.push(format!("closed loop, achieved {}", per_second(rate)));
+        }
+        _ => lines.push("nothing measured".to_owned()),
+    }
+    lines.push(if result.invalid.is_empty() { "valid" } else { "INVALID" }.to_owned());
+    lines.push(slo_in_words(result.slo.as_ref()).to_owned());
+    let errors = result.totals.errors();
+    if errors > 0 {
+        lines.push(format!("{errors} {}", if errors == 1 { "error" } else { "errors" }));
+    }
+    lines
+}
+
+fn slo_in_words(slo: Option<&SloOutcome>) -> &'static str {
+    match slo.map(|slo| slo.met) {
+        None => "no SLO",
+        Some(Some(true)) => "SLO met",
+        Some(Some(false)) => "SLO missed",
+        Some(None) => "SLO unknown",
     }
 }

@@ -10,7 +10,7 @@
 //! - [`plan`], [`slo`], [`sources`], [`hosts`]: what is to be done, known to be possible.
 //! - [`engine`]: makes the load. A worker a thread, each with its poll, its slab of connections and its histograms.
 //! - [`pattern`], [`proxy`]: what connections say.
-//! - [`environment`]: what is seen of the machine meanwhile.
+//! - [`environment`], [`cgroup`]: what is seen of the machine meanwhile.
 //! - [`judge`]: whether the figures may be used, and what the program ends with.
 //! - [`output`], [`progress`]: what is shown and written.
 //! - [`statistics`], [`join`]: how sure a difference is, and results that are parts of one.
@@ -22,6 +22,7 @@
     reason = "figures for people, and times that are not negative"
 )]
 
+pub mod cgroup;
 pub mod cli;
 pub mod command;
 pub mod engine;

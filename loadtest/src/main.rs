@@ -3,19 +3,16 @@
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use clap::Parser;
 use clap::error::ErrorKind;
 use loadtest::cli::Cli;
 use loadtest::command::{self, CommandError};
-use loadtest::judge::{Verdict, verdict};
+use loadtest::judge::{Verdict, conclude, verdict};
 use loadtest::output;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
-
-/// What shells show of a program that a signal ended.
-const INTERRUPTED: i32 = 130;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -33,9 +30,13 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> Result<Verdict, CommandError> {
     let interrupt = Arc::new(AtomicBool::new(false));
-    watch(&interrupt).map_err(|error| CommandError::Failed(error.to_string()))?;
+    let signal = watch(&interrupt).map_err(|error| CommandError::Failed(error.to_string()))?;
     output::check(command::output(&cli.command)).map_err(|error| CommandError::Usage(error.to_string()))?;
-    let report = command::execute(&cli.command, &interrupt)?;
+    let mut report = command::execute(&cli.command, &interrupt)?;
+    // 0 is no signal.
+    if let number @ 1.. = signal.load(Ordering::Relaxed) {
+        conclude(&mut report, i32::try_from(number).ok());
+    }
     let is_terminal = io::stdout().is_terminal();
     output::write_all(&report, command::output(&cli.command), is_terminal)
         .map_err(|error| CommandError::Failed(error.to_string()))?;
@@ -60,11 +61,13 @@ fn complain(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// The first signal ends the measurement, the second the program.
-fn watch(interrupt: &Arc<AtomicBool>) -> io::Result<()> {
-    for signal in [SIGINT, SIGTERM] {
-        flag::register_conditional_shutdown(signal, INTERRUPTED, interrupt.clone())?;
+/// The first signal ends the measurement, the second the program. Returns where the number of the signal will be.
+fn watch(interrupt: &Arc<AtomicBool>) -> io::Result<Arc<AtomicUsize>> {
+    let number = Arc::new(AtomicUsize::new(0));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        flag::register_conditional_shutdown(signal, 128 + signal, interrupt.clone())?;
+        flag::register_usize(signal, number.clone(), signal.cast_unsigned() as usize)?;
         flag::register(signal, interrupt.clone())?;
     }
-    Ok(())
+    Ok(number)
 }

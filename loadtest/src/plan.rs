@@ -85,8 +85,10 @@ pub struct Plan {
     pub expect_reflect: ExpectReflect,
     /// Whether bytes are compared.
     pub verify: bool,
-    /// How late 99% of the messages may be sent.
+    /// How late 99% of the messages may be sent; longer pauses of the generator count.
     pub max_lag: Duration,
+    /// The most of the time that a thread may wait for a core, 0 to 1.
+    pub max_wait: f64,
     /// The core of each thread; empty for any.
     pub cores: Vec<usize>,
     /// Whether to spin.
@@ -146,6 +148,7 @@ impl Plan {
             expect_reflect: args.expect_reflect,
             verify: args.verify == Verify::Full,
             max_lag: args.max_lag,
+            max_wait: args.max_wait,
             cores: if args.pin { cores(args.threads as usize)? } else { Vec::new() },
             spin: args.spin,
             runs: 1,
@@ -158,7 +161,12 @@ impl Plan {
         Ok(plan)
     }
 
-    fn check(&self) -> Result<(), PlanError> {
+    /// Whether all of it fits together.
+    ///
+    /// # Errors
+    ///
+    /// What does not.
+    pub fn check(&self) -> Result<(), PlanError> {
         let fits = |name, text: String, fits: bool| if fits { Ok(()) } else { Err(PlanError::Range(name, text)) };
         let is_rate = |rate: Option<f64>| rate.is_none_or(|rate| rate > 0.0 && rate <= MAX_RATE);
         let size = self.size as u64;
@@ -172,6 +180,7 @@ impl Plan {
         fits("--depth", format!("at most {MAX_STAMPS} messages in flight in all"), stamps <= MAX_STAMPS)?;
         fits("--rate", "more than 0 and at most 1e9 a second".into(), is_rate(self.rate))?;
         fits("--connect-rate", "more than 0 and at most 1e9 a second".into(), is_rate(self.connect_rate))?;
+        fits("--max-wait", "a share from 0 to 1".into(), (0.0..=1.0).contains(&self.max_wait))?;
         fits("--duration", "1ms to a day".into(), (Duration::from_millis(1)..=MAX_TIME).contains(&self.duration))?;
         fits("--warmup", "at most a day".into(), self.warmup <= MAX_TIME)?;
         fits("--timeout", "1ms to a day".into(), (Duration::from_millis(1)..=MAX_TIME).contains(&self.timeout))?;
@@ -222,6 +231,13 @@ impl Plan {
     #[must_use]
     pub fn own(&self, total: u64) -> u64 {
         self.shard.map_or(total, |shard| part(total, u64::from(shard.index - 1), u64::from(shard.count)))
+    }
+
+    /// This shard's part of the rate.
+    #[must_use]
+    pub fn own_rate(&self) -> Option<f64> {
+        let shards = self.shard.map_or(1, |shard| shard.count);
+        self.rate.map(|rate| rate / f64::from(shards))
     }
 
     /// The number of this process's first thread among those of all shards, and how many those are.

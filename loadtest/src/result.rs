@@ -4,11 +4,11 @@
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::samples::{PERCENTILES, Samples, percentile_name};
+pub use crate::samples::{Known, PERCENTILES, Samples, percentile_name};
 pub use crate::totals::{Totals, Verification};
 
 /// The version of the format of the JSON file.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// What one invocation found out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,6 +39,18 @@ pub struct RunResult {
     pub setup_s: f64,
     /// Whether it ended early, and why: "interrupted", or that no connection was left.
     pub cut_short: Option<String>,
+    /// The number of the signal that ended it early.
+    #[serde(default)]
+    pub signal: Option<i32>,
+    /// What it all comes to; it is there once the whole command is done.
+    #[serde(default)]
+    pub verdict: Option<Judgement>,
+    /// The addresses that the target's name led to.
+    #[serde(default)]
+    pub addresses: Vec<String>,
+    /// Open loop: how much of what was asked was done.
+    #[serde(default)]
+    pub achieved: Option<Achieved>,
     /// Counts.
     pub totals: Totals,
     /// From the *scheduled* send to the completion. In closed loop a message is scheduled when its connection is free, so this
@@ -46,6 +58,9 @@ pub struct RunResult {
     pub latency: Samples,
     /// From the actual send to the completion (`crr`: from the connect).
     pub service_time: Samples,
+    /// Open loop: from the scheduled send until a connection was free, because all were owed an answer.
+    #[serde(default)]
+    pub waited: Samples,
     /// Closed loop alone: what `latency` would have been to a steady schedule, by `HdrHistogram`'s correction for coordinated
     /// omission. A stall shows here and in open loop, and hardly in `latency` of a closed loop.
     pub latency_corrected: Option<Samples>,
@@ -67,6 +82,9 @@ pub struct RunResult {
     pub notes: Vec<String>,
     /// Whether the SLO was met, if there is one.
     pub slo: Option<SloOutcome>,
+    /// What to try, where what happened has a usual cause.
+    #[serde(default)]
+    pub hints: Vec<String>,
     /// The first verification failures, in words, at most [`MAX_DETAILS`].
     pub failures: Vec<String>,
 }
@@ -116,6 +134,35 @@ pub struct Settings {
     pub pin: bool,
 }
 
+/// What a measurement comes to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Judgement {
+    /// What the program ends with: 0 fine; 1 an SLO was missed, or there were errors; 3 INVALID; 4 the rate was not
+    /// achieved; 5 nothing was measured, or the answer is unknown; 128 + N: ended by signal N.
+    pub exit_code: u8,
+    /// The same in a few words.
+    pub words: String,
+    /// What was asked and achieved, whether it is valid, what the SLO came to.
+    pub details: Vec<String>,
+}
+
+/// How much of what was asked was done, in open loop.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Achieved {
+    /// Messages a second that were asked for.
+    pub asked_per_s: f64,
+    /// Messages a second that came back.
+    pub achieved_per_s: f64,
+    /// Messages that were due in the measured time.
+    pub due: u64,
+    /// Those of them that were never sent.
+    pub unsent: u64,
+    /// Whether that is what was asked for.
+    pub met: bool,
+    /// Which side was the limit, if it is not.
+    pub limit: Option<String>,
+}
+
 /// A part of a measurement that several processes make together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shard {
@@ -151,20 +198,21 @@ impl Interval {
 /// The figures of one run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
-    /// Messages a second (`crr`: connections a second).
-    pub rate: f64,
+    /// Messages a second (`crr`: connections a second); `None` if no time was measured.
+    pub rate: Option<f64>,
     /// Payload bytes received a second.
-    pub bytes_per_s: f64,
-    /// Latency's mean in ns.
-    pub mean_ns: f64,
-    /// Latency's percentiles in ns, where the sample supports them; see [`Samples::percentile_ns`].
+    pub bytes_per_s: Option<f64>,
+    /// Latency's mean in ns, if what is missing cannot change it.
+    pub mean_ns: Option<f64>,
+    /// Latency's percentiles in ns, where the sample supports them and what is missing cannot change them; see
+    /// [`Samples::percentile_ns`].
     pub p50_ns: Option<u64>,
     /// As above.
     pub p99_ns: Option<u64>,
     /// As above.
     pub p999_ns: Option<u64>,
-    /// The longest latency in ns.
-    pub max_ns: u64,
+    /// The longest latency in ns, if what is missing cannot be longer.
+    pub max_ns: Option<u64>,
     /// Server CPU time for a message in ns, with `--server-pid`.
     pub server_cpu_ns: Option<f64>,
     /// Failed connects, lost connections, unanswered messages and verification failures.
@@ -176,10 +224,36 @@ pub struct Figures {
 pub struct Generator {
     /// Each thread's share of a core while it measured, 0 to 1. With `--spin`: of the time that it did not merely spin.
     pub thread_cpu: Vec<f64>,
-    /// CPU time for a message in ns, all threads.
-    pub cpu_ns_per_request: f64,
+    /// CPU time for a message in ns, all threads; `None` without messages.
+    pub cpu_ns_per_request: Option<f64>,
     /// How late messages were sent although a connection was free, in open loop.
     pub lag: Samples,
+    /// Each thread's share of the measured time, 0 to 1, in which it was due to run and did not for longer than `--max-lag`:
+    /// stopped, suspended, throttled, or short of a core.
+    #[serde(default)]
+    pub thread_paused: Vec<f64>,
+    /// How often that was, and the longest time in ns.
+    #[serde(default)]
+    pub pauses: u64,
+    /// The longest of the pauses in ns; `None` if there was none.
+    #[serde(default)]
+    pub longest_pause_ns: Option<u64>,
+    /// Each thread's share of the measured time, 0 to 1, in which it waited for a core, as the kernel has it
+    /// (`/proc/thread-self/schedstat`); `None` where the kernel does not tell.
+    #[serde(default)]
+    pub thread_waited: Vec<Option<f64>>,
+    /// What the CPU quota of the generator's control groups cost during the run; `None` if they have none.
+    #[serde(default)]
+    pub throttled: Option<Throttled>,
+}
+
+/// What a CPU quota cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Throttled {
+    /// Periods in which the quota was used up: `nr_throttled`.
+    pub periods: u64,
+    /// Time in s in which nothing of the group could run: `throttled_usec` (version 2), `throttled_time` (version 1).
+    pub time_s: f64,
 }
 
 /// The server's own use while it was measured.
@@ -191,14 +265,14 @@ pub struct ServerUse {
     pub cpu_s: f64,
     /// In cores.
     pub cpu_share: f64,
-    /// CPU time for a message in ns.
-    pub cpu_ns_per_request: f64,
+    /// CPU time for a message in ns; `None` without messages.
+    pub cpu_ns_per_request: Option<f64>,
     /// Resident memory before the first connection, in bytes.
     pub rss_before_bytes: u64,
     /// Resident memory at the end, with all connections open, in bytes.
     pub rss_after_bytes: u64,
-    /// The growth for a connection, in bytes.
-    pub rss_per_connection_bytes: f64,
+    /// The growth for a connection, in bytes; `None` without connections.
+    pub rss_per_connection_bytes: Option<f64>,
 }
 
 /// The machine of the generator, and what happened on it meanwhile.
@@ -222,14 +296,16 @@ pub struct Environment {
     pub fd_limit: u64,
     /// The settings of the kernel that matter, by name.
     pub sysctls: std::collections::BTreeMap<String, String>,
-    /// The share of all cores' time that another guest took, 0 to 1, during the run.
-    pub steal: f64,
+    /// The share of all cores' time that another guest took, 0 to 1, during the run; `None` where the kernel does not tell.
+    pub steal: Option<f64>,
     /// The share of the time in which some task waited for a core, 0 to 1; `None` where the kernel does not tell.
     pub cpu_pressure: Option<f64>,
-    /// TCP segments that were sent again during the run, on the whole machine.
-    pub tcp_retransmits: u64,
-    /// Connections that a full accept queue refused during the run, on the whole machine.
-    pub listen_overflows: u64,
+    /// TCP segments that were sent again during the run, by all programs of the machine (its network namespace).
+    #[serde(alias = "tcp_retransmits")]
+    pub machine_tcp_retransmits: Option<u64>,
+    /// Connections that a full accept queue refused during the run, at all programs of the machine.
+    #[serde(alias = "listen_overflows")]
+    pub machine_listen_overflows: Option<u64>,
 }
 
 /// Whether an SLO was met.
@@ -237,8 +313,8 @@ pub struct Environment {
 pub struct SloOutcome {
     /// The SLO as it was given.
     pub text: String,
-    /// Whether all of it was met.
-    pub met: bool,
+    /// Whether all of it was met; `None` if that cannot be known.
+    pub met: Option<bool>,
     /// Each of its conditions.
     pub conditions: Vec<SloCondition>,
 }
@@ -250,8 +326,8 @@ pub struct SloCondition {
     pub text: String,
     /// What was measured, in words: `1.7ms`, or why there is no figure.
     pub measured: String,
-    /// Whether it was met.
-    pub met: bool,
+    /// Whether it was met; `None` if that cannot be known.
+    pub met: Option<bool>,
 }
 
 /// Two targets under the same load, in turn.
@@ -269,6 +345,12 @@ pub struct CompareResult {
     pub confidence: f64,
     /// How B relates to A, figure by figure.
     pub ratios: Vec<Ratio>,
+    /// The number of the signal that ended it early.
+    #[serde(default)]
+    pub signal: Option<i32>,
+    /// What it all comes to.
+    #[serde(default)]
+    pub verdict: Option<Judgement>,
     /// Why there were no more pairs: that it is tight enough, or that the limit was reached, or an interrupt.
     pub stopped: String,
     /// Why the figures must not be used: empty if they may.
@@ -288,10 +370,10 @@ pub struct Ratio {
     pub b: f64,
     /// B to A: the geometric mean over the pairs.
     pub ratio: f64,
-    /// The confidence interval's lower end.
-    pub low: f64,
+    /// The confidence interval's lower end; `None` where there are too few pairs for an interval.
+    pub low: Option<f64>,
     /// The confidence interval's upper end.
-    pub high: f64,
+    pub high: Option<f64>,
     /// Whether the interval leaves out 1. If not, "no difference shown".
     pub difference_shown: bool,
 }
@@ -303,11 +385,23 @@ pub struct SearchResult {
     pub format: u32,
     /// The SLO as it was given.
     pub slo: String,
+    /// The number of the signal that ended it early.
+    #[serde(default)]
+    pub signal: Option<i32>,
+    /// What it all comes to.
+    #[serde(default)]
+    pub verdict: Option<Judgement>,
     /// What was tried, in order.
     pub steps: Vec<SearchStep>,
     /// The highest rate that met it, in messages a second; `None` if none did.
     pub best_rate: Option<f64>,
-    /// The run at that rate.
+    /// The lowest rate that missed it: the answer lies between the two. `None` if none is known to.
+    #[serde(default)]
+    pub missed_rate: Option<f64>,
+    /// Why the answer is not known; `None` if it is.
+    #[serde(default)]
+    pub unknown: Option<String>,
+    /// The run at the best rate.
     pub best: Option<RunResult>,
     /// What ended the search, in words.
     pub stopped: String,
@@ -320,25 +414,28 @@ pub struct SearchResult {
 pub struct SearchStep {
     /// Messages a second that were offered.
     pub rate: f64,
-    /// Whether the SLO was met.
-    pub met: bool,
+    /// Whether the SLO was met; `None` if the probe proved nothing.
+    pub met: Option<bool>,
+    /// How long the probe measured, in s.
+    #[serde(default)]
+    pub measured_s: f64,
     /// What was measured.
     pub figures: Figures,
-    /// Why it was not met; empty if it was.
+    /// Why it was not met, or proved nothing; empty if it was met.
     pub why: String,
 }
 
 impl RunResult {
-    /// Messages a second (`crr`: connections a second).
+    /// Messages a second (`crr`: connections a second); `None` if no time was measured.
     #[must_use]
-    pub fn rate(&self) -> f64 {
-        self.totals.measured_completed as f64 / self.measured_s.max(1e-9)
+    pub fn rate(&self) -> Option<f64> {
+        (self.measured_s > 0.0).then(|| self.totals.measured_completed as f64 / self.measured_s)
     }
 
     /// Payload bytes received a second.
     #[must_use]
-    pub fn bytes_per_s(&self) -> f64 {
-        self.totals.measured_bytes as f64 / self.measured_s.max(1e-9)
+    pub fn bytes_per_s(&self) -> Option<f64> {
+        (self.measured_s > 0.0).then(|| self.totals.measured_bytes as f64 / self.measured_s)
     }
 
     /// The figures that runs are compared by.
@@ -352,7 +449,7 @@ impl RunResult {
             p99_ns: self.latency.percentile_ns(99.0),
             p999_ns: self.latency.percentile_ns(99.9),
             max_ns: self.latency.max_ns(),
-            server_cpu_ns: self.server.as_ref().map(|server| server.cpu_ns_per_request),
+            server_cpu_ns: self.server.as_ref().and_then(|server| server.cpu_ns_per_request),
             errors: self.totals.errors(),
         }
     }

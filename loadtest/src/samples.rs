@@ -1,7 +1,11 @@
 //! A histogram of times that survives being written down: merged and rebuilt to the last sample.
 
+use std::collections::BTreeMap;
+use std::io::Read;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use flate2::read::ZlibDecoder;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer as HdrDeserializer, Serializer as HdrSerializer, V2DeflateSerializer};
 use serde::de::Error as _;
@@ -12,17 +16,43 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub const MAX_NS: u64 = 3_600_000_000_000;
 /// Digits that are kept of a time.
 const DIGITS: u8 = 3;
+/// The longest encoding of such a histogram, in bytes: nine for each of its counts.
+const MAX_LENGTH: u64 = 9 * 40 * 1024;
 /// A percentile is a figure only if at least so many samples lie beyond it.
 const BEYOND: f64 = 10.0;
 /// The percentiles that are reported where the sample supports them.
 pub const PERCENTILES: [f64; 6] = [50.0, 90.0, 95.0, 99.0, 99.9, 99.99];
 
-/// Times in ns, to three digits, from 1 ns to [`MAX_NS`].
+/// Times in ns, to three digits, from 1 ns to [`MAX_NS`]; and of those that never came to an end, how long they took at least.
 ///
-/// As JSON it is an object: `count`, `min_ns`, `mean_ns`, `max_ns`, `percentiles_ns` for people, and `hdr`, `HdrHistogram`'s
-/// compressed V2 encoding in base64, which is all that is read back.
+/// As JSON it is an object: `count`, `missing`, `min_ns`, `mean_ns`, `max_ns`, `percentiles_ns` and `at_least_ns` for people,
+/// and `hdr` and `missing_hdr`, `HdrHistogram`'s compressed V2 encoding in base64, which is all that is read back.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Samples(Histogram<u64>);
+pub struct Samples {
+    known: Histogram<u64>,
+    /// Lower bounds of times whose ends were not seen; `None` if there are none.
+    missing: Option<Box<Histogram<u64>>>,
+}
+
+/// A figure of times of which some may be known by a lower bound alone.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Known {
+    /// What is missing cannot change it.
+    Exactly(f64),
+    /// What is missing makes it that, or more.
+    AtLeast(f64),
+}
+
+impl Known {
+    /// The figure, if what is missing cannot change it.
+    #[must_use]
+    pub fn exact(self) -> Option<f64> {
+        match self {
+            Known::Exactly(value) => Some(value),
+            Known::AtLeast(_) => None,
+        }
+    }
+}
 
 impl Default for Samples {
     fn default() -> Self {
@@ -32,73 +62,124 @@ impl Default for Samples {
 
 impl Samples {
     /// None yet. The memory is for all that can come, and untouched until it does.
-    ///
-    /// # Panics
-    ///
-    /// Never: the bounds are constants that the histogram takes.
     #[must_use]
     pub fn new() -> Self {
-        Samples(Histogram::new_with_bounds(1, MAX_NS, DIGITS).expect("bounds that a histogram can have"))
+        Samples { known: empty(), missing: None }
     }
 
     /// Adds one.
     #[inline]
     pub fn record(&mut self, ns: u64) {
-        self.0.saturating_record(ns);
+        self.known.saturating_record(ns);
+    }
+
+    /// Adds `count` of the same time.
+    pub fn record_n(&mut self, ns: u64, count: u64) {
+        self.known.saturating_record_n(ns, count);
+    }
+
+    /// Adds `count` whose ends were not seen: they took `at_least_ns`, or more.
+    #[cold]
+    pub fn record_missing(&mut self, at_least_ns: u64, count: u64) {
+        self.missing.get_or_insert_with(|| Box::new(empty())).saturating_record_n(at_least_ns, count);
     }
 
     /// Adds all of `other`.
     pub fn add(&mut self, other: &Samples) {
-        // Both have the same bounds, unless `other` was read from a file: then what is beyond is put at the bound.
-        if self.0.add(&other.0).is_err() {
-            for step in other.0.iter_recorded() {
-                self.0.saturating_record_n(step.value_iterated_to(), step.count_at_value());
-            }
+        add(&mut self.known, &other.known);
+        if let Some(missing) = &other.missing {
+            add(self.missing.get_or_insert_with(|| Box::new(empty())), missing);
         }
     }
 
-    /// How many there are.
+    /// How many there are whose times are known.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.0.len()
+        self.known.len()
     }
 
-    /// Whether there are none.
+    /// How many there are whose ends were not seen.
+    #[must_use]
+    pub fn missing(&self) -> u64 {
+        self.missing.as_ref().map_or(0, |missing| missing.len())
+    }
+
+    /// Whether no time is known.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.known.is_empty()
     }
 
-    /// The least, in ns; 0 if there are none.
+    /// The greatest, in ns.
     #[must_use]
-    pub fn min_ns(&self) -> u64 {
-        if self.is_empty() { 0 } else { self.0.min() }
+    pub fn max(&self) -> Option<Known> {
+        let of = |histogram: &Histogram<u64>| (!histogram.is_empty()).then(|| histogram.max());
+        match &self.missing {
+            None => of(&self.known).map(|ns| Known::Exactly(ns as f64)),
+            Some(missing) => of(missing).max(of(&self.known)).map(|ns| Known::AtLeast(ns as f64)),
+        }
     }
 
-    /// The greatest, in ns; 0 if there are none.
+    /// The greatest in ns, if it is known.
     #[must_use]
-    pub fn max_ns(&self) -> u64 {
-        self.0.max()
+    pub fn max_ns(&self) -> Option<u64> {
+        self.max()?.exact().map(|ns| ns as u64)
     }
 
-    /// The mean, in ns; 0 if there are none.
+    /// The mean, in ns.
     #[must_use]
-    pub fn mean_ns(&self) -> f64 {
-        self.0.mean()
+    pub fn mean(&self) -> Option<Known> {
+        match &self.missing {
+            None => (!self.is_empty()).then(|| Known::Exactly(self.known.mean())),
+            Some(_) => Some(Known::AtLeast(self.all().mean())),
+        }
     }
 
-    /// The time in ns that `percentile` (0 to 100) of the samples do not exceed, or `None` where fewer than ten samples lie
-    /// beyond it: such a figure says nothing about the next run.
+    /// The mean in ns, if it is known.
+    #[must_use]
+    pub fn mean_ns(&self) -> Option<f64> {
+        self.mean()?.exact()
+    }
+
+    /// The time in ns that `percentile` (0 to 100) of all, the missing ones included, do not exceed; `None` where fewer than
+    /// ten lie beyond it: such a figure says nothing about the next run.
+    #[must_use]
+    pub fn percentile(&self, percentile: f64) -> Option<Known> {
+        let count = (self.count() + self.missing()) as f64;
+        let beyond = count * (100.0 - percentile) / 100.0;
+        // The tolerance is for what 100 - 99.99 is in binary.
+        if beyond + 1e-6 < BEYOND {
+            return None;
+        }
+        if self.missing.is_none() {
+            return Some(Known::Exactly(self.known.value_at_percentile(percentile) as f64));
+        }
+        let least = self.all().value_at_percentile(percentile) as f64;
+        // At most it is what it would be if all that is missing took for ever.
+        let rank = percentile * count / self.count().max(1) as f64;
+        let is_exact = rank <= 100.0 && self.known.value_at_percentile(rank) as f64 <= least && !self.is_empty();
+        Some(if is_exact { Known::Exactly(least) } else { Known::AtLeast(least) })
+    }
+
+    /// How many samples a percentile needs.
+    #[must_use]
+    pub fn needed_for(percentile: f64) -> f64 {
+        BEYOND * 100.0 / (100.0 - percentile)
+    }
+
+    /// The percentile in ns, if it is known.
     #[must_use]
     pub fn percentile_ns(&self, percentile: f64) -> Option<u64> {
-        let beyond = self.count() as f64 * (100.0 - percentile) / 100.0;
-        // The tolerance is for what 100 - 99.99 is in binary.
-        (beyond + 1e-6 >= BEYOND).then(|| self.0.value_at_percentile(percentile))
+        self.percentile(percentile)?.exact().map(|ns| ns as u64)
     }
 
-    /// The percentiles of [`PERCENTILES`] that the sample supports, with their times in ns.
-    pub fn percentiles(&self) -> impl Iterator<Item = (f64, u64)> + '_ {
-        PERCENTILES.into_iter().filter_map(|percentile| Some((percentile, self.percentile_ns(percentile)?)))
+    /// The known times, and the bounds of the missing ones.
+    fn all(&self) -> Histogram<u64> {
+        let mut all = self.known.clone();
+        if let Some(missing) = &self.missing {
+            add(&mut all, missing);
+        }
+        all
     }
 
     /// What a steady schedule would have seen: for every sample longer than `interval_ns`, those that would have been taken
@@ -108,23 +189,39 @@ impl Samples {
         // Nothing comes back in less; and what would be filled in is bounded.
         let interval_ns = interval_ns.max(1000);
         let mut corrected = self.clone();
-        for step in self.0.iter_recorded() {
+        for step in self.known.iter_recorded() {
             // Long waits that a short interval divides finely would take for ever: at most as many steps as digits can show.
             let missed = step.value_iterated_to() / interval_ns;
             let stride = missed / 1000 + 1;
             let mut value_ns = step.value_iterated_to().saturating_sub(interval_ns * stride);
             while value_ns >= interval_ns {
-                corrected.0.saturating_record_n(value_ns, step.count_at_value() * stride);
+                corrected.known.saturating_record_n(value_ns, step.count_at_value() * stride);
                 value_ns = value_ns.saturating_sub(interval_ns * stride);
             }
         }
         corrected
     }
 
-    /// The histogram itself, for its own formats.
+    /// The histogram of the known times, for its own formats.
     #[must_use]
     pub fn histogram(&self) -> &Histogram<u64> {
-        &self.0
+        &self.known
+    }
+}
+
+/// # Panics
+///
+/// Never: the bounds are constants that the histogram takes.
+fn empty() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, MAX_NS, DIGITS).expect("bounds that a histogram can have")
+}
+
+fn add(sum: &mut Histogram<u64>, other: &Histogram<u64>) {
+    // Both have the same bounds, unless `other` was read from a file: then what is beyond is put at the bound.
+    if sum.add(other).is_err() {
+        for step in other.iter_recorded() {
+            sum.saturating_record_n(step.value_iterated_to(), step.count_at_value());
+        }
     }
 }
 
@@ -136,17 +233,30 @@ pub fn percentile_name(percentile: f64) -> String {
 
 impl Serialize for Samples {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut bytes = Vec::new();
-        V2DeflateSerializer::new().serialize(&self.0, &mut bytes).map_err(S::Error::custom)?;
-        let percentiles: std::collections::BTreeMap<_, _> =
-            self.percentiles().map(|(percentile, ns)| (percentile_name(percentile), ns)).collect();
-        let mut object = serializer.serialize_struct("Samples", 6)?;
+        let encode = |histogram: &Histogram<u64>| {
+            let mut bytes = Vec::new();
+            V2DeflateSerializer::new().serialize(histogram, &mut bytes).map_err(S::Error::custom)?;
+            Ok(BASE64.encode(&bytes))
+        };
+        let (mut exact, mut at_least) = (BTreeMap::new(), BTreeMap::new());
+        let named = PERCENTILES.iter().map(|&percentile| (percentile_name(percentile), self.percentile(percentile)));
+        for (name, figure) in named.chain([("mean".to_owned(), self.mean()), ("max".to_owned(), self.max())]) {
+            match figure {
+                Some(Known::Exactly(ns)) if name.starts_with('p') => drop(exact.insert(name, ns as u64)),
+                Some(Known::AtLeast(ns)) => drop(at_least.insert(name, ns as u64)),
+                _ => {}
+            }
+        }
+        let mut object = serializer.serialize_struct("Samples", 9)?;
         object.serialize_field("count", &self.count())?;
-        object.serialize_field("min_ns", &self.min_ns())?;
+        object.serialize_field("missing", &self.missing())?;
+        object.serialize_field("min_ns", &(!self.is_empty()).then(|| self.known.min()))?;
         object.serialize_field("mean_ns", &self.mean_ns())?;
         object.serialize_field("max_ns", &self.max_ns())?;
-        object.serialize_field("percentiles_ns", &percentiles)?;
-        object.serialize_field("hdr", &BASE64.encode(&bytes))?;
+        object.serialize_field("percentiles_ns", &exact)?;
+        object.serialize_field("at_least_ns", &at_least)?;
+        object.serialize_field("hdr", &encode(&self.known)?)?;
+        object.serialize_field("missing_hdr", &self.missing.as_deref().map(encode).transpose()?)?;
         object.end()
     }
 }
@@ -156,13 +266,37 @@ impl<'de> Deserialize<'de> for Samples {
         #[derive(Deserialize)]
         struct Written {
             hdr: String,
+            missing_hdr: Option<String>,
         }
         let written = Written::deserialize(deserializer)?;
-        let bytes = BASE64.decode(&written.hdr).map_err(D::Error::custom)?;
-        let histogram = HdrDeserializer::new().deserialize(&mut bytes.as_slice()).map_err(D::Error::custom)?;
-        // Rebuilt within our own bounds, whatever the file's are.
         let mut samples = Samples::new();
-        samples.add(&Samples(histogram));
+        add(&mut samples.known, &decode(&written.hdr).map_err(D::Error::custom)?);
+        if let Some(missing) = &written.missing_hdr {
+            let missing = decode(missing).map_err(D::Error::custom)?;
+            add(samples.missing.insert(Box::new(empty())), &missing);
+        }
         Ok(samples)
     }
+}
+
+/// A histogram from text. What it asks memory for stands in its header, where a few bytes could ask for gigabytes: so only
+/// the bounds and sizes are taken that [`Samples`] are written with.
+fn decode(text: &str) -> Result<Histogram<u64>, String> {
+    /// Of the V2 encoding: cookie, length, offset, digits, then lowest and highest value.
+    const HEADER: usize = 32;
+    let bytes = BASE64.decode(text).map_err(|error| error.to_string())?;
+    let mut header = [0; HEADER];
+    // Its own cookie and length stand before the compressed part.
+    let mut inner = ZlibDecoder::new(bytes.get(8..).unwrap_or_default());
+    inner.read_exact(&mut header).map_err(|error| format!("no histogram: {error}"))?;
+    let number =
+        |at: usize, length: usize| header[at..at + length].iter().fold(0, |sum, &byte| sum << 8 | u64::from(byte));
+    let (length, digits, low, high) = (number(4, 4), number(12, 4), number(16, 8), number(24, 8));
+    if (digits, low, high) != (DIGITS.into(), 1, MAX_NS) || length > MAX_LENGTH {
+        return Err(format!(
+            "a histogram of {length} bytes from {low} to {high} with {digits} digits, where at most {MAX_LENGTH} bytes from 1 to \
+             {MAX_NS} with {DIGITS} digits can be"
+        ));
+    }
+    HdrDeserializer::new().deserialize(&mut bytes.as_slice()).map_err(|error| error.to_string())
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::result::{RunResult, Samples, SloCondition, SloOutcome};
+use crate::result::{Known, RunResult, Samples, SloCondition, SloOutcome};
 
 /// Conditions that must all hold.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +27,8 @@ enum Figure {
     Mean,
     Rate,
     Errors,
+    /// Of the messages, in percent: `errors<1%`.
+    ErrorShare,
     Unanswered,
     Alive,
 }
@@ -67,12 +69,30 @@ impl Slo {
         &self.text
     }
 
+    /// How many messages a run must have so that all of it can be judged.
+    #[must_use]
+    pub fn samples_needed(&self) -> f64 {
+        let needed = self.conditions.iter().map(|condition| match condition.figure {
+            Figure::Percentile(percentile) => Samples::needed_for(percentile),
+            _ => 1.0,
+        });
+        needed.fold(1.0, f64::max)
+    }
+
     /// Whether `result` meets it.
     #[must_use]
     pub fn judge(&self, result: &RunResult) -> SloOutcome {
         let conditions: Vec<_> = self.conditions.iter().map(|condition| condition.judge(result)).collect();
-        SloOutcome { text: self.text.clone(), met: conditions.iter().all(|condition| condition.met), conditions }
+        SloOutcome { text: self.text.clone(), met: all_met(&conditions), conditions }
     }
+}
+
+/// One that is missed decides; one that is unknown leaves the whole unknown.
+fn all_met(conditions: &[SloCondition]) -> Option<bool> {
+    if conditions.iter().any(|condition| condition.met == Some(false)) {
+        return Some(false);
+    }
+    conditions.iter().all(|condition| condition.met == Some(true)).then_some(true)
 }
 
 impl Condition {
@@ -83,13 +103,18 @@ impl Condition {
             .filter_map(|&(sign, relation)| Some((text.find(sign)?, sign, relation)))
             .min_by_key(|&(at, sign, _)| (at, 2 - sign.len()))
             .ok_or_else(|| wrong("expected a figure, one of < <= > >= =, and a bound"))?;
-        let figure = Figure::parse(text[..at].trim())
-            .ok_or_else(|| wrong("the figures are p50 to p99.999, max, mean, rate, errors, unanswered and alive"))?;
         let bound = text[at + sign.len()..].trim();
+        let figure = match (Figure::parse(text[..at].trim()), bound.strip_suffix('%')) {
+            (Some(Figure::Errors), Some(_)) => Some(Figure::ErrorShare),
+            (figure, _) => figure,
+        };
+        let figure = figure
+            .ok_or_else(|| wrong("the figures are p50 to p99.999, max, mean, rate, errors, unanswered and alive"))?;
         let bound = if figure.is_time() {
             humantime::parse_duration(bound).map(|time| time.as_nanos() as f64).ok()
         } else {
-            bound.parse().ok().filter(|bound: &f64| bound.is_finite() && *bound >= 0.0)
+            let number = if figure == Figure::ErrorShare { bound.trim_end_matches('%').trim() } else { bound };
+            number.parse().ok().filter(|bound: &f64| bound.is_finite() && *bound >= 0.0)
         };
         let bound = bound.ok_or_else(|| {
             wrong(if figure.is_time() { "the bound must be a time such as 2ms" } else { "the bound must be a number" })
@@ -98,20 +123,42 @@ impl Condition {
     }
 
     fn judge(&self, result: &RunResult) -> SloCondition {
-        let Some(value) = self.figure.of(result) else {
-            let measured = format!("unknown: {} samples are too few", result.latency.count());
-            return SloCondition { text: self.text.clone(), measured, met: false };
+        let (met, measured) = match self.figure.of(result) {
+            Ok(Known::Exactly(value)) => (Some(self.holds(value)), self.words(value)),
+            // It holds, or not, whatever the figure is from there on; or that is not known.
+            Ok(Known::AtLeast(least)) => {
+                let ends = (self.holds(least), self.holds(f64::INFINITY));
+                let met = (self.relation != Relation::Equal && ends.0 == ends.1).then_some(ends.0);
+                (met, format!("{} or more: {}", self.words(least), missing(&result.latency)))
+            }
+            Err(why) => (None, format!("unknown: {why}")),
         };
-        let met = match self.relation {
+        SloCondition { text: self.text.clone(), measured, met }
+    }
+
+    fn holds(&self, value: f64) -> bool {
+        match self.relation {
             Relation::Less => value < self.bound,
             Relation::LessOrEqual => value <= self.bound,
             Relation::More => value > self.bound,
             Relation::MoreOrEqual => value >= self.bound,
             Relation::Equal => (value - self.bound).abs() < 0.5,
-        };
-        let measured = if self.figure.is_time() { time(value) } else { format!("{value:.0}") };
-        SloCondition { text: self.text.clone(), measured, met }
+        }
     }
+
+    fn words(&self, value: f64) -> String {
+        match self.figure {
+            _ if self.figure.is_time() => time(value),
+            Figure::ErrorShare => format!("{value:.3}%"),
+            _ => format!("{value:.0}"),
+        }
+    }
+}
+
+/// How many messages have no latency.
+fn missing(latency: &Samples) -> String {
+    let (missing, due) = (latency.missing(), latency.count() + latency.missing());
+    format!("{missing} of {due} messages were not answered, or not sent")
 }
 
 impl Figure {
@@ -134,35 +181,34 @@ impl Figure {
         matches!(self, Figure::Percentile(_) | Figure::Max | Figure::Mean)
     }
 
-    fn of(self, result: &RunResult) -> Option<f64> {
-        let latency = |figure: fn(&Samples) -> f64| (!result.latency.is_empty()).then(|| figure(&result.latency));
+    /// The figure with all that is missing counted in, or why there is none.
+    fn of(self, result: &RunResult) -> Result<Known, String> {
+        let (latency, totals) = (&result.latency, &result.totals);
+        let due = latency.count() + latency.missing();
+        let few = || match due {
+            0 => "no message was due in the measured time".to_owned(),
+            due => format!("{due} samples are too few"),
+        };
+        let count = |count: u64| Ok(Known::Exactly(count as f64));
         match self {
-            Figure::Percentile(percentile) => {
-                // What never came back was slower than all that did.
-                let count = result.latency.count() as f64;
-                let missing = (result.totals.requests_unanswered + result.totals.requests_unsent) as f64;
-                let percentile = percentile * (count + missing) / count.max(1.0);
-                if percentile > 100.0 { Some(f64::INFINITY) } else { percentile_of(&result.latency, percentile) }
+            Figure::Percentile(percentile) => latency.percentile(percentile).ok_or_else(few),
+            Figure::Max => latency.max().ok_or_else(few),
+            Figure::Mean => latency.mean().ok_or_else(few),
+            Figure::Rate => result.rate().map(Known::Exactly).ok_or_else(|| "no time was measured".to_owned()),
+            Figure::Errors => count(totals.errors() + totals.requests_unsent),
+            Figure::ErrorShare => {
+                let all = totals.requests_sent + totals.requests_unsent;
+                let share = (totals.errors() + totals.requests_unsent) as f64 / all as f64;
+                if all == 0 { Err(few()) } else { Ok(Known::Exactly(100.0 * share.min(1.0))) }
             }
-            Figure::Max => latency(|samples| samples.max_ns() as f64),
-            Figure::Mean => latency(Samples::mean_ns),
-            Figure::Rate => Some(result.rate()),
-            Figure::Errors => Some(result.totals.errors() as f64),
-            Figure::Unanswered => Some((result.totals.requests_unanswered + result.totals.requests_unsent) as f64),
-            Figure::Alive => Some(result.totals.connections_alive as f64),
+            Figure::Unanswered => count(totals.requests_unanswered + totals.requests_unsent),
+            Figure::Alive => count(totals.connections_alive),
         }
     }
 }
 
-fn percentile_of(samples: &Samples, percentile: f64) -> Option<f64> {
-    samples.percentile_ns(percentile).map(|ns| ns as f64)
-}
-
 /// A time in ns as people write it, to three digits.
 fn time(ns: f64) -> String {
-    if ns.is_infinite() {
-        return "never: too many messages were not answered".to_owned();
-    }
     let (value, unit) = match ns {
         _ if ns < 1e3 => (ns, "ns"),
         _ if ns < 1e6 => (ns / 1e3, "µs"),

@@ -1,9 +1,9 @@
 //! What the operating system tells about this process and lets it set, in safe calls.
 
 #[cfg(target_os = "linux")]
-pub use self::linux::{allowed_cores, pin, prepare_bind, stream_socket, thread_cpu};
+pub use self::linux::{allowed_cores, pin, prepare_bind, run_delay_ns, stream_socket, thread_cpu};
 #[cfg(not(target_os = "linux"))]
-pub use self::other::{allowed_cores, pin, prepare_bind, stream_socket, thread_cpu};
+pub use self::other::{allowed_cores, pin, prepare_bind, run_delay_ns, stream_socket, thread_cpu};
 
 #[cfg(target_os = "linux")]
 mod linux {
@@ -47,6 +47,15 @@ mod linux {
         let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         uapi::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time)?;
         Ok(Duration::new(time.tv_sec.cast_unsigned(), time.tv_nsec as u32))
+    }
+
+    /// How long the calling thread was ready to run and waited for a core, in ns since it began; `None` where the kernel
+    /// does not count it.
+    #[must_use]
+    pub fn run_delay_ns() -> Option<u64> {
+        // Time on the core, time in the run queue, and how often (the kernel's Documentation/scheduler/sched-stats.rst).
+        let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+        text.split(' ').nth(1)?.parse().ok()
     }
 
     /// Lets `bind` choose an address without a port, which `connect` then chooses with the target known: so that ports are
@@ -99,6 +108,12 @@ mod other {
     /// Always.
     pub fn thread_cpu() -> io::Result<Duration> {
         Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Unknown.
+    #[must_use]
+    pub fn run_delay_ns() -> Option<u64> {
+        None
     }
 
     /// Not needed.

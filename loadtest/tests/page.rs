@@ -31,6 +31,11 @@ fn an_open_loop_run_is_shown_as_it_was() {
 }
 
 #[test]
+fn an_overload_is_shown_as_bounds() {
+    check("overloaded", &Report::Run(Box::new(sample::overloaded())));
+}
+
+#[test]
 fn a_closed_loop_run_is_shown_as_it_was() {
     check("closed", &Report::Run(Box::new(sample::steady())));
 }
@@ -104,6 +109,9 @@ fn assert_figures(browser: &mut Browser, report: &Report) {
     let wanted: &[&str] = match report {
         Report::Run(result) if result.settings.command == "idle" => {
             &["/totals/connections_alive", "/connect_time/percentiles_ns/p99.9", "/server/rss_per_connection_bytes"]
+        }
+        Report::Run(result) if result.latency.missing() > 0 => {
+            &["/latency/at_least_ns/p50", "/latency/at_least_ns/max", "/totals/requests_unsent", "/latency/count"]
         }
         Report::Run(_) => &[
             "/totals/measured_completed",

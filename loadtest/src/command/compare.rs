@@ -9,17 +9,23 @@ use crate::join::{How, join};
 use crate::plan::{Kind, Plan, PlanError};
 use crate::progress::Bar;
 use crate::result::{CompareResult, FORMAT, Figures, Ratio, Report, RunResult};
+use crate::slo::Slo;
 use crate::statistics::{RatioInterval, median};
 
 /// How sure all intervals are together: a server that is compared with itself should not differ in 19 of 20 trials, nor by
 /// an interval that is looked at after each pair until it is tight.
 const CONFIDENCE: f64 = 0.99;
 
+/// With fewer pairs there is no interval.
+const MIN_PAIRS: usize = 3;
+/// An interval whose ends are further apart than by this factor says nothing.
+const MAX_SPREAD: f64 = 10.0;
+
 /// A figure that both have, and its unit.
 type Figure = (&'static str, &'static str, fn(&Figures) -> Option<f64>);
 
 const FIGURES: [Figure; 4] = [
-    ("rate", "1/s", |figures| Some(figures.rate)),
+    ("rate", "1/s", |figures| figures.rate),
     ("p50", "ns", |figures| figures.p50_ns.map(|ns| ns as f64)),
     ("p99", "ns", |figures| figures.p99_ns.map(|ns| ns as f64)),
     ("server CPU per message", "ns", |figures| figures.server_cpu_ns),
@@ -36,6 +42,7 @@ pub(super) fn compare(args: &CompareArgs, interrupt: &AtomicBool) -> Result<Repo
     }
     let bar = Bar::new(args.output.quiet);
     let mut results: [Vec<RunResult>; 2] = [Vec::new(), Vec::new()];
+    let mut first = None;
     let stopped = loop {
         let pair = results[0].len();
         // A B, B A, A B: what drifts meets both alike.
@@ -43,6 +50,8 @@ pub(super) fn compare(args: &CompareArgs, interrupt: &AtomicBool) -> Result<Repo
             let what = format!("pair {} {}", pair + 1, ["A", "B"][side]);
             let result = measure(&plans[side], &bar, &what, interrupt)?;
             if interrupt.load(Ordering::Relaxed) {
+                // Half a pair compares nothing; the first one is better than nothing.
+                first = first.or(Some(result));
                 break;
             }
             results[side].push(result);
@@ -64,9 +73,10 @@ pub(super) fn compare(args: &CompareArgs, interrupt: &AtomicBool) -> Result<Repo
     };
     bar.finish();
     if results[0].is_empty() {
-        return Err(CommandError::Failed("interrupted before the first pair was complete".to_owned()));
+        let none = || CommandError::Failed("interrupted before the first pair was complete".to_owned());
+        return Ok(Report::Run(Box::new(first.ok_or_else(none)?)));
     }
-    Ok(Report::Compare(Box::new(put_together(results, stopped))))
+    Ok(Report::Compare(Box::new(put_together(results, plans[0].slo.as_ref(), stopped))))
 }
 
 /// The plan for A or B.
@@ -101,34 +111,51 @@ fn pairs(results: &[Vec<RunResult>; 2], figure: fn(&Figures) -> Option<f64>) -> 
     results[0].iter().zip(&results[1]).filter_map(|(a, b)| Some((of(a)?, of(b)?))).collect()
 }
 
-fn put_together(results: [Vec<RunResult>; 2], stopped: String) -> CompareResult {
+fn put_together(results: [Vec<RunResult>; 2], slo: Option<&Slo>, stopped: String) -> CompareResult {
     let count = results[0].len();
     let known: Vec<_> = FIGURES
         .iter()
         .map(|&(figure, unit, of)| (figure, unit, pairs(&results, of)))
-        .filter(|(.., pairs)| pairs.len() == count)
+        .filter(|(.., pairs)| pairs.len() == count && pairs.iter().all(|&(a, b)| a > 0.0 && b > 0.0))
         .collect();
     // Bonferroni: so that all intervals hold at once with the confidence that is claimed.
     let each = 1.0 - (1.0 - CONFIDENCE) / known.len().max(1) as f64;
-    let ratios = known.into_iter().filter_map(|(figure, unit, pairs)| {
-        let interval = RatioInterval::of(&pairs, each)?;
+    let ratios = known.into_iter().map(|(figure, unit, pairs)| {
+        let interval = RatioInterval::of(&pairs, each).filter(|interval| interval.high / interval.low < MAX_SPREAD);
+        let interval = interval.filter(|_| pairs.len() >= MIN_PAIRS);
+        let ratio = pairs.iter().map(|(a, b)| (b / a).ln()).sum::<f64>() / pairs.len() as f64;
         let (a, b): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
-        Some(Ratio {
+        Ratio {
             figure: figure.to_owned(),
             unit: unit.to_owned(),
             a: median(&a),
             b: median(&b),
-            ratio: interval.ratio,
-            low: interval.low,
-            high: interval.high,
-            difference_shown: interval.shows_difference(),
-        })
+            ratio: ratio.exp(),
+            low: interval.map(|interval| interval.low),
+            high: interval.map(|interval| interval.high),
+            difference_shown: interval.is_some_and(|interval| interval.shows_difference()),
+        }
     });
     let ratios = ratios.collect();
-    let [a, b] = results.map(|side| join(side, How::OneAfterTheOther));
+    let mut sides = results.map(|side| join(side, How::OneAfterTheOther));
+    for side in &mut sides {
+        side.slo = slo.map(|slo| slo.judge(side));
+    }
+    let [a, b] = sides;
     let mut invalid = Vec::new();
     for (name, side) in [("A", &a), ("B", &b)] {
         invalid.extend(side.invalid.iter().map(|why| format!("{name}: {why}")));
     }
-    CompareResult { format: FORMAT, a, b, pairs: count as u64, confidence: CONFIDENCE, ratios, stopped, invalid }
+    CompareResult {
+        format: FORMAT,
+        a,
+        b,
+        pairs: count as u64,
+        confidence: CONFIDENCE,
+        ratios,
+        signal: None,
+        verdict: None,
+        stopped,
+        invalid,
+    }
 }

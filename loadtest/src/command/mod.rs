@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicBool;
 
 use crate::cli::{Command, OutputArgs};
 use crate::engine::EngineError;
-use crate::judge::Verdict;
+use crate::judge::{self, Verdict};
 use crate::plan::{Kind, PlanError};
 use crate::result::Report;
 
@@ -20,7 +20,7 @@ use crate::result::Report;
 ///
 /// If there is nothing to report.
 pub fn execute(command: &Command, interrupt: &AtomicBool) -> Result<Report, CommandError> {
-    match command {
+    let mut report = match command {
         Command::Rr(args) => run::run(Kind::Rr, args, interrupt),
         Command::Crr(args) => run::run(Kind::Crr, args, interrupt),
         Command::Stream(args) => run::run(Kind::Stream, args, interrupt),
@@ -28,8 +28,10 @@ pub fn execute(command: &Command, interrupt: &AtomicBool) -> Result<Report, Comm
         Command::Search(args) => search::search(args, interrupt),
         Command::Compare(args) => compare::compare(args, interrupt),
         Command::Merge(args) => merge::merge(args),
-        Command::Report(args) => merge::report(args),
-    }
+        Command::Report(args) => return merge::report(args),
+    }?;
+    judge::conclude(&mut report, None);
+    Ok(report)
 }
 
 /// What is to be shown and written.

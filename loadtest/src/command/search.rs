@@ -1,25 +1,30 @@
-//! `search`: the highest rate that meets an SLO, by doubling until it is missed and halving what is left.
+//! `search`: the highest rate that meets an SLO, by doubling until it is missed and halving what is left. Only probes that
+//! prove something count: one that is INVALID or has too few samples is repeated, and never bounds the answer.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::CommandError;
 use super::run::measure;
 use crate::cli::SearchArgs;
 use crate::plan::{Kind, Plan, PlanError};
 use crate::progress::Bar;
-use crate::result::{FORMAT, Report, RunResult, SearchResult, SearchStep};
+use crate::result::{FORMAT, INTERRUPTED, Report, RunResult, SearchResult, SearchStep};
 use crate::slo::Slo;
 
-/// Where to begin, in messages a second, if nothing else is said.
-const FIRST_RATE: f64 = 1000.0;
 /// The most rates that are tried.
 const MAX_STEPS: usize = 40;
 /// Below that, in messages a second, there is nothing to be found.
 const LEAST_RATE: f64 = 1.0;
-/// The part of what is offered that must come back.
-const ACHIEVED: f64 = 0.99;
 /// What is asked for if nothing is.
 const DEFAULT_SLO: &str = "p99<10ms,errors=0";
+/// How often a rate is tried until it proves something. What misses an SLO by chance alone does not do so twice.
+const MAX_TRIES: u32 = 3;
+/// A target that answers less than this part of what is asked did not miss by chance.
+const FAR_BELOW: f64 = 0.8;
+/// How many times as long as asked for a probe may last, to have samples enough; and always as long as this.
+const MAX_LONGER: u32 = 10;
+const MAX_PROBE: Duration = Duration::from_secs(60);
 
 pub(super) fn search(args: &SearchArgs, interrupt: &AtomicBool) -> Result<Report, CommandError> {
     let mut plan = Plan::new(Kind::Rr, &args.target, &args.load)?;
@@ -27,48 +32,145 @@ pub(super) fn search(args: &SearchArgs, interrupt: &AtomicBool) -> Result<Report
     if !(args.precision > 0.0 && args.precision < 1.0) {
         return Err(PlanError::Range("--precision", "more than 0 and less than 1".into()).into());
     }
+    if plan.rate.is_some() {
+        return Err(PlanError::Range("--rate", "search finds it; where it begins is --first-rate".into()).into());
+    }
+    plan.rate = Some(args.first_rate);
+    plan.check()?;
     let slo = match plan.slo.take() {
         Some(slo) => slo,
         None => Slo::parse(DEFAULT_SLO).map_err(PlanError::from)?,
     };
     plan.slo = Some(slo.clone());
     let bar = Bar::new(args.output.quiet);
-    let mut found = Found::default();
-    let mut rate = plan.rate.unwrap_or(FIRST_RATE);
-    let stopped = loop {
-        plan.rate = Some(rate);
-        let result = measure(&plan, &bar, &format!("step {} at {rate:.0}/s", found.steps.len() + 1), interrupt)?;
-        if interrupt.load(Ordering::Relaxed) {
-            break "interrupted".to_owned();
-        }
-        found.note(rate, result);
-        rate = match (found.met_rate(), found.missed_rate) {
-            (Some(met), None) => met * 2.0,
-            (None, Some(missed)) => missed / 4.0,
-            (Some(met), Some(missed)) if missed / met <= 1.0 + args.precision => {
-                break format!("the answer is within {:.0}%", args.precision * 100.0);
+    let mut search = Search { plan, bar, slo, interrupt, found: Found::default() };
+    let end = search.run(args.first_rate, args.precision)?;
+    search.bar.finish();
+    Ok(Report::Search(Box::new(search.found.result(search.slo.text(), end))))
+}
+
+/// How a search ended: in words, and whether that leaves the answer unknown.
+enum End {
+    Known(String),
+    Unknown(String),
+}
+
+/// What a rate was proved to do.
+enum Proof {
+    Met(Box<RunResult>),
+    /// With the rate that was achieved.
+    Missed(f64),
+    Nothing {
+        why: String,
+        by_generator: bool,
+    },
+    Interrupted,
+}
+
+struct Search<'a> {
+    plan: Plan,
+    bar: Bar,
+    slo: Slo,
+    interrupt: &'a AtomicBool,
+    found: Found,
+}
+
+impl Search<'_> {
+    fn run(&mut self, first_rate: f64, precision: f64) -> Result<End, CommandError> {
+        let mut rate = first_rate;
+        loop {
+            match self.prove(rate)? {
+                Proof::Met(result) => self.found.best = Some((rate, *result)),
+                Proof::Missed(achieved) => {
+                    self.found.missed = Some((rate, achieved));
+                    // What is above it needs no proof any more.
+                    self.found.unproven = None;
+                }
+                Proof::Nothing { why, by_generator } => self.found.unproven = Some((rate, why, by_generator)),
+                Proof::Interrupted => return Ok(End::Unknown(INTERRUPTED.to_owned())),
             }
-            // The geometric middle: the search is for a factor.
-            (Some(met), Some(missed)) => (met * missed).sqrt(),
-            (None, None) => rate / 2.0,
-        };
-        if found.steps.len() == MAX_STEPS {
-            break format!("{MAX_STEPS} steps are the limit");
+            match self.found.next(rate, precision) {
+                Ok(next) => rate = next,
+                Err(end) => return Ok(end),
+            }
+            if self.found.steps.len() >= MAX_STEPS {
+                return Ok(End::Unknown(format!("{MAX_STEPS} probes are the limit")));
+            }
         }
-        if rate < LEAST_RATE {
-            break "not even one message a second meets it".to_owned();
+    }
+
+    /// Tries `rate` until it has proved something, longer where samples are too few. A miss counts if it is clear, or seen
+    /// twice.
+    fn prove(&mut self, rate: f64) -> Result<Proof, CommandError> {
+        let asked = self.plan.duration;
+        let most = (asked * MAX_LONGER).max(MAX_PROBE);
+        let (mut misses, mut last) = (0, Proof::Interrupted);
+        for attempt in 1..=MAX_TRIES {
+            let samples_s = self.slo.samples_needed() / rate * 1.02;
+            // What the generator spoiled is tried again for longer, too.
+            let longer = Duration::from_secs_f64(samples_s.min(most.as_secs_f64())).max(asked);
+            let longer = if matches!(last, Proof::Nothing { .. }) { (longer * attempt).min(most) } else { longer };
+            self.plan.rate = Some(rate);
+            self.plan.duration = longer;
+            let what = format!("step {} at {rate:.0}/s", self.found.steps.len() + 1);
+            let result = measure(&self.plan, &self.bar, &what, self.interrupt);
+            self.plan.duration = asked;
+            let result = result?;
+            if self.interrupt.load(Ordering::Relaxed) {
+                return Ok(Proof::Interrupted);
+            }
+            let (met, why) = judged(&result);
+            self.found.steps.push(SearchStep {
+                rate,
+                met,
+                measured_s: result.measured_s,
+                figures: result.figures(),
+                why: why.clone(),
+            });
+            let achieved = result.rate().unwrap_or(0.0);
+            last = match met {
+                Some(true) => return Ok(Proof::Met(Box::new(result))),
+                Some(false) => {
+                    misses += 1;
+                    if misses == 2 || achieved < rate * FAR_BELOW {
+                        return Ok(Proof::Missed(achieved));
+                    }
+                    Proof::Nothing {
+                        why: "one probe missed the SLO, and no other confirms it".to_owned(),
+                        by_generator: false,
+                    }
+                }
+                None => Proof::Nothing { why, by_generator: !result.invalid.is_empty() },
+            };
         }
-    };
-    bar.finish();
-    Ok(Report::Search(Box::new(SearchResult {
-        format: FORMAT,
-        slo: slo.text().to_owned(),
-        generator_limited: found.is_generator_limited(),
-        steps: found.steps,
-        best_rate: found.best.as_ref().map(|(rate, _)| *rate),
-        best: found.best.map(|(_, result)| result),
-        stopped,
-    })))
+        Ok(last)
+    }
+}
+
+/// Whether a probe met its SLO, and why not, or why it proves nothing.
+fn judged(result: &RunResult) -> (Option<bool>, String) {
+    if let Some(why) = result.invalid.first() {
+        return (None, format!("INVALID: {why}"));
+    }
+    let conditions = result.slo.iter().flat_map(|slo| &slo.conditions);
+    let (mut missed, mut unknown) = (None, None);
+    for condition in conditions {
+        let words = format!("{}: {}", condition.text, condition.measured);
+        match condition.met {
+            Some(true) => {}
+            Some(false) => missed = missed.or(Some(words)),
+            None => unknown = unknown.or(Some(words)),
+        }
+    }
+    let limit = result.achieved.as_ref().and_then(|achieved| {
+        let limit = achieved.limit.as_ref()?;
+        Some(format!("{:.0}/s came back: {limit}", achieved.achieved_per_s))
+    });
+    match (missed.or(limit), unknown) {
+        (Some(why), _) => (Some(false), why),
+        (None, Some(why)) => (None, why),
+        (None, None) => (Some(true), String::new()),
+    }
 }
 
 /// What is known.
@@ -76,48 +178,76 @@ pub(super) fn search(args: &SearchArgs, interrupt: &AtomicBool) -> Result<Report
 struct Found {
     steps: Vec<SearchStep>,
     best: Option<(f64, RunResult)>,
-    missed_rate: Option<f64>,
-    /// Whether the lowest rate that was missed was missed by the generator.
-    missed_by_generator: bool,
+    /// The lowest rate that missed, and what was achieved.
+    missed: Option<(f64, f64)>,
+    /// The lowest rate that proved nothing, why, and whether that was the generator.
+    unproven: Option<(f64, String, bool)>,
 }
 
 impl Found {
-    fn met_rate(&self) -> Option<f64> {
-        self.best.as_ref().map(|(rate, _)| *rate)
+    /// The next rate to try after `rate`, or how the search ends.
+    fn next(&self, rate: f64, precision: f64) -> Result<f64, End> {
+        let met = self.best.as_ref().map(|(rate, _)| *rate);
+        let upper = [self.missed.map(|(rate, _)| rate), self.unproven.as_ref().map(|(rate, ..)| *rate)];
+        let upper = upper.into_iter().flatten().reduce(f64::min);
+        let next = match (met, upper) {
+            (Some(met), Some(upper)) if upper / met <= 1.0 + precision => return Err(self.end(met, upper)),
+            // The geometric middle: the search is for a factor.
+            (Some(met), Some(upper)) => (met * upper).sqrt(),
+            (Some(met), None) => met * 2.0,
+            (None, Some(upper)) => {
+                let achieved = self.missed.filter(|(missed, _)| *missed <= upper).map_or(0.0, |(_, achieved)| achieved);
+                (achieved * 0.9).clamp(upper / 4.0, upper / 1.5)
+            }
+            (None, None) => rate / 2.0,
+        };
+        if next < LEAST_RATE {
+            return Err(match &self.unproven {
+                Some((rate, why, _)) => End::Unknown(format!("at {rate:.0}/s {why}")),
+                None => End::Known(format!("not even {rate:.1}/s meets it")),
+            });
+        }
+        Ok(next)
     }
 
-    fn note(&mut self, rate: f64, result: RunResult) {
-        let why = why_missed(rate, &result);
-        self.steps.push(SearchStep {
-            rate,
-            met: why.is_none(),
-            figures: result.figures(),
-            why: why.clone().unwrap_or_default(),
-        });
-        if why.is_none() {
-            self.best = Some((rate, result));
-        } else if self.missed_rate.is_none_or(|missed| rate < missed) {
-            self.missed_rate = Some(rate);
-            self.missed_by_generator = !result.invalid.is_empty();
+    /// `met` and `upper` are near enough.
+    fn end(&self, met: f64, upper: f64) -> End {
+        match &self.unproven {
+            Some((rate, why, _)) if *rate <= upper => {
+                End::Unknown(format!("{met:.0}/s meets it, and whether {rate:.0}/s does is not known: {why}"))
+            }
+            _ => {
+                let number = |wanted: f64, met| {
+                    let is_it = |step: &SearchStep| step.rate.to_bits() == wanted.to_bits() && step.met == Some(met);
+                    self.steps.iter().rposition(is_it).map_or(0, |index| index + 1)
+                };
+                let (proof, disproof) = (number(met, true), number(upper, false));
+                End::Known(format!(
+                    "between {met:.0}/s (met, probe {proof}) and {upper:.0}/s (missed, probe {disproof})"
+                ))
+            }
         }
     }
 
-    fn is_generator_limited(&self) -> bool {
-        self.missed_by_generator
+    fn result(self, slo: &str, end: End) -> SearchResult {
+        let (stopped, unknown) = match end {
+            End::Known(words) => (words, None),
+            End::Unknown(why) => (format!("unknown, because {why}"), Some(why)),
+        };
+        let is_above = |rate: f64| self.best.as_ref().is_none_or(|(best, _)| rate > *best);
+        SearchResult {
+            format: FORMAT,
+            slo: slo.to_owned(),
+            signal: None,
+            verdict: None,
+            generator_limited: unknown.is_some()
+                && self.unproven.as_ref().is_some_and(|(.., by_generator)| *by_generator),
+            missed_rate: self.missed.map(|(rate, _)| rate).filter(|&rate| is_above(rate)),
+            steps: self.steps,
+            best_rate: self.best.as_ref().map(|(rate, _)| *rate),
+            best: self.best.map(|(_, result)| result),
+            unknown,
+            stopped,
+        }
     }
-}
-
-/// Why `rate` does not count as met.
-fn why_missed(rate: f64, result: &RunResult) -> Option<String> {
-    if let Some(why) = result.invalid.first() {
-        return Some(format!("INVALID: {why}"));
-    }
-    let missed = result.slo.as_ref().and_then(|slo| slo.conditions.iter().find(|condition| !condition.met));
-    if let Some(condition) = missed {
-        return Some(format!("{} was {}", condition.text, condition.measured));
-    }
-    if result.rate() < rate * ACHIEVED {
-        return Some(format!("{:.0} of {rate:.0} messages a second came back", result.rate()));
-    }
-    None
 }

@@ -5,6 +5,7 @@ mod connection;
 mod control;
 mod schedule;
 mod server;
+mod summary;
 mod tally;
 mod worker;
 
@@ -19,21 +20,18 @@ use std::time::{Duration, SystemTime};
 use mio::Waker;
 
 use self::control::Control;
-use self::server::{ServerProbe, Use};
+use self::server::ServerProbe;
+use self::summary::{pieces, put_together};
 use self::worker::{Outcome, Word, Worker};
 use crate::environment::Witness;
-use crate::judge;
 use crate::pattern::Pattern;
-use crate::plan::{Kind, Plan, PlanError};
-use crate::result::{FORMAT, Generator, Interval, RunResult, Samples, Totals};
+use crate::plan::{Plan, PlanError};
+use crate::result::RunResult;
 
 /// From the last connection to the start, so that all workers are told in time.
 const LEAD_NS: u64 = 5_000_000;
 /// How often progress is told, and an interrupt looked for.
 const PERIOD: Duration = Duration::from_millis(50);
-/// The pieces of the measured time: so many, or so long, or so short.
-const PIECES: (u64, u64) = (20, 100);
-const SHORTEST_PIECE_MS: u64 = 50;
 
 /// How far a run is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -189,92 +187,6 @@ impl Crew {
         }
         Ok(self.outcomes)
     }
-}
-
-/// Into how many pieces the measured time is divided.
-fn pieces(duration: Duration) -> usize {
-    let most = (duration.as_millis() as u64 / SHORTEST_PIECE_MS).max(1);
-    duration.as_secs().clamp(PIECES.0, PIECES.1).min(most) as usize
-}
-
-fn put_together(
-    plan: &Plan,
-    outcomes: Vec<Outcome>,
-    witness: &Witness,
-    server: Option<Use>,
-    started: SystemTime,
-    fd_limit: u64,
-) -> RunResult {
-    let longest = |of: fn(&Outcome) -> Duration| outcomes.iter().map(of).max().unwrap_or_default();
-    let (measured, setup) = (longest(|outcome| outcome.measured), longest(|outcome| outcome.setup));
-    let cpu: Duration = outcomes.iter().map(|outcome| outcome.cpu).sum();
-    let cut_short = outcomes.iter().find_map(|outcome| outcome.cut_short.clone());
-    let thread_cpu = outcomes.iter().map(|outcome| outcome.cpu_share).collect();
-    let mut totals = Totals::default();
-    let (mut latency, mut service_time, mut connect_time) = (Samples::new(), Samples::new(), Samples::new());
-    let (mut lag, mut withheld, mut failures) = (Samples::new(), 0, Vec::new());
-    let length_s = plan.duration.as_secs_f64() / pieces(plan.duration) as f64;
-    let mut intervals: Vec<Interval> = Vec::new();
-    for outcome in outcomes {
-        let tally = outcome.tally;
-        totals.add(&tally.totals);
-        withheld += tally.withheld;
-        service_time.add(&tally.service);
-        connect_time.add(&tally.connect);
-        lag.add(&tally.lag);
-        latency.add(&tally.tail);
-        failures.extend(tally.failures);
-        for (index, piece) in tally.intervals.into_iter().enumerate() {
-            let start_s = index as f64 * length_s;
-            // After an early end there are none.
-            if start_s >= measured.as_secs_f64() {
-                break;
-            }
-            latency.add(&piece.latency);
-            if let Some(interval) = intervals.get_mut(index) {
-                interval.completed += piece.completed;
-                interval.bytes += piece.bytes;
-                interval.latency.add(&piece.latency);
-            } else {
-                let length_s = length_s.min(measured.as_secs_f64() - start_s);
-                let (completed, bytes) = (piece.completed, piece.bytes);
-                intervals.push(Interval { start_s, length_s, completed, bytes, latency: piece.latency });
-            }
-        }
-    }
-    failures.truncate(crate::result::MAX_DETAILS);
-    let is_closed_loop = plan.rate.is_none() && plan.kind != Kind::Idle;
-    if is_closed_loop {
-        service_time.clone_from(&latency);
-    }
-    let expected_ns = latency.percentile_ns(50.0);
-    let messages = totals.measured_completed.max(1) as f64;
-    let mut result = RunResult {
-        format: FORMAT,
-        settings: plan.settings(),
-        shard: plan.shard,
-        started: humantime::format_rfc3339_millis(started).to_string(),
-        measured_s: measured.as_secs_f64(),
-        setup_s: setup.as_secs_f64(),
-        cut_short,
-        latency_corrected: expected_ns.filter(|_| is_closed_loop).map(|expected_ns| latency.corrected(expected_ns)),
-        latency,
-        service_time,
-        connect_time,
-        intervals,
-        runs: Vec::new(),
-        generator: Generator { thread_cpu, cpu_ns_per_request: cpu.as_nanos() as f64 / messages, lag },
-        server: server.map(|server| server.of(totals.measured_completed, totals.connections_alive, measured)),
-        environment: witness.environment(plan, fd_limit),
-        invalid: Vec::new(),
-        notes: Vec::new(),
-        slo: None,
-        failures,
-        totals,
-    };
-    result.runs.push(result.figures());
-    judge::judge(&mut result, plan, withheld);
-    result
 }
 
 /// Why nothing could be measured.

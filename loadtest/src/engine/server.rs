@@ -78,10 +78,10 @@ impl Use {
             pid: self.pid,
             cpu_s: self.cpu.as_secs_f64(),
             cpu_share,
-            cpu_ns_per_request: if messages == 0 { 0.0 } else { cpu_ns / messages as f64 },
+            cpu_ns_per_request: (messages > 0).then(|| cpu_ns / messages as f64),
             rss_before_bytes: self.rss_before,
             rss_after_bytes: self.rss_after,
-            rss_per_connection_bytes: if connections == 0 { 0.0 } else { grown / connections as f64 },
+            rss_per_connection_bytes: (connections > 0).then(|| grown / connections as f64),
         }
     }
 }

@@ -11,11 +11,13 @@ pub(super) struct Tally {
     pub(super) intervals: Vec<Piece>,
     /// The interval that messages which come back now count to; the last one takes also what comes after the end.
     pub(super) current: usize,
-    /// Latencies of messages that came back after the end.
+    /// Latencies of messages that came back after the end, and of those that did not, how long that took at least.
     pub(super) tail: Samples,
     /// Open loop alone: in closed loop it is the latency.
     pub(super) service: Samples,
     pub(super) lag: Samples,
+    /// Open loop: how long messages waited until a connection was free, where they did.
+    pub(super) waited: Samples,
     pub(super) connect: Samples,
     /// Messages that were due and not sent, though a connection was free.
     pub(super) withheld: u64,
@@ -39,6 +41,7 @@ impl Tally {
             tail: Samples::new(),
             service: Samples::new(),
             lag: Samples::new(),
+            waited: Samples::new(),
             connect: Samples::new(),
             withheld: 0,
             failures: Vec::new(),
@@ -50,6 +53,14 @@ impl Tally {
     pub(super) fn error(&mut self, what: &str, error: &io::Error) {
         // The system has few words; a target cannot make more of them.
         *self.totals.errors.entry(format!("{what}: {}", words(error))).or_default() += 1;
+    }
+
+    /// A message that was due at `due_ns`, in the measured time from `measure_ns` on, is given up at `now_ns`.
+    #[cold]
+    pub(super) fn missing(&mut self, measure_ns: u64, due_ns: u64, now_ns: u64) {
+        if due_ns >= measure_ns {
+            self.tail.record_missing(now_ns.saturating_sub(due_ns), 1);
+        }
     }
 
     /// A verification failure, in words.

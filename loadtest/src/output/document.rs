@@ -4,6 +4,7 @@
 use serde_json::Number;
 
 use super::words;
+use crate::result::Known;
 
 /// What is shown, in order.
 pub(super) type Document = Vec<Part>;
@@ -176,6 +177,23 @@ pub(super) fn rate(pointer: &str, rate: f64) -> Text {
 /// A time in ns.
 pub(super) fn time(pointer: &str, ns: u64) -> Text {
     figure(pointer, ns, words::time(ns as f64))
+}
+
+/// A figure of the times at `pointer`, whose place among theirs is `name`; a bound where that is all that is known, or a dash.
+pub(super) fn known(pointer: &str, name: &str, ns: Option<Known>) -> Text {
+    match ns {
+        None => words::NOTHING.into(),
+        Some(Known::Exactly(ns)) if name.starts_with('p') => {
+            time(&format!("{pointer}/percentiles_ns/{name}"), ns as u64)
+        }
+        Some(Known::Exactly(ns)) => fraction(&format!("{pointer}/{name}_ns"), ns, words::time(ns)),
+        Some(Known::AtLeast(ns)) => Text::from("≥ ").and(time(&format!("{pointer}/at_least_ns/{name}"), ns as u64)),
+    }
+}
+
+/// What `text` makes of a value, or a dash.
+pub(super) fn optional<T>(value: Option<T>, text: impl FnOnce(T) -> Text) -> Text {
+    value.map_or_else(|| words::NOTHING.into(), text)
 }
 
 /// A time in ns, or a dash.

@@ -11,6 +11,7 @@ use hdrhistogram::serialization::Deserializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 
 use super::*;
+use crate::judge;
 use crate::result::{self, Samples};
 
 #[path = "../../tests/page/sample.rs"]
@@ -36,7 +37,7 @@ fn the_table_has_every_figure_that_the_sample_supports() {
     let result = sample::stalling();
     let times = [50.0, 90.0, 99.0, 99.9].map(|one| words::time(result.latency.percentile_ns(one).unwrap() as f64));
     let count = words::count(result.latency.count());
-    let rate = words::number(result.rate());
+    let rate = words::number(result.rate().unwrap());
     let text = shown(&of_run(result));
     let latency = line(&text, "latency, scheduled");
     for time in &times {
@@ -73,6 +74,26 @@ fn closed_loop_shows_the_latency_once_and_what_a_schedule_would_have_seen() {
     line(&text, "latency, corrected");
     assert!(!text.contains("service time") && !text.contains("sent late by"), "{text}");
     assert!(line(&text, "SLO met").contains("p99<2ms: met, 1.2ms measured"), "{text}");
+}
+
+#[test]
+fn what_is_missing_makes_lower_bounds_and_no_figures() {
+    let mut report = of_run(sample::overloaded());
+    judge::conclude(&mut report, None);
+    let text = shown(&report);
+    let verdict = text.lines().nth(3).unwrap();
+    for words in ["RATE NOT ACHIEVED: asked 400000/s", "the target was the limit", "; valid; no SLO; exit code 4"] {
+        assert!(verdict.contains(words), "{words} is missing in: {verdict}");
+    }
+    let latency: Vec<_> = line(&text, "latency, scheduled").split("  ").filter(|cell| !cell.is_empty()).collect();
+    // 56,000 were answered, in less than 10 ms each; the other 1,040,000 took 2.6 ms to 2.6 s at least, evenly.
+    assert!(latency[1].trim().starts_with("≥ 1.2") && latency[1].ends_with(" s"), "{latency:?}");
+    assert!(latency[2..6].iter().all(|cell| cell.trim().starts_with("≥ 2.")), "{latency:?}");
+    // The page and the JSON know no percentile either.
+    let Report::Run(result) = &report else { unreachable!() };
+    let json = serde_json::to_value(result).unwrap();
+    assert_eq!(json["latency"]["percentiles_ns"], serde_json::json!({}));
+    assert_eq!(json["latency"]["max_ns"], serde_json::Value::Null);
 }
 
 #[test]
@@ -244,12 +265,16 @@ fn what_cannot_be_done_is_told_in_a_line() {
         std::fs::write(&path, text).unwrap();
         path
     };
-    let newer = serde_json::to_string(&of_run(sample::idle())).unwrap().replacen("\"format\":1", "\"format\":99", 1);
+    let newer = serde_json::to_string(&of_run(sample::idle())).unwrap().replacen(
+        &format!("\"format\":{FORMAT}"),
+        "\"format\":99",
+        1,
+    );
     let cases = [
         (directory.path().join("none.json"), "cannot read "),
         (file("empty.json", ""), "is no result of loadtest: EOF"),
         (file("other.json", "{\"kind\":\"run\"}"), "is no result of loadtest: missing field"),
-        (file("newer.json", &newer), "has format 99, this loadtest knows up to 1"),
+        (file("newer.json", &newer), "has format 99, this loadtest knows up to 2"),
     ];
     for (path, words) in cases {
         let error = read_report(&path).unwrap_err().to_string();

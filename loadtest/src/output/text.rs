@@ -52,12 +52,8 @@ fn banner(out: &mut dyn Write, paint: Paint, banner: &Banner) -> io::Result<()> 
         Tone::Plain => words,
     };
     let (first, others) = banner.lines.split_first().map_or(("", &[][..]), |(first, others)| (first, others));
-    // Words that leave no room stand above what they are about.
-    if banner.words.len() < INDENT {
-        writeln!(out, "{words} {}", plain(first))?;
-    } else {
-        writeln!(out, "{words}\n{:INDENT$}{}", "", plain(first))?;
-    }
+    let colon = if banner.words.len() < INDENT { "" } else { ":" };
+    writeln!(out, "{words}{colon} {}", plain(first))?;
     for line in others.iter().take(MAX_LINES - 1) {
         writeln!(out, "{:INDENT$}{}", "", plain(line))?;
     }

@@ -195,12 +195,11 @@ pub(super) fn difference(ratio: &Ratio) -> String {
 /// The verdict on one figure, as a sentence.
 pub(super) fn verdict(result: &CompareResult, ratio: &Ratio) -> String {
     let figure = plain(&ratio.figure);
-    let between = format!(
-        "{} to {} of A's at {} confidence",
-        self::ratio(ratio.low),
-        self::ratio(ratio.high),
-        short(&percent(result.confidence))
-    );
+    let (Some(low), Some(high)) = (ratio.low, ratio.high) else {
+        return format!("B's {figure} is {} of A's: too few pairs for an interval.", self::ratio(ratio.ratio));
+    };
+    let confidence = short(&percent(result.confidence));
+    let between = format!("{} to {} of A's at {confidence} confidence", self::ratio(low), self::ratio(high));
     if !ratio.difference_shown {
         format!("No difference shown in {figure}: B's is {between}.")
     } else if ratio.ratio >= 2.0 {

@@ -9,8 +9,8 @@
 use std::collections::BTreeMap;
 
 use super::result::{
-    CompareResult, Environment, FORMAT, Generator, Interval, Ratio, RunResult, Samples, SearchResult, SearchStep,
-    ServerUse, Settings, SloCondition, SloOutcome, Totals, Verification,
+    Achieved, CompareResult, Environment, FORMAT, Generator, Interval, Ratio, RunResult, Samples, SearchResult,
+    SearchStep, ServerUse, Settings, SloCondition, SloOutcome, Throttled, Totals, Verification,
 };
 use fastrand::Rng;
 
@@ -36,12 +36,34 @@ pub fn stalling() -> RunResult {
     result.notes.push("other guests took 6% of the machine's time".to_owned());
     result.slo = Some(SloOutcome {
         text: "p99<2ms,errors=0".to_owned(),
-        met: false,
+        met: Some(false),
         conditions: vec![
-            SloCondition { text: "p99<2ms".to_owned(), measured: "90ms".to_owned(), met: false },
-            SloCondition { text: "errors=0".to_owned(), measured: "0".to_owned(), met: true },
+            SloCondition { text: "p99<2ms".to_owned(), measured: "90ms".to_owned(), met: Some(false) },
+            SloCondition { text: "errors=0".to_owned(), measured: "0".to_owned(), met: Some(true) },
         ],
     });
+    result
+}
+
+/// More was asked than the target does: most of it was never sent.
+pub fn overloaded() -> RunResult {
+    let mut result = run("127.0.0.1:8888", 4, 140_000, 380_000.0);
+    result.settings.rate = Some(400_000.0);
+    for waited_ms in 1..=1000 {
+        result.latency.record_missing(waited_ms * 2_600_000, 1040);
+        result.waited.record_n(waited_ms * 2_000_000, 56);
+        result.generator.lag.record_n(20_000, 56);
+    }
+    result.totals.requests_unsent = 1_040_000;
+    result.achieved = Some(Achieved {
+        asked_per_s: 400_000.0,
+        achieved_per_s: result.rate().unwrap(),
+        due: 1_600_000,
+        unsent: 1_040_000,
+        met: false,
+        limit: Some("the target was the limit: every connection was owed an answer".to_owned()),
+    });
+    result.runs = vec![result.figures()];
     result
 }
 
@@ -57,8 +79,8 @@ pub fn steady() -> RunResult {
     result.runs = vec![result.figures(); 3];
     result.slo = Some(SloOutcome {
         text: "p99<2ms".to_owned(),
-        met: true,
-        conditions: vec![SloCondition { text: "p99<2ms".to_owned(), measured: "1.2ms".to_owned(), met: true }],
+        met: Some(true),
+        conditions: vec![SloCondition { text: "p99<2ms".to_owned(), measured: "1.2ms".to_owned(), met: Some(true) }],
     });
     result
 }
@@ -112,8 +134,8 @@ pub fn comparison() -> CompareResult {
         a,
         b,
         ratio,
-        low,
-        high,
+        low: Some(low),
+        high: Some(high),
         difference_shown: !(low..=high).contains(&1.0),
     };
     CompareResult {
@@ -128,6 +150,8 @@ pub fn comparison() -> CompareResult {
         b,
         pairs: 5,
         confidence: 0.95,
+        signal: None,
+        verdict: None,
         stopped: "the interval is tight enough".to_owned(),
         invalid: Vec::new(),
     }
@@ -140,7 +164,7 @@ pub fn search() -> SearchResult {
             run("127.0.0.1:8888", 2, rate as u64, 5e12 / (150_000.0 - rate) / (150_000.0 - rate) * 1e3).figures();
         figures.errors = 0;
         let why = if met { String::new() } else { "p99<2ms: 7.1ms measured".to_owned() };
-        SearchStep { rate, met, figures, why }
+        SearchStep { rate, met: Some(met), measured_s: 2.0, figures, why }
     };
     SearchResult {
         format: FORMAT,
@@ -148,7 +172,11 @@ pub fn search() -> SearchResult {
         steps: vec![step(10_000.0, true), step(40_000.0, true), step(140_000.0, false), step(90_000.0, true)],
         best_rate: Some(90_000.0),
         best: Some(run("127.0.0.1:8888", 2, 90_000, 400_000.0)),
-        stopped: "the highest rate is known to 5%".to_owned(),
+        missed_rate: Some(140_000.0),
+        unknown: None,
+        signal: None,
+        verdict: None,
+        stopped: "between 90000/s (met, probe 4) and 140000/s (missed, probe 3)".to_owned(),
         generator_limited: false,
     }
 }
@@ -164,6 +192,12 @@ fn run(target: &str, duration_s: u32, rate: u64, median_ns: f64) -> RunResult {
         measured_s: f64::from(duration_s) + 0.001_234,
         setup_s: 0.012,
         cut_short: None,
+        signal: None,
+        verdict: None,
+        addresses: vec![target.to_owned()],
+        achieved: None,
+        waited: Samples::new(),
+        hints: Vec::new(),
         totals: Totals::default(),
         latency: Samples::new(),
         service_time: Samples::new(),
@@ -171,15 +205,24 @@ fn run(target: &str, duration_s: u32, rate: u64, median_ns: f64) -> RunResult {
         connect_time: Samples::new(),
         intervals: Vec::new(),
         runs: Vec::new(),
-        generator: Generator { thread_cpu: vec![0.412, 0.387], cpu_ns_per_request: 3_950.0, lag: Samples::new() },
+        generator: Generator {
+            thread_cpu: vec![0.412, 0.387],
+            cpu_ns_per_request: Some(3_950.0),
+            lag: Samples::new(),
+            thread_paused: vec![0.0013, 0.0],
+            pauses: 2,
+            longest_pause_ns: Some(4_100_000),
+            thread_waited: vec![Some(0.021), None],
+            throttled: Some(Throttled { periods: 1, time_s: 0.012 }),
+        },
         server: Some(ServerUse {
             pid: 4711,
             cpu_s: 8.0,
             cpu_share: 0.801,
-            cpu_ns_per_request: 7_910.0,
+            cpu_ns_per_request: Some(7_910.0),
             rss_before_bytes: 3_100_000,
             rss_after_bytes: 3_406_000,
-            rss_per_connection_bytes: 6_120.0,
+            rss_per_connection_bytes: Some(6_120.0),
         }),
         environment: environment(),
         invalid: Vec::new(),
@@ -259,9 +302,9 @@ fn environment() -> Environment {
         clock: "tsc".to_owned(),
         fd_limit: 1_048_576,
         sysctls: sysctls.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
-        steal: 0.0613,
+        steal: Some(0.0613),
         cpu_pressure: Some(0.034),
-        tcp_retransmits: 3,
-        listen_overflows: 0,
+        machine_tcp_retransmits: Some(3),
+        machine_listen_overflows: Some(0),
     }
 }

@@ -23,6 +23,9 @@ impl Worker {
         let stream = match open(&self.plan, number) {
             Ok(stream) => stream,
             Err(error) => {
+                if self.schedule.is_some() && self.plan.kind == Kind::Crr {
+                    self.tally.missing(self.times.measure_ns, due_ns, self.now_ns);
+                }
                 self.connect_failed(&error);
                 return Ok(());
             }
@@ -75,11 +78,14 @@ impl Worker {
     pub(super) fn drop_connecting(&mut self, key: usize, error: &io::Error) {
         self.dialer.ended();
         let connection = self.connections.remove(key);
+        if let (true, Some(due_ns)) = (self.schedule.is_some(), self.flights.due_of(key, &connection).next()) {
+            self.tally.missing(self.times.measure_ns, due_ns, self.now_ns);
+        }
         if self.flights.abandon(&connection) > 0 {
             // It was never sent.
             self.tally.totals.requests_sent -= 1;
         }
-        self.room_since_ns = self.now_ns;
+        self.room_since_ns = self.ready_ns;
         self.connect_failed(error);
     }
 

@@ -41,6 +41,13 @@ impl Flights {
         stamp
     }
 
+    /// When the messages in flight of a connection were due.
+    pub(super) fn due_of(&self, key: usize, connection: &Connection) -> impl Iterator<Item = u64> + '_ {
+        let (oldest, in_flight) = (connection.oldest, connection.in_flight);
+        (0..in_flight)
+            .map(move |index| self.stamps[key * self.depth as usize + ((oldest + index) % self.depth) as usize].0)
+    }
+
     /// The messages of a connection that is gone are over. Returns how many they were.
     pub(super) fn abandon(&mut self, connection: &Connection) -> u64 {
         self.count -= u64::from(connection.in_flight);

@@ -1,26 +1,33 @@
-//! What a worker's thread used while it measured.
+//! What a worker's thread used while it measured, and when it did not run though it was due to.
 
 use std::time::Duration;
 
 use crate::system;
 
-/// CPU time of the thread, and with spinning the time in which it had something to do.
+/// CPU time of the thread, with spinning the time in which it had something to do, and its pauses.
 #[derive(Debug, Default)]
-pub(super) struct Gauge {
+pub(in crate::engine) struct Gauge {
     cpu_start: Duration,
     cpu_end: Duration,
     busy_ns: u64,
+    delay_start_ns: Option<u64>,
+    delay_end_ns: Option<u64>,
+    pub(in crate::engine) pauses: u64,
+    pub(in crate::engine) paused_ns: u64,
+    pub(in crate::engine) longest_pause_ns: u64,
 }
 
 impl Gauge {
     /// The measured time begins.
     pub(super) fn begin(&mut self) {
         self.cpu_start = system::thread_cpu().unwrap_or_default();
+        self.delay_start_ns = system::run_delay_ns();
     }
 
     /// The measured time ends.
     pub(super) fn end(&mut self) {
         self.cpu_end = system::thread_cpu().unwrap_or_default();
+        self.delay_end_ns = system::run_delay_ns();
     }
 
     /// A turn of a spinning loop had something to do.
@@ -28,8 +35,21 @@ impl Gauge {
         self.busy_ns += ns;
     }
 
+    /// The thread was due to run for so long, and did not.
+    #[cold]
+    pub(super) fn was_paused(&mut self, ns: u64) {
+        self.pauses += 1;
+        self.paused_ns += ns;
+        self.longest_pause_ns = self.longest_pause_ns.max(ns);
+    }
+
     /// CPU time that was not merely spun away.
     pub(super) fn used(&self, spins: bool) -> Duration {
         if spins { Duration::from_nanos(self.busy_ns) } else { self.cpu_end.saturating_sub(self.cpu_start) }
+    }
+
+    /// Time in the run queue, in ns, where the kernel counts it.
+    pub(in crate::engine) fn delay_ns(&self) -> Option<u64> {
+        Some(self.delay_end_ns?.saturating_sub(self.delay_start_ns?))
     }
 }

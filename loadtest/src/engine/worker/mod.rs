@@ -22,8 +22,8 @@ use slab::Slab;
 
 use self::dialer::Dialer;
 use self::flights::Flights;
-use self::gauge::Gauge;
-use self::timetable::{Phase, Timetable};
+pub(super) use self::gauge::Gauge;
+use self::timetable::{NEVER, Phase, Timetable};
 use super::alarm::Alarm;
 use super::connection::{Connection, State};
 use super::control::Control;
@@ -37,6 +37,8 @@ use crate::system;
 const EVENTS: usize = 1024;
 /// The clock is read once for so many events.
 const BATCH: usize = 16;
+/// How often a worker looks at the clock while the load runs, at least: a pause that is longer cannot go unseen.
+const BEAT_NS: u64 = 5_000_000;
 /// With so many connects failed and none made, there is no target.
 const HOPELESS: u64 = 64;
 
@@ -60,6 +62,7 @@ pub(super) struct Outcome {
     pub(super) tally: Tally,
     /// The part of a core that it used while it measured.
     pub(super) cpu_share: f64,
+    pub(super) gauge: Gauge,
     pub(super) cpu: Duration,
     pub(super) measured: Duration,
     pub(super) setup: Duration,
@@ -89,6 +92,12 @@ pub(super) struct Worker {
     buffer: Box<[u8]>,
     scratch: Vec<u8>,
     now_ns: u64,
+    /// Since when what is dealt with may have waited: since the worker woke, or since the pause before began.
+    ready_ns: u64,
+    /// When the worker is woken, whatever happens; and when it wants to be at the latest, to see that it runs.
+    wake_at_ns: u64,
+    beat_ns: u64,
+    max_pause_ns: u64,
     /// When opening the connections began and ended.
     setup_ns: (u64, u64),
     /// crr: since when a connection more may be opened.
@@ -136,6 +145,10 @@ impl Worker {
             buffer: vec![0; if plan.size > 4096 { MAX_PIECE } else { MAX_PIECE / 4 }].into_boxed_slice(),
             scratch: Vec::with_capacity(MAX_PIECE),
             now_ns,
+            ready_ns: now_ns,
+            wake_at_ns: NEVER,
+            beat_ns: 0,
+            max_pause_ns: plan.max_lag.as_nanos() as u64,
             setup_ns: (now_ns, now_ns),
             room_since_ns: 0,
             last_success_ns: 0,
@@ -180,7 +193,11 @@ impl Worker {
                 result => result?,
             }
             let woken_ns = self.now_ns;
-            self.read_clock();
+            // Asleep, the worker was due when its alarm was; else it was due all the time.
+            let is_asleep = timeout != Some(Duration::ZERO);
+            self.ready_ns = NEVER;
+            self.go_past(if is_asleep { woken_ns.max(self.wake_at_ns) } else { woken_ns });
+            self.ready_ns = self.ready_ns.min(self.now_ns);
             let before = (self.tally.totals.bytes_sent, self.now_ns);
             for (count, event) in events.iter().enumerate() {
                 if count % BATCH == BATCH - 1 {
@@ -204,7 +221,16 @@ impl Worker {
 
     #[inline]
     fn read_clock(&mut self) {
+        self.go_past(self.now_ns);
+    }
+
+    /// Reads the clock. The worker was due to run from `due_ns` on.
+    #[inline]
+    fn go_past(&mut self, due_ns: u64) {
         self.now_ns = self.control.now_ns();
+        if self.now_ns > due_ns.saturating_add(self.max_pause_ns) {
+            self.note_pause(due_ns);
+        }
         if self.now_ns >= self.times.next_mark_ns {
             self.pass_marks();
         }
@@ -234,13 +260,34 @@ impl Worker {
             self.times.phase = Phase::Done;
         }
         self.control.publish(self.index, self.tally.totals.requests_completed);
-        if self.plan.spin { Ok(()) } else { self.alarm.set(self.wake_ns(), self.now_ns) }
+        if self.plan.spin {
+            return Ok(());
+        }
+        self.wake_at_ns = self.wake_ns();
+        self.alarm.set(self.wake_at_ns, self.now_ns)
+    }
+
+    /// Since `due_ns` the worker was to run and did not. What is dealt with next may have waited all that time.
+    #[cold]
+    fn note_pause(&mut self, due_ns: u64) {
+        self.ready_ns = self.ready_ns.min(due_ns);
+        let (from_ns, to_ns) = (due_ns.max(self.times.measure_ns), self.now_ns.min(self.times.end_ns));
+        if to_ns > from_ns {
+            self.gauge.was_paused(to_ns - from_ns);
+        }
     }
 
     /// When something is to be done though nothing happens.
     #[inline]
-    fn wake_ns(&self) -> u64 {
-        let wake_ns = self.times.next_mark_ns.min(self.dialer.wake_ns());
+    fn wake_ns(&mut self) -> u64 {
+        let mut wake_ns = self.times.next_mark_ns.min(self.dialer.wake_ns());
+        if self.times.phase == Phase::Running {
+            // Put off in time, so that a busy loop is not woken for it.
+            if self.now_ns + BEAT_NS / 2 >= self.beat_ns {
+                self.beat_ns = self.now_ns + BEAT_NS;
+            }
+            wake_ns = wake_ns.min(self.beat_ns);
+        }
         match &self.schedule {
             Some(schedule) if self.times.phase == Phase::Running && self.can_send() => {
                 wake_ns.min(self.times.start_ns + schedule.next_ns())
@@ -257,7 +304,11 @@ impl Worker {
     }
 
     fn finish(mut self) -> Outcome {
-        self.tally.totals.requests_unanswered += self.flights.count;
+        let (flights, tally, measure_ns) = (&self.flights, &mut self.tally, self.times.measure_ns);
+        tally.totals.requests_unanswered += flights.count;
+        for (key, connection) in &self.connections {
+            flights.due_of(key, connection).for_each(|due_ns| tally.missing(measure_ns, due_ns, self.now_ns));
+        }
         if self.plan.kind != Kind::Crr {
             let alive = self.connections.iter().filter(|(_, connection)| connection.state != State::Connecting);
             self.tally.totals.connections_alive = alive.count() as u64;
@@ -267,6 +318,7 @@ impl Worker {
         Outcome {
             cpu_share: cpu.as_secs_f64() / measured.as_secs_f64().max(1e-9),
             cpu,
+            gauge: self.gauge,
             measured,
             setup: Duration::from_nanos(self.setup_ns.1 - self.setup_ns.0),
             cut_short: self.cut_short,

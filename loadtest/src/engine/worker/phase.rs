@@ -53,7 +53,13 @@ impl Worker {
                     self.room_since_ns = self.times.start_ns;
                     self.begin();
                 }
-                Mark::Measure => self.gauge.begin(),
+                Mark::Measure => {
+                    self.gauge.begin();
+                    // What the warm-up left is cut off with it.
+                    if let Some(schedule) = &mut self.schedule {
+                        schedule.give_up(self.times.measure_ns - self.times.start_ns, |_, _| {});
+                    }
+                }
                 Mark::Interval(index) => self.tally.current = index,
                 Mark::End => self.end(),
                 Mark::None => return,
@@ -103,12 +109,13 @@ impl Worker {
     pub(super) fn count_unsent(&mut self) {
         self.is_closing = false;
         let could_send = self.can_send();
-        if let Some(schedule) = &mut self.schedule {
-            let (from_ns, end_ns) =
-                (self.times.measure_ns.saturating_sub(self.times.start_ns), self.times.end_ns - self.times.start_ns);
-            let unsent = schedule.left(from_ns, end_ns);
-            self.tally.totals.requests_unsent += unsent;
-            self.tally.withheld += if could_send { unsent } else { 0 };
-        }
+        let (start_ns, end_ns) = (self.times.start_ns, self.times.end_ns);
+        let (Some(schedule), true) = (&mut self.schedule, end_ns > self.times.measure_ns) else { return };
+        let tally = &mut self.tally;
+        schedule.give_up(end_ns - start_ns, |due_ns, count| {
+            tally.totals.requests_unsent += count;
+            tally.withheld += if could_send { count } else { 0 };
+            tally.tail.record_missing(end_ns - start_ns - due_ns, count);
+        });
     }
 }

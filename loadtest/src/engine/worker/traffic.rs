@@ -33,6 +33,9 @@ impl Worker {
             if due_ns >= self.times.measure_ns {
                 // Late is what the generator is, not what it was kept from.
                 self.tally.lag.record(self.now_ns.saturating_sub(due_ns.max(free_ns)));
+                if free_ns > due_ns {
+                    self.tally.waited.record(free_ns - due_ns);
+                }
             }
             if let Some(schedule) = &mut self.schedule {
                 schedule.pass();
@@ -202,7 +205,8 @@ impl Worker {
             }
         }
         for _ in 0..dropped {
-            self.flights.end(key, connection);
+            let (due_ns, _) = self.flights.end(key, connection);
+            tally.missing(self.times.measure_ns, due_ns, self.now_ns);
         }
         tally.totals.requests_completed += u64::from(whole);
         tally.totals.requests_unanswered += u64::from(dropped);
@@ -224,7 +228,7 @@ impl Worker {
         }
         if self.schedule.is_some() {
             if was_busy {
-                self.connections[key].since_ns = self.now_ns;
+                self.connections[key].since_ns = self.ready_ns;
                 self.free.push_back(key);
             }
             return;
@@ -240,7 +244,7 @@ impl Worker {
     /// crr: the connection has done its work.
     pub(super) fn close(&mut self, key: usize) {
         self.connections.remove(key);
-        self.room_since_ns = self.now_ns;
+        self.room_since_ns = self.ready_ns;
         self.last_success_ns = self.now_ns;
         self.dial_another();
     }
@@ -284,11 +288,14 @@ impl Worker {
     #[cold]
     pub(super) fn lose(&mut self, key: usize, error: &io::Error) {
         let connection = self.connections.remove(key);
+        for due_ns in self.flights.due_of(key, &connection) {
+            self.tally.missing(self.times.measure_ns, due_ns, self.now_ns);
+        }
         self.tally.totals.requests_unanswered += self.flights.abandon(&connection);
         self.tally.totals.connections_lost += 1;
         self.control.count_lost();
         self.tally.error("connection", error);
-        self.room_since_ns = self.now_ns;
+        self.room_since_ns = self.ready_ns;
         if self.plan.kind == Kind::Crr {
             self.dial_another();
             self.dialer.pause(self.now_ns, true);

@@ -1,6 +1,6 @@
 //! How the figures came about: counts, what generator and server used, settings, the machine.
 
-use super::super::document::{Layout, List, Part, Text, bytes, count, fraction, percent};
+use super::super::document::{Layout, List, Part, Text, bytes, count, fraction, optional, percent};
 use super::super::{Side, words};
 use super::pointer;
 use crate::result::{RunResult, ServerUse};
@@ -82,18 +82,38 @@ fn processes(result: &RunResult, pointer: &str) -> Vec<Fact> {
     if has_messages {
         own = own.and("; ").and(cpu(&format!("{pointer}/generator"), generator.cpu_ns_per_request));
     }
+    let paused = generator.thread_paused.iter().take(MAX_THREADS).enumerate();
+    let paused = paused.map(|(index, share)| percent(&format!("{pointer}/generator/thread_paused/{index}"), *share));
+    let waited = generator.thread_waited.iter().take(MAX_THREADS).enumerate().map(|(index, share)| {
+        optional(*share, |share| percent(&format!("{pointer}/generator/thread_waited/{index}"), share))
+    });
+    let mut lacked = Text::joined(paused, " ").and(" of the time paused, ").and(Text::joined(waited, " "));
+    lacked = lacked.and(" waiting for a core");
+    if let Some(throttled) = &generator.throttled {
+        let seconds = fraction(
+            &format!("{pointer}/generator/throttled/time_s"),
+            throttled.time_s,
+            words::seconds(throttled.time_s),
+        );
+        lacked = lacked.and(", ").and(seconds).and(" held back by a CPU quota");
+    }
     let server = match &result.server {
         Some(server) => of_server(server, &format!("{pointer}/server"), has_messages),
         None => "unknown: --server-pid was not given".into(),
     };
-    vec![("Generator", own), ("Server", server), ("Machine", meanwhile(result, &format!("{pointer}/environment")))]
+    vec![
+        ("Generator", own),
+        ("… was kept from it", lacked),
+        ("Server", server),
+        ("Machine", meanwhile(result, &format!("{pointer}/environment"))),
+    ]
 }
 
 /// Threads that are told one by one.
 const MAX_THREADS: usize = 8;
 
-fn cpu(pointer: &str, ns: f64) -> Text {
-    fraction(&format!("{pointer}/cpu_ns_per_request"), ns, words::time(ns)).and(" CPU a message")
+fn cpu(pointer: &str, ns: Option<f64>) -> Text {
+    optional(ns, |ns| fraction(&format!("{pointer}/cpu_ns_per_request"), ns, words::time(ns))).and(" CPU a message")
 }
 
 fn of_server(server: &ServerUse, pointer: &str, has_messages: bool) -> Text {
@@ -107,7 +127,7 @@ fn of_server(server: &ServerUse, pointer: &str, has_messages: bool) -> Text {
         .and(" resident, ")
         .and(of("rss_before_bytes", server.rss_before_bytes as f64))
         .and(" before; ")
-        .and(of("rss_per_connection_bytes", server.rss_per_connection_bytes))
+        .and(optional(server.rss_per_connection_bytes, |growth| of("rss_per_connection_bytes", growth)))
         .and(format!(" a connection (pid {})", server.pid))
 }
 
@@ -119,13 +139,14 @@ fn meanwhile(result: &RunResult, pointer: &str) -> Text {
         || "not known whether tasks waited for a core".into(),
         |share| percent(&at("cpu_pressure"), share).and(" of the time some task waited for a core"),
     );
-    percent(&at("steal"), environment.steal)
+    let of = |name: &str, value: Option<u64>| optional(value, |value| count(&at(name), value));
+    optional(environment.steal, |steal| percent(&at("steal"), steal))
         .and(" of its time taken by other guests; ")
         .and(pressure)
-        .and("; ")
-        .and(count(&at("tcp_retransmits"), environment.tcp_retransmits))
+        .and("; of all its programs: ")
+        .and(of("machine_tcp_retransmits", environment.machine_tcp_retransmits))
         .and(" TCP segments sent again, ")
-        .and(count(&at("listen_overflows"), environment.listen_overflows))
+        .and(of("machine_listen_overflows", environment.machine_listen_overflows))
         .and(" accept queue overflows")
 }
 

@@ -2,19 +2,11 @@
 
 use super::super::document::{Banner, Tone};
 use super::super::words;
-use crate::result::{CompareResult, RunResult, SearchResult, SloOutcome};
+use crate::result::{CompareResult, Judgement, RunResult, SearchResult, SloOutcome};
 
 pub(super) fn of_run(result: &RunResult) -> Vec<Banner> {
-    let mut banners = invalid(&result.invalid);
-    if banners.is_empty() {
-        let is_open = result.settings.rate.is_some();
-        let why = if is_open {
-            "the generator was not the limit, and kept its schedule"
-        } else {
-            "the generator was not the limit"
-        };
-        banners.push(banner(Tone::Good, "Valid", vec![why.to_owned()]));
-    }
+    let mut banners = verdict(result.verdict.as_ref());
+    banners.extend(invalid(&result.invalid));
     let totals = &result.totals;
     let mut errors = words::errors(totals);
     errors.extend(totals.errors.iter().map(|(what, times)| format!("{} × {what}", words::count(*times))));
@@ -22,18 +14,16 @@ pub(super) fn of_run(result: &RunResult) -> Vec<Banner> {
     banners.extend(some(Tone::Bad, "Errors", errors));
     banners.extend(result.slo.as_ref().map(outcome));
     banners.extend(result.cut_short.iter().map(|why| banner(Tone::Plain, "Ended early", vec![why.clone()])));
+    banners.extend(some(Tone::Plain, "Hints", result.hints.clone()));
     banners.extend(some(Tone::Plain, "Worth knowing", result.notes.clone()));
     banners
 }
 
 pub(super) fn of_comparison(result: &CompareResult) -> Vec<Banner> {
     let verdicts: Vec<_> = result.ratios.iter().map(|ratio| words::verdict(result, ratio)).collect();
-    let mut banners = invalid(&result.invalid);
-    banners.push(if banners.is_empty() {
-        banner(Tone::Good, "Valid", verdicts)
-    } else {
-        banner(Tone::Plain, "Measured all the same", verdicts)
-    });
+    let mut banners = verdict(result.verdict.as_ref());
+    banners.extend(invalid(&result.invalid));
+    banners.extend(some(Tone::Plain, "Measured", verdicts));
     for (letter, side) in [("A", &result.a), ("B", &result.b)] {
         banners.extend(some(Tone::Bad, &words::sided(Some(letter), "errors"), words::errors(&side.totals)));
     }
@@ -48,13 +38,24 @@ pub(super) fn of_search(result: &SearchResult) -> Vec<Banner> {
     } else {
         result.best.as_ref().map_or(Vec::new(), |best| best.invalid.clone())
     };
-    let mut banners = invalid(&reasons);
+    let mut banners = verdict(result.verdict.as_ref());
+    banners.extend(invalid(&reasons));
     let stopped = vec![result.stopped.clone()];
-    banners.push(match result.best_rate {
-        Some(_) => banner(Tone::Good, "Found", stopped),
-        None => banner(Tone::Bad, "No rate met the SLO", stopped),
+    banners.push(match (&result.unknown, result.best_rate) {
+        (Some(_), _) => banner(Tone::Plain, "Unknown", stopped),
+        (None, Some(_)) => banner(Tone::Good, "Found", stopped),
+        (None, None) => banner(Tone::Bad, "No rate met the SLO", stopped),
     });
     banners
+}
+
+/// What it all comes to, in one line.
+fn verdict(verdict: Option<&Judgement>) -> Vec<Banner> {
+    let of = |verdict: &Judgement| {
+        let line = format!("{}; exit code {}", verdict.details.join("; "), verdict.exit_code);
+        banner(if verdict.exit_code == 0 { Tone::Good } else { Tone::Bad }, &verdict.words, vec![line])
+    };
+    verdict.map(of).into_iter().collect()
 }
 
 fn invalid(reasons: &[String]) -> Vec<Banner> {
@@ -62,11 +63,19 @@ fn invalid(reasons: &[String]) -> Vec<Banner> {
 }
 
 fn outcome(slo: &SloOutcome) -> Banner {
-    let conditions = slo.conditions.iter().map(|condition| {
-        let word = if condition.met { "met" } else { "missed" };
-        format!("{}: {word}, {} measured", condition.text, condition.measured)
+    let conditions = slo.conditions.iter().map(|condition| match condition.met {
+        Some(met) => {
+            let word = if met { "met" } else { "missed" };
+            format!("{}: {word}, {} measured", condition.text, condition.measured)
+        }
+        None if condition.measured.starts_with("unknown") => format!("{}: {}", condition.text, condition.measured),
+        None => format!("{}: unknown, {} measured", condition.text, condition.measured),
     });
-    let (tone, words) = if slo.met { (Tone::Good, "SLO met") } else { (Tone::Bad, "SLO missed") };
+    let (tone, words) = match slo.met {
+        Some(true) => (Tone::Good, "SLO met"),
+        Some(false) => (Tone::Bad, "SLO missed"),
+        None => (Tone::Plain, "SLO unknown"),
+    };
     banner(tone, words, conditions.collect())
 }
 

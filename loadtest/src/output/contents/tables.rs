@@ -1,6 +1,6 @@
 //! Tables: runs, ratios, steps of a search, and all distributions of times.
 
-use super::super::document::{Part, Table, Text, count, fraction, optional_time, rate, time};
+use super::super::document::{Part, Table, Text, count, fraction, known, optional, optional_time, rate};
 use super::super::{Side, words};
 use super::pointer;
 use crate::result::{CompareResult, Figures, SearchResult, percentile_name};
@@ -21,11 +21,11 @@ pub(super) fn runs(runs: &[Figures]) -> Option<Part> {
 
 fn of_figures(pointer: &str, figures: &Figures) -> [Text; 6] {
     [
-        rate(&format!("{pointer}/rate"), figures.rate),
+        optional(figures.rate, |per_second| rate(&format!("{pointer}/rate"), per_second)),
         optional_time(&format!("{pointer}/p50_ns"), figures.p50_ns),
         optional_time(&format!("{pointer}/p99_ns"), figures.p99_ns),
         optional_time(&format!("{pointer}/p999_ns"), figures.p999_ns),
-        time(&format!("{pointer}/max_ns"), figures.max_ns),
+        optional_time(&format!("{pointer}/max_ns"), figures.max_ns),
         count(&format!("{pointer}/errors"), figures.errors),
     ]
 }
@@ -40,8 +40,8 @@ pub(super) fn ratios(result: &CompareResult) -> Option<Part> {
             at("a", ratio.a, words::value(ratio.a, &ratio.unit)),
             at("b", ratio.b, words::value(ratio.b, &ratio.unit)),
             of("ratio", ratio.ratio),
-            of("low", ratio.low),
-            of("high", ratio.high),
+            optional(ratio.low, |low| of("low", low)),
+            optional(ratio.high, |high| of("high", high)),
             words::difference(ratio).into(),
         ]
     });
@@ -56,7 +56,7 @@ pub(super) fn steps(result: &SearchResult) -> Part {
         let pointer = format!("/steps/{index}");
         let mut row = vec![rate(&format!("{pointer}/rate"), step.rate)];
         row.extend(of_figures(&format!("{pointer}/figures"), &step.figures));
-        row.push(if step.met { "met".into() } else { step.why.as_str().into() });
+        row.push(if step.met == Some(true) { "met".into() } else { step.why.as_str().into() });
         row
     });
     let header = ["offered", "achieved", "p50", "p99", "p99.9", "max", "errors", "SLO"];
@@ -67,7 +67,7 @@ pub(super) fn steps(result: &SearchResult) -> Part {
 pub(super) fn times(sides: &[Side], is_search: bool) -> Option<Part> {
     let is_supported = |shown: &f64| {
         let mut all = sides.iter().flat_map(|(_, result)| words::times(result));
-        all.any(|times| times.samples.percentile_ns(*shown).is_some())
+        all.any(|times| times.samples.percentile(*shown).is_some())
     };
     let shown: Vec<_> = words::SHOWN.into_iter().filter(is_supported).collect();
     let mut rows = Vec::new();
@@ -76,14 +76,9 @@ pub(super) fn times(sides: &[Side], is_search: bool) -> Option<Part> {
             let pointer = format!("{}{}", pointer(side, is_search), times.pointer);
             let samples = times.samples;
             let mut row = vec![Text::from(words::sided(side.0, times.name))];
-            row.extend(shown.iter().map(|&shown| {
-                optional_time(
-                    &format!("{pointer}/percentiles_ns/{}", percentile_name(shown)),
-                    samples.percentile_ns(shown),
-                )
-            }));
-            row.push(time(&format!("{pointer}/max_ns"), samples.max_ns()));
-            row.push(fraction(&format!("{pointer}/mean_ns"), samples.mean_ns(), words::time(samples.mean_ns())));
+            row.extend(shown.iter().map(|&shown| known(&pointer, &percentile_name(shown), samples.percentile(shown))));
+            row.push(known(&pointer, "max", samples.max()));
+            row.push(known(&pointer, "mean", samples.mean()));
             row.push(count(&format!("{pointer}/count"), samples.count()));
             rows.push(row);
         }

@@ -1,6 +1,6 @@
 //! The big figures.
 
-use super::super::document::{Piece, Text, Tile, bytes, count, figure, fraction, optional_time, quotient, time};
+use super::super::document::{Piece, Text, Tile, bytes, count, figure, fraction, known, optional, quotient};
 use super::super::words;
 use crate::result::{CompareResult, RunResult, SearchResult, Totals, percentile_name};
 
@@ -18,8 +18,9 @@ fn throughput(result: &RunResult, pointer: &str) -> Tile {
     let completed = format!("{pointer}/totals/measured_completed");
     let unit = words::unit(&result.settings);
     let (rate, bytes) = (result.rate(), result.bytes_per_s());
-    let rate = quotient(&completed, &per, rate, words::number(rate));
-    let bytes = quotient(&format!("{pointer}/totals/measured_bytes"), &per, bytes, words::bytes(bytes));
+    let rate = optional(rate, |rate| quotient(&completed, &per, rate, words::number(rate)));
+    let received = format!("{pointer}/totals/measured_bytes");
+    let bytes = optional(bytes, |bytes| quotient(&received, &per, bytes, words::bytes(bytes)));
     let all = count(&completed, result.totals.measured_completed);
     let measured = words::seconds(result.measured_s);
     let (figure, detail) = if result.settings.command == "stream" {
@@ -42,15 +43,12 @@ fn latencies(result: &RunResult, pointer: &str) -> Vec<Tile> {
     }
     let shown = [(50.0, "half took no longer"), (99.0, "1 in 100 took longer"), (99.9, "1 in 1,000 took longer")];
     let supported = shown.into_iter().filter_map(|(shown, detail)| {
-        let figure = optional_time(
-            &format!("{pointer}/percentiles_ns/{}", percentile_name(shown)),
-            Some(samples.percentile_ns(shown)?),
-        );
-        Some(tile(&format!("{name} {}", percentile_name(shown)), figure, detail.into()))
+        let (percentile, figure) = (percentile_name(shown), samples.percentile(shown)?);
+        Some(tile(&format!("{name} {percentile}"), known(&pointer, &percentile, Some(figure)), detail.into()))
     });
     let mut tiles: Vec<_> = supported.collect();
     let all = Text::from("of ").and(count(&format!("{pointer}/count"), samples.count()));
-    tiles.push(tile(&format!("{name} max"), time(&format!("{pointer}/max_ns"), samples.max_ns()), all));
+    tiles.push(tile(&format!("{name} max"), known(&pointer, "max", samples.max()), all));
     tiles.into_iter().map(|tile| Tile { on_page_alone: true, ..tile }).collect()
 }
 
@@ -62,7 +60,8 @@ fn connections(result: &RunResult, pointer: &str) -> Vec<Tile> {
     let is_bad = totals.connections_alive < totals.connections_opened;
     let mut tiles = vec![Tile { is_bad, ..tile("Connections alive", alive, detail) }];
     if let Some(server) = &result.server {
-        let growth = bytes(&format!("{pointer}/server/rss_per_connection_bytes"), server.rss_per_connection_bytes);
+        let place = format!("{pointer}/server/rss_per_connection_bytes");
+        let growth = optional(server.rss_per_connection_bytes, |growth| bytes(&place, growth));
         tiles.push(Tile { on_page_alone: true, ..tile("Server memory", growth, "a connection".into()) });
     }
     tiles
@@ -84,12 +83,15 @@ fn errors(result: &RunResult, pointer: &str) -> Tile {
 pub(super) fn of_comparison(result: &CompareResult) -> Vec<Tile> {
     let ratios = result.ratios.iter().enumerate().map(|(index, ratio)| {
         let at = |name: &str, value: f64| fraction(&format!("/ratios/{index}/{name}"), value, words::ratio(value));
-        let detail = Text::from(Piece::Strong(words::difference(ratio)))
-            .and(", ")
-            .and(at("low", ratio.low))
-            .and(" to ")
-            .and(at("high", ratio.high))
-            .and(format!(" at {}", words::short(&words::percent(result.confidence))));
+        let interval = match (ratio.low, ratio.high) {
+            (Some(low), Some(high)) => Text::from(", ")
+                .and(at("low", low))
+                .and(" to ")
+                .and(at("high", high))
+                .and(format!(" at {}", words::short(&words::percent(result.confidence)))),
+            _ => ", too few pairs for an interval".into(),
+        };
+        let detail = Text::from(Piece::Strong(words::difference(ratio))).and(interval);
         let figure = Text::from(Piece::Unit("×")).and(" ").and(at("ratio", ratio.ratio));
         Tile { on_page_alone: true, ..tile(&format!("{}, B to A", ratio.figure), figure, detail) }
     });

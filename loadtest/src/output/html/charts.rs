@@ -123,7 +123,7 @@ fn throughput(sides: &[Side]) -> Option<Chart> {
 
 fn latency_over_time(sides: &[Side]) -> Option<Chart> {
     let percentile = |percentile: f64| move |group: &Group| group.latency.percentile_ns(percentile).map(|ns| ns as f64);
-    let max = |group: &Group| (!group.latency.is_empty()).then(|| group.latency.max_ns() as f64);
+    let max = |group: &Group| group.latency.max_ns().map(|ns| ns as f64);
     let mut lines = Vec::new();
     if let [(None, result)] = sides {
         lines.push(over_time("p50".to_owned(), Look::First, false, result, percentile(50.0)));
@@ -154,19 +154,25 @@ fn search(result: &SearchResult) -> Option<Chart> {
     let dots: Vec<_> = result
         .steps
         .iter()
-        .map(|step| {
-            let (name, ns) = step.figures.p99_ns.map_or(("max", step.figures.max_ns), |ns| ("p99", ns));
-            let verdict = if step.met { "met" } else { &step.why };
+        .filter_map(|step| {
+            let figures = &step.figures;
+            let (name, ns) = figures.p99_ns.map(|ns| ("p99", ns)).or_else(|| Some(("max", figures.max_ns?)))?;
+            let (verdict, look) = match step.met {
+                Some(true) => ("met", Look::First),
+                Some(false) => (step.why.as_str(), Look::Bad),
+                None => (step.why.as_str(), Look::Second),
+            };
             let title = format!("{}/s: {name} {}, {verdict}", words::number(step.rate), words::time(ns as f64));
-            let look = if step.met { Look::First } else { Look::Bad };
-            Dot { look, x: step.rate, y: ns as f64, title, label: None }
+            Some(Dot { look, x: step.rate, y: ns as f64, title, label: None })
         })
         .collect();
     let line = |name: &str, look: Look| {
         let points = dots.iter().filter(|dot| dot.look == look).map(|dot| vec![(dot.x, dot.y)]);
         Line { name: name.to_owned(), look, is_area: false, pieces: points.collect() }
     };
-    let lines = vec![line("SLO met", Look::First), line("SLO missed", Look::Bad)];
+    let mut lines =
+        vec![line("SLO met", Look::First), line("SLO missed", Look::Bad), line("proves nothing", Look::Second)];
+    lines.retain(|line| !line.pieces.is_empty());
     Some(Chart {
         heading: "Latency by offered rate",
         explanation: "The 99th percentile at each rate that was tried; the maximum where there were too few samples."

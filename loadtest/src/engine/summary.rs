@@ -1,0 +1,132 @@
+//! What all workers found out, as one result.
+
+use std::time::{Duration, SystemTime};
+
+use super::server::Use;
+use super::worker::Outcome;
+use crate::environment::Witness;
+use crate::judge;
+use crate::plan::{Kind, Plan};
+use crate::result::{FORMAT, Generator, Interval, RunResult, Samples, Totals};
+
+/// The pieces of the measured time: so many, or so long, or so short.
+const PIECES: (u64, u64) = (20, 100);
+const SHORTEST_PIECE_MS: u64 = 50;
+
+/// Into how many pieces the measured time is divided.
+pub(super) fn pieces(duration: Duration) -> usize {
+    let most = (duration.as_millis() as u64 / SHORTEST_PIECE_MS).max(1);
+    duration.as_secs().clamp(PIECES.0, PIECES.1).min(most) as usize
+}
+
+/// The result of a run: what its workers found out, and what was seen meanwhile.
+pub(super) fn put_together(
+    plan: &Plan,
+    outcomes: Vec<Outcome>,
+    witness: &Witness,
+    server: Option<Use>,
+    started: SystemTime,
+    fd_limit: u64,
+) -> RunResult {
+    let longest = |of: fn(&Outcome) -> Duration| outcomes.iter().map(of).max().unwrap_or_default();
+    let (measured, setup) = (longest(|outcome| outcome.measured), longest(|outcome| outcome.setup));
+    let cpu: Duration = outcomes.iter().map(|outcome| outcome.cpu).sum();
+    let cut_short = outcomes.iter().find_map(|outcome| outcome.cut_short.clone());
+    let generator = generator(&outcomes);
+    let mut totals = Totals::default();
+    let (mut latency, mut service_time, mut connect_time) = (Samples::new(), Samples::new(), Samples::new());
+    let (mut lag, mut waited) = (Samples::new(), Samples::new());
+    let (mut withheld, mut failures) = (0, Vec::new());
+    let length_s = plan.duration.as_secs_f64() / pieces(plan.duration) as f64;
+    let mut intervals: Vec<Interval> = Vec::new();
+    for outcome in outcomes {
+        let tally = outcome.tally;
+        totals.add(&tally.totals);
+        withheld += tally.withheld;
+        service_time.add(&tally.service);
+        connect_time.add(&tally.connect);
+        lag.add(&tally.lag);
+        waited.add(&tally.waited);
+        latency.add(&tally.tail);
+        failures.extend(tally.failures);
+        for (index, piece) in tally.intervals.into_iter().enumerate() {
+            let start_s = index as f64 * length_s;
+            // After an early end there are none.
+            if start_s >= measured.as_secs_f64() {
+                break;
+            }
+            latency.add(&piece.latency);
+            if let Some(interval) = intervals.get_mut(index) {
+                interval.completed += piece.completed;
+                interval.bytes += piece.bytes;
+                interval.latency.add(&piece.latency);
+            } else {
+                let length_s = length_s.min(measured.as_secs_f64() - start_s);
+                let (completed, bytes) = (piece.completed, piece.bytes);
+                intervals.push(Interval { start_s, length_s, completed, bytes, latency: piece.latency });
+            }
+        }
+    }
+    failures.truncate(crate::result::MAX_DETAILS);
+    let is_closed_loop = plan.rate.is_none() && plan.kind != Kind::Idle;
+    if is_closed_loop {
+        service_time.clone_from(&latency);
+    }
+    let expected_ns = latency.percentile_ns(50.0);
+    let messages = totals.measured_completed;
+    // What did not wait is not told one by one.
+    waited.record_n(0, lag.count().saturating_sub(waited.count()));
+    let mut result = RunResult {
+        format: FORMAT,
+        settings: plan.settings(),
+        shard: plan.shard,
+        started: humantime::format_rfc3339_millis(started).to_string(),
+        measured_s: measured.as_secs_f64(),
+        setup_s: setup.as_secs_f64(),
+        cut_short,
+        signal: None,
+        verdict: None,
+        addresses: vec![plan.target.to_string()],
+        achieved: None,
+        latency_corrected: expected_ns.filter(|_| is_closed_loop).map(|expected_ns| latency.corrected(expected_ns)),
+        latency,
+        service_time,
+        waited,
+        connect_time,
+        intervals,
+        runs: Vec::new(),
+        generator: Generator {
+            cpu_ns_per_request: (messages > 0).then(|| cpu.as_nanos() as f64 / messages as f64),
+            lag,
+            throttled: witness.throttled(),
+            ..generator
+        },
+        server: server.map(|server| server.of(totals.measured_completed, totals.connections_alive, measured)),
+        environment: witness.environment(plan, fd_limit),
+        invalid: Vec::new(),
+        notes: Vec::new(),
+        slo: None,
+        hints: Vec::new(),
+        failures,
+        totals,
+    };
+    result.runs.push(result.figures());
+    judge::judge(&mut result, plan, withheld);
+    result
+}
+
+/// What the threads needed and lacked.
+fn generator(outcomes: &[Outcome]) -> Generator {
+    let share = |ns: u64, outcome: &Outcome| ns as f64 / (outcome.measured.as_nanos() as f64).max(1.0);
+    let gauges = || outcomes.iter().map(|outcome| &outcome.gauge);
+    Generator {
+        thread_cpu: outcomes.iter().map(|outcome| outcome.cpu_share).collect(),
+        cpu_ns_per_request: None,
+        lag: Samples::new(),
+        thread_paused: outcomes.iter().map(|outcome| share(outcome.gauge.paused_ns, outcome)).collect(),
+        pauses: gauges().map(|gauge| gauge.pauses).sum(),
+        longest_pause_ns: gauges().map(|gauge| gauge.longest_pause_ns).max().filter(|&ns| ns > 0),
+        thread_waited: outcomes.iter().map(|outcome| Some(share(outcome.gauge.delay_ns()?, outcome))).collect(),
+        throttled: None,
+    }
+}
