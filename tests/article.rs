@@ -178,7 +178,7 @@ fn clients_are_logged_in_whole_and_health_checks_not_at_all() {
     );
 }
 
-/// Every vector that has a name, with a value of its form, and some that have not.
+/// Every TLV that has a name, with a value of its form, and some that have not.
 const TLVS: &[Tlv] = &[
     Tlv { kind: tlv::ALPN, value: b"h2" },
     Tlv { kind: tlv::AUTHORITY, value: b"example.com" },
@@ -198,7 +198,7 @@ const TLVS: &[Tlv] = &[
 ];
 
 #[test]
-fn vectors_are_named_and_decoded() {
+fn tlvs_are_named_and_decoded() {
     let mut server = Server::start(&[]);
     let header = v2(Command::Proxy, tcp4(), TLVS, true);
     server.exchange(&header);

@@ -206,9 +206,9 @@ fn echo_through_tls(server: &mut Server, options: &str, client_args: impl FnOnce
         addresses
     });
     drop(client);
-    let vectors = assert_logged(server, "v2", addresses);
+    let tlvs = assert_logged(server, "v2", addresses);
     balancer.assert_up();
-    vectors
+    tlvs
 }
 
 /// A megabyte through HAProxy over TCP, while its health checks show up in the log as `check`. Returns as `echo_through`.
@@ -216,11 +216,11 @@ fn echo_through_haproxy(options: &str, version: &str, check: impl FnOnce(&Server
     let mut server = Server::start(&[]);
     let directory = tempfile::tempdir().expect("a directory");
     let balancer = Balancer::haproxy(&server, directory, "", options);
-    let vectors = echo_through(&balancer, &mut server, version);
+    let tlvs = echo_through(&balancer, &mut server, version);
     server.wait_for(&check(&server));
     server.wait_for(" #8 is gone");
     balancer.assert_up();
-    (vectors, stop(server))
+    (tlvs, stop(server))
 }
 
 /// Stops `server` and returns its log, in which no header was refused.
@@ -233,27 +233,27 @@ fn stop(server: Server) -> Vec<String> {
 #[test]
 fn haproxy_with_send_proxy() {
     let check = |server: &Server| format!(" -> {}", server.address);
-    let (vectors, _) = echo_through_haproxy("send-proxy", "v1", check);
-    assert_eq!(vectors, "");
+    let (tlvs, _) = echo_through_haproxy("send-proxy", "v1", check);
+    assert_eq!(tlvs, "");
 }
 
 #[test]
 fn haproxy_with_send_proxy_v2() {
     let check = |_: &Server| " PROXY v2 LOCAL".to_owned();
-    let (vectors, _) = echo_through_haproxy("send-proxy-v2 check-send-proxy", "v2", check);
-    assert_eq!(vectors, "");
+    let (tlvs, _) = echo_through_haproxy("send-proxy-v2 check-send-proxy", "v2", check);
+    assert_eq!(tlvs, "");
 }
 
 #[test]
 fn haproxy_with_v2_and_crc32c_and_unique_id() {
     let options = "send-proxy-v2 proxy-v2-options crc32c,unique-id";
     let check = |_: &Server| " PROXY v2 LOCAL".to_owned();
-    let (vectors, log) = echo_through_haproxy(options, "v2", check);
+    let (tlvs, log) = echo_through_haproxy(options, "v2", check);
     let line = log.iter().find(|line| line.contains(" PROXY v2 TCP4 ")).expect("it was found before");
     let client = line.split(' ').nth(5).expect("the client's address");
-    let (checksum, id) = vectors.split_at(", CRC32C 0x01234567".len());
+    let (checksum, id) = tlvs.split_at(", CRC32C 0x01234567".len());
     let checksum = checksum.strip_prefix(", CRC32C 0x").expect("a checksum");
-    assert!(u32::from_str_radix(checksum, 16).is_ok(), "{vectors}");
+    assert!(u32::from_str_radix(checksum, 16).is_ok(), "{tlvs}");
     assert_eq!(id, format!(", UNIQUE_ID \"{client}\""));
 }
 
@@ -273,9 +273,9 @@ fn haproxys_health_checks_are_left_out_of_the_log_of_clients() {
 #[test]
 fn haproxy_with_v2_ssl_and_a_tls_client() {
     let mut server = Server::start(&[]);
-    let vectors = echo_through_tls(&mut server, "send-proxy-v2-ssl", |_, _| {});
-    assert!(vectors.starts_with(", SSL (client 0x01, verify "), "{vectors}");
-    assert!(vectors.ends_with(", VERSION \"TLSv1.3\")"), "{vectors}");
+    let tlvs = echo_through_tls(&mut server, "send-proxy-v2-ssl", |_, _| {});
+    assert!(tlvs.starts_with(", SSL (client 0x01, verify "), "{tlvs}");
+    assert!(tlvs.ends_with(", VERSION \"TLSv1.3\")"), "{tlvs}");
     stop(server);
 }
 
@@ -283,10 +283,10 @@ fn haproxy_with_v2_ssl_and_a_tls_client() {
 fn haproxy_with_v2_ssl_cn_and_a_client_certificate() {
     let mut server = Server::start(&[]);
     let options = "send-proxy-v2-ssl-cn proxy-v2-options ssl-cipher,cert-sig,cert-key,authority,crc32c";
-    let vectors = echo_through_tls(&mut server, options, |command, certificate| {
+    let tlvs = echo_through_tls(&mut server, options, |command, certificate| {
         command.args(["-alpn", "echo", "-servername", "echo.test", "-cert"]).arg(certificate);
     });
-    for vector in [
+    for tlv in [
         ", CRC32C 0x",
         ", ALPN \"echo\"",
         ", AUTHORITY \"echo.test\"",
@@ -297,7 +297,7 @@ fn haproxy_with_v2_ssl_cn_and_a_client_certificate() {
         "SIG_ALG \"ecdsa-with-SHA256\"",
         "CIPHER \"TLS_",
     ] {
-        assert!(vectors.contains(vector), "{vector} is not in {vectors}");
+        assert!(tlvs.contains(tlv), "{tlv} is not in {tlvs}");
     }
     stop(server);
 }

@@ -46,7 +46,7 @@ fn cases() -> Vec<Case> {
     let ipv6 = [&[0xff; 32][..], &[0xdc, 0x04, 0x01, 0xbb]].concat();
     let ipv6_line = format!("PROXY TCP6 {0} {0} 56324 443\r\n", ["ffff"; 8].join(":"));
     let unix = [&b"/run/client.sock"[..], &[0; 92], b"/run/server.sock", &[0; 92]].concat();
-    // As a balancer of AWS sends it: a health check that names a family, but has vectors in place of addresses.
+    // As a balancer of AWS sends it: a health check that names a family, but has TLVs in place of addresses.
     let local = [&b"\x03\0\x04\xbc\xe5\x95\x1f\x04\0\x4a"[..], &[0; 74]].concat();
     let tlvs = [
         Tlv { kind: tlv::AUTHORITY, value: b"example.com" },
