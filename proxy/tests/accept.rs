@@ -17,7 +17,7 @@ const LINE: &[u8] = b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n";
 const SHOWN: &str = "PROXY v1 TCP4 192.0.2.1:56324 -> 192.0.2.2:443";
 
 /// What a peer does next. After the last step it has closed.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 enum Step {
     Sends(Vec<u8>),
     /// A signal interrupts the read.
@@ -30,6 +30,7 @@ enum Step {
 use Step::{Interrupts, Resets, Sends, Stalls};
 
 /// A stream on whose other side is a peer that does these steps.
+#[derive(Debug)]
 struct Script(VecDeque<Step>);
 
 impl Script {
@@ -256,6 +257,28 @@ async fn without_headers_all_is_payload() {
     each(Expect::Payload, vec![("what looks like one", 0, vec![sends(LINE)], plain(LINE))]).await;
 }
 
+/// Programs tell errors apart by name: a name that changes breaks them.
+#[test]
+fn names_of_errors_are_stable() {
+    let acceptor = Acceptor { max_len: 60, policy: trusting_ten(), ..Acceptor::default() };
+    for (name, peer, steps) in [
+        ("not_trusted", "11.0.0.1:1", vec![]),
+        ("io", "10.0.0.1:1", vec![Resets]),
+        ("v1_protocol", "10.0.0.1:1", vec![sends(b"PROXY TCP9")]),
+        ("too_long", "10.0.0.1:1", vec![sends(&v2(61))]),
+        ("closed", "10.0.0.1:1", vec![]),
+        ("cut", "10.0.0.1:1", vec![sends(b"PROXY")]),
+        ("timed_out", "10.0.0.1:1", vec![sends(b"PROXY"), Stalls]),
+    ] {
+        let accepted = acceptor.accept(Script(steps.into()), peer.parse().expect("an address"));
+        assert_eq!(accepted.expect_err(name).name(), name);
+    }
+}
+
+fn trusting_ten() -> Policy {
+    Policy { mode: Mode::Required, trusted: vec!["10.0.0.0/8".parse().expect("a network")] }
+}
+
 /// Where a header is optional, a silent client may wait for the server to speak first.
 #[tokio::test(flavor = "current_thread", start_paused = true)]
 async fn an_optional_header_that_does_not_come_in_time_is_none() {
@@ -318,7 +341,7 @@ async fn a_dripping_peer_is_late_with_tokio() {
 
 #[tokio::test(flavor = "current_thread", start_paused = true)]
 async fn the_policy_decides_by_peer() {
-    let trusted = vec!["10.0.0.0/8".parse().expect("a network")];
+    let Policy { trusted, .. } = trusting_ten();
     for (mode, peer, outcome) in [
         (Mode::Required, "10.1.2.3:4", Some(true)),
         (Mode::Required, "[::ffff:10.1.2.3]:4", Some(true)),

@@ -46,6 +46,23 @@ pub enum AcceptError {
     },
 }
 
+impl AcceptError {
+    /// A stable name in `snake_case`, for programs: a metric's label, a field of JSON. An invalid header has the name of its
+    /// [`Error`].
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            AcceptError::Io(_) => "io",
+            AcceptError::NotTrusted(_) => "not_trusted",
+            AcceptError::Invalid { error, .. } => error.name(),
+            AcceptError::TooLong { .. } => "too_long",
+            AcceptError::Closed => "closed",
+            AcceptError::Cut { .. } => "cut",
+            AcceptError::TimedOut { .. } => "timed_out",
+        }
+    }
+}
+
 impl fmt::Display for AcceptError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -105,10 +105,11 @@ pub struct Acceptor {
     /// Longest time until the first byte of a connection comes; 60 s by default.
     ///
     /// A time limit of its own, because some balancers (AWS's NLB) send the header only with the client's first payload: a
-    /// silent client is then as usual as it is without a balancer.
+    /// silent client is then as usual as it is without a balancer. Where a header is optional, a client that is silent for so
+    /// long has none: it may wait for the server to speak first.
     pub silence_timeout: Duration,
     /// Longest time from a header's first byte to its last; 10 s by default. The specification asks for at least 3 s
-    /// (section 2).
+    /// (section 2). Where a header is optional, the unfinished bytes are payload after that.
     pub header_timeout: Duration,
     /// Longest header in bytes; by default [`MAX_V2_LEN`], any that the specification allows. Addresses alone need at most
     /// 232 bytes, a client's certificate several thousand.
