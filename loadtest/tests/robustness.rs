@@ -125,6 +125,12 @@ fn a_target_that_dies_midway_leaves_what_was_measured() {
 
 #[test]
 fn an_interrupt_leaves_what_was_measured() {
+    for (name, number) in [("-INT", 2), ("-TERM", 15), ("-HUP", 1)] {
+        interrupt(name, number);
+    }
+}
+
+fn interrupt(name: &str, number: i32) {
     let server = Server::start(Misdeed::None);
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("result.json");
@@ -135,15 +141,15 @@ fn an_interrupt_leaves_what_was_measured() {
         .spawn()
         .unwrap();
     within(Duration::from_secs(20), || server.messages() > 100);
-    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
     let mut status = None;
     within(Duration::from_secs(20), || {
         status = child.try_wait().unwrap();
         status.is_some()
     });
-    assert_eq!(status.unwrap().code(), Some(130));
+    assert_eq!(status.unwrap().code(), Some(128 + number));
     let Ok(Report::Run(result)) = output::read_report(&file) else { panic!("no result") };
-    assert_eq!((result.cut_short.as_deref(), result.signal), (Some("interrupted"), Some(2)));
+    assert_eq!((result.cut_short.as_deref(), result.signal), (Some("interrupted"), Some(number)));
     assert_eq!(result.totals.requests_completed, server.messages());
     assert!(result.measured_s < 60.0 && result.latency.count() > 0);
 }

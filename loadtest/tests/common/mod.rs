@@ -38,6 +38,12 @@ pub enum Misdeed {
     Stalls,
     /// Closes every connection.
     Dies,
+    /// Does a millisecond of work for each message, of all connections one after the other: 1,000 a second.
+    Serial,
+    /// Never answers the 50th message of a connection.
+    Drops50th,
+    /// Answers on its first ten connections alone.
+    ServesTen,
     /// Sends a line like a reflected header first.
     SendsLine,
 }
@@ -51,6 +57,9 @@ pub struct Server {
     is_over: Arc<AtomicBool>,
 }
 
+/// When the one worker of [`Misdeed::Serial`] is done with what it has taken until now.
+type Worker = Mutex<Instant>;
+
 impl Server {
     pub fn start(misdeed: Misdeed) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -60,6 +69,7 @@ impl Server {
         let peers = Arc::new(Mutex::new(BTreeSet::new()));
         let slot = Arc::new(Mutex::new(Slot::Empty));
         let started = Instant::now();
+        let worker = Arc::new(Mutex::new(started));
         let server = Server {
             address,
             messages: messages.clone(),
@@ -74,8 +84,9 @@ impl Server {
                 }
                 stream.set_nodelay(true).unwrap();
                 peers.lock().unwrap().extend(stream.peer_addr().map(|peer| peer.ip()));
-                connections.fetch_add(1, Ordering::Relaxed);
-                let visit = Served { stream, misdeed, messages: messages.clone(), slot: slot.clone(), started };
+                let number = connections.fetch_add(1, Ordering::Relaxed);
+                let (messages, slot, worker) = (messages.clone(), slot.clone(), worker.clone());
+                let visit = Served { stream, misdeed, number, messages, slot, worker, started };
                 thread::spawn(move || visit.serve());
             }
         });
@@ -106,8 +117,10 @@ enum Slot {
 struct Served {
     stream: TcpStream,
     misdeed: Misdeed,
+    number: u64,
     messages: Arc<AtomicU64>,
     slot: Arc<Mutex<Slot>>,
+    worker: Arc<Worker>,
     started: Instant,
 }
 
@@ -123,8 +136,10 @@ impl Served {
                 return;
             }
             self.messages.fetch_add(1, Ordering::SeqCst);
-            if self.misdeed == Misdeed::Stalls {
-                self.stall();
+            match self.misdeed {
+                Misdeed::Stalls => self.stall(),
+                Misdeed::Serial => self.work(),
+                _ => {}
             }
             if self.answer(count, message).is_err() {
                 return;
@@ -137,6 +152,8 @@ impl Served {
         match self.misdeed {
             Misdeed::Corrupts if is_due => message[20] ^= 1,
             Misdeed::DropsMessage if is_due => return Ok(()),
+            Misdeed::Drops50th if count % 50 == 49 => return Ok(()),
+            Misdeed::ServesTen if self.number >= 10 => return Ok(()),
             Misdeed::DropsByte if is_due => {
                 self.stream.write_all(&message[..20])?;
                 return self.stream.write_all(&message[21..]);
@@ -165,11 +182,29 @@ impl Served {
     fn stall(&self) {
         let in_second = self.started.elapsed().as_millis() as u64 % 1000;
         if in_second < 100 {
-            // Nobody sends: this is what the server is for.
-            let (_sender, receiver) = mpsc::channel::<()>();
-            let _ = receiver.recv_timeout(Duration::from_millis(100 - in_second));
+            pause(Duration::from_millis(100 - in_second));
         }
     }
+
+    /// As long as the one worker takes until this message is done. What it loses by waking late it makes up for, so that
+    /// its capacity is exact whatever the machine does.
+    fn work(&self) {
+        let done = {
+            let mut done = self.worker.lock().unwrap();
+            // A worker that is late for less than that still has work.
+            let since = Instant::now().checked_sub(Duration::from_millis(20)).expect("a machine up for longer");
+            *done = (*done).max(since) + Duration::from_millis(1);
+            *done
+        };
+        pause(done.saturating_duration_since(Instant::now()));
+    }
+}
+
+/// Waits: what a slow server, or one who stops another process, is there for.
+pub fn pause(length: Duration) {
+    // Nobody sends.
+    let (_sender, receiver) = mpsc::channel::<()>();
+    let _ = receiver.recv_timeout(length);
 }
 
 /// What `loadtest` with these arguments, separated by spaces, finds out.

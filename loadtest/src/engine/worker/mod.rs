@@ -94,6 +94,8 @@ pub(super) struct Worker {
     now_ns: u64,
     /// Since when what is dealt with may have waited: since the worker woke, or since the pause before began.
     ready_ns: u64,
+    /// The last pause, from and to: what was due meanwhile is late because of it.
+    pause_ns: (u64, u64),
     /// When the worker is woken, whatever happens; and when it wants to be at the latest, to see that it runs.
     wake_at_ns: u64,
     beat_ns: u64,
@@ -146,6 +148,7 @@ impl Worker {
             scratch: Vec::with_capacity(MAX_PIECE),
             now_ns,
             ready_ns: now_ns,
+            pause_ns: (0, 0),
             wake_at_ns: NEVER,
             beat_ns: 0,
             max_pause_ns: plan.max_lag.as_nanos() as u64,
@@ -271,6 +274,11 @@ impl Worker {
     #[cold]
     fn note_pause(&mut self, due_ns: u64) {
         self.ready_ns = self.ready_ns.min(due_ns);
+        let is_behind = self.schedule.as_ref().is_some_and(|schedule| {
+            self.times.phase == Phase::Running && self.times.start_ns + schedule.next_ns() < self.pause_ns.1
+        });
+        // Where the last pause is not made up for, this one prolongs it.
+        self.pause_ns = (if is_behind { self.pause_ns.0 } else { due_ns }, self.now_ns);
         let (from_ns, to_ns) = (due_ns.max(self.times.measure_ns), self.now_ns.min(self.times.end_ns));
         if to_ns > from_ns {
             self.gauge.was_paused(to_ns - from_ns);

@@ -31,10 +31,14 @@ impl Worker {
                 free_ns
             };
             if due_ns >= self.times.measure_ns {
-                // Late is what the generator is, not what it was kept from.
-                self.tally.lag.record(self.now_ns.saturating_sub(due_ns.max(free_ns)));
-                if free_ns > due_ns {
-                    self.tally.waited.record(free_ns - due_ns);
+                // Late is what the generator is, not what it was kept from; and what was due in a pause could not be sent before
+                // its end, whether a connection was free or not.
+                let (from_ns, to_ns) = self.pause_ns;
+                let could_ns = if due_ns < to_ns && due_ns >= from_ns { to_ns } else { due_ns };
+                let waited_ns = free_ns.saturating_sub(could_ns);
+                self.tally.lag.record(self.now_ns.saturating_sub(due_ns + waited_ns));
+                if waited_ns > 0 {
+                    self.tally.waited.record(waited_ns);
                 }
             }
             if let Some(schedule) = &mut self.schedule {
