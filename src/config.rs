@@ -52,6 +52,9 @@ pub struct Settings {
     pub port: u16,
     /// The address of the admin port, if there is to be one.
     pub admin: Option<SocketAddr>,
+    /// Names by which browsers may ask the admin port for the page and the figures; addresses and `localhost` are always
+    /// allowed.
+    pub admin_hosts: Vec<String>,
     /// Connections that the kernel may queue before they are accepted.
     pub backlog: i32,
     /// `SO_REUSEPORT`: several processes may listen on the same port.
@@ -100,6 +103,7 @@ impl Default for Settings {
             listen: Vec::new(),
             port: 8888,
             admin: None,
+            admin_hosts: Vec::new(),
             backlog: 4096,
             reuse_port: false,
             defer_accept: false,
@@ -139,6 +143,7 @@ pub struct Config {
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) port: u16,
     pub(crate) admin: Option<SocketAddr>,
+    pub(crate) admin_hosts: Vec<String>,
     pub(crate) backlog: i32,
     pub(crate) reuse_port: bool,
     pub(crate) defer_accept: bool,
@@ -199,6 +204,7 @@ impl Config {
             listen: settings.listen,
             port: settings.port,
             admin: settings.admin,
+            admin_hosts: admin_hosts(settings.admin_hosts)?,
             reuse_port: settings.reuse_port,
             defer_accept: settings.defer_accept,
             spin: settings.spin,
@@ -207,6 +213,17 @@ impl Config {
             log: settings.log,
             log_format: settings.log_format,
         })
+    }
+}
+
+/// Names of hosts (RFC 1123, section 2.1), which may have underscores, as names in a container's network do.
+fn admin_hosts(names: Vec<String>) -> Result<Vec<String>, ConfigError> {
+    const MAX_NAME_BYTES: usize = 253;
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    let is_name = |name: &str| (1..=MAX_NAME_BYTES).contains(&name.len()) && name.bytes().all(is_part);
+    match names.iter().find(|name| !is_name(name)) {
+        Some(name) => Err(ConfigError::AdminHost(name.clone())),
+        None => Ok(names),
     }
 }
 
@@ -266,6 +283,8 @@ pub fn raise_file_limit() -> Result<(), ConfigError> {
 pub enum ConfigError {
     /// `--trust` with `--proxy-protocol off`.
     TrustWithoutProtocol,
+    /// A name for the admin port that is no host's.
+    AdminHost(String),
     /// An option that this system does not have.
     LinuxOnly(&'static str),
     /// Over 10 ms.
@@ -304,6 +323,9 @@ impl fmt::Display for ConfigError {
             ConfigError::TrustWithoutProtocol => f.write_str(
                 "--trust says who may send a header, and --proxy-protocol off that nobody does: give one of them",
             ),
+            ConfigError::AdminHost(name) => {
+                write!(f, "--admin-host must be a name such as echo.example, without a port, not {name:?}")
+            }
             ConfigError::LinuxOnly(option) => write!(f, "{option} is for Linux only"),
             ConfigError::SpinTooLong => f.write_str("--spin must be at most 10ms"),
             ConfigError::NoBacklog => f.write_str("--backlog must be at least 1"),

@@ -22,6 +22,7 @@ const OPTIONS: &[(&str, &str, &str, &str)] = &[
     ("[PORT]", "PROXY_ECHO_PORT", "0", "65536"),
     ("--listen", "PROXY_ECHO_LISTEN", "127.0.0.1:0", "localhost:80"),
     ("--admin", "PROXY_ECHO_ADMIN", "127.0.0.1:0", "localhost:80"),
+    ("--admin-host", "PROXY_ECHO_ADMIN_HOST", "echo.example", "http://echo.example:9000"),
     ("--backlog", "PROXY_ECHO_BACKLOG", "16", "0"),
     ("--reuse-port", "PROXY_ECHO_REUSE_PORT", "", "maybe"),
     ("--defer-accept", "PROXY_ECHO_DEFER_ACCEPT", "", "maybe"),

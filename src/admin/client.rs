@@ -2,7 +2,10 @@
 
 use std::io::{self, ErrorKind};
 
-use crate::admin::http::{self, Parsed, Request, Response};
+use super::View;
+use super::http::{self, LAST_CHUNK, Length, Parsed, Request, Response};
+use super::list::List;
+use super::work::Work;
 use crate::connection::Stream;
 use proxy::{Error, Status};
 
@@ -29,6 +32,22 @@ enum State {
     Draining,
 }
 
+/// What a request is answered by.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// A document, made at once.
+    Whole(Response),
+    /// A JSON document that is made while it is sent.
+    List(List),
+}
+
+/// A list that is being sent.
+#[derive(Debug)]
+struct Sending {
+    list: List,
+    is_chunked: bool,
+}
+
 #[derive(Debug)]
 pub(crate) struct Client<S> {
     stream: S,
@@ -36,20 +55,33 @@ pub(crate) struct Client<S> {
     input: Vec<u8>,
     output: Vec<u8>,
     sent: usize,
+    /// What more is to come behind the output.
+    sending: Option<Sending>,
     ends_ms: u64,
 }
 
 impl<S: Stream> Client<S> {
-    /// How long a client may take for a request, for an answer, and to say something again.
+    /// How long a client may take for a request, for an answer or a part of it, and to say something again.
     const TIME_MS: u64 = 15_000;
+
+    /// What surrounds the bytes of a chunk, and the end of the last one.
+    const CHUNK_FRAME_BYTES: usize = 32;
 
     pub(crate) fn new(stream: S, now_ms: u64) -> Self {
         let ends_ms = now_ms + Self::TIME_MS;
-        Client { stream, state: State::Begun, input: Vec::new(), output: Vec::new(), sent: 0, ends_ms }
+        Client { stream, state: State::Begun, input: Vec::new(), output: Vec::new(), sent: 0, sending: None, ends_ms }
     }
 
     pub(crate) fn stream(&mut self) -> &mut S {
         &mut self.stream
+    }
+
+    /// Bytes of memory that it holds, but for the search of a list.
+    #[cfg(test)]
+    pub(super) fn held_bytes(&self) -> usize {
+        self.input.capacity()
+            + self.output.capacity()
+            + self.sending.as_ref().map_or(0, |sending| sending.list.held_bytes())
     }
 
     /// When its time is over.
@@ -57,25 +89,43 @@ impl<S: Stream> Client<S> {
         self.ends_ms
     }
 
-    /// One turn: sends what is owed, answers a request, reads once.
-    pub(crate) fn turn(&mut self, now_ms: u64, answer: impl FnOnce(&Request<'_>) -> Response) -> Next {
-        self.step(now_ms, answer).unwrap_or_else(|error| match error.kind() {
-            ErrorKind::WouldBlock => Next::Wait,
-            ErrorKind::Interrupted => Next::Again,
-            _ => Next::Closed,
-        })
+    /// One turn: a few steps, as far as there is something to do and `work` is left.
+    pub(super) fn turn(&mut self, view: &View<'_>, work: &mut Work, answer: impl Fn(&Request<'_>) -> Answer) -> Next {
+        /// To read a request, answer it, and send the answer: a probe comes and goes in one turn.
+        const MAX_STEPS: usize = 4;
+        for _ in 0..MAX_STEPS {
+            if work.is_used_up() {
+                break;
+            }
+            work.spend_call();
+            match self.step(view, work, &answer) {
+                Ok(Next::Again) => {}
+                Ok(next) => return next,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Next::Wait,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return Next::Closed,
+            }
+        }
+        Next::Again
     }
 
-    fn step(&mut self, now_ms: u64, answer: impl FnOnce(&Request<'_>) -> Response) -> io::Result<Next> {
+    /// Sends what is owed, goes on with an answer, answers a request or reads.
+    fn step(&mut self, view: &View<'_>, work: &mut Work, answer: impl Fn(&Request<'_>) -> Answer) -> io::Result<Next> {
         while self.sent < self.output.len() {
-            self.sent += self.stream.write(&self.output[self.sent..])?;
+            let count = self.stream.write(&self.output[self.sent..])?;
+            self.sent += count;
+            work.spend_bytes(count);
         }
         (self.output, self.sent) = (Vec::new(), 0);
+        if let Some(sending) = self.sending.take() {
+            self.go_on(sending, view, work)?;
+            return Ok(Next::Again);
+        }
         if self.state == State::Leaving {
             self.stream.shutdown_write()?;
             self.state = State::Draining;
         }
-        if self.state != State::Draining && self.respond(now_ms, answer) {
+        if self.state != State::Draining && self.respond(view.now_ms, work, answer) {
             return Ok(Next::Again);
         }
         let mut chunk = [0; 4096];
@@ -87,19 +137,54 @@ impl<S: Stream> Client<S> {
     }
 
     /// Answers the request that has come. Says whether it had come.
-    fn respond(&mut self, now_ms: u64, answer: impl FnOnce(&Request<'_>) -> Response) -> bool {
-        let (response, is_head, keep_alive, length) = match self.skip_header() {
+    fn respond(&mut self, now_ms: u64, work: &mut Work, answer: impl Fn(&Request<'_>) -> Answer) -> bool {
+        let (answer, is_head, is_chunked, mut keep_alive, length) = match self.skip_header() {
             Parsed::Partial => return false,
-            Parsed::Refused(status) => (Response::status(status), self.input.starts_with(b"HEAD "), false, 0),
-            Parsed::Request(request) => (answer(&request), request.is_head, request.keep_alive, request.length),
+            Parsed::Refused(status) => {
+                (Answer::Whole(Response::status(status)), self.input.starts_with(b"HEAD "), false, false, 0)
+            }
+            Parsed::Request(request) => {
+                let Request { is_head, minor_version, keep_alive, length, .. } = request;
+                (answer(&request), is_head, minor_version >= 1, keep_alive, length)
+            }
         };
-        response.write(is_head, keep_alive, &mut self.output);
+        match answer {
+            Answer::Whole(response) => response.write(is_head, keep_alive, &mut self.output),
+            Answer::List(list) => {
+                keep_alive &= is_chunked;
+                let length = if is_chunked { Length::Chunked } else { Length::UntilClose };
+                http::write_head(200, "application/json", length, keep_alive, &mut self.output);
+                self.sending = (!is_head).then_some(Sending { list, is_chunked });
+            }
+        }
+        work.spend_bytes(self.output.len());
         self.input.drain(..length);
         if !keep_alive {
             self.state = State::Leaving;
         }
         self.ends_ms = now_ms + Self::TIME_MS;
         true
+    }
+
+    /// Makes the next part of a list, as far as the work of this turn allows.
+    fn go_on(&mut self, mut sending: Sending, view: &View<'_>, work: &mut Work) -> io::Result<()> {
+        let mut part = Vec::new();
+        let has_more = sending.list.go_on(view, work, &mut part)?;
+        if sending.is_chunked && !part.is_empty() {
+            self.output.try_reserve_exact(part.len() + Self::CHUNK_FRAME_BYTES)?;
+            http::write_chunk(&part, &mut self.output);
+        } else {
+            self.output = part;
+        }
+        if !self.output.is_empty() {
+            self.ends_ms = view.now_ms + Self::TIME_MS;
+        }
+        if has_more {
+            self.sending = Some(sending);
+        } else if sending.is_chunked {
+            self.output.extend_from_slice(LAST_CHUNK);
+        }
+        Ok(())
     }
 
     /// What has come, behind a PROXY header if there is one.
@@ -120,61 +205,16 @@ impl<S: Stream> Client<S> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
-    use std::io::{Read, Write};
-
+    use super::super::fixture::{Fixture, Pieces};
     use super::*;
-
-    /// Takes and gives at most one piece a call; an empty one is "not now".
-    #[derive(Default)]
-    struct Pieces {
-        input: VecDeque<Vec<u8>>,
-        output: Vec<u8>,
-        most: usize,
-        is_shut: std::cell::Cell<bool>,
-    }
-
-    impl Read for Pieces {
-        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            match self.input.pop_front() {
-                None => Ok(0),
-                Some(piece) if piece.is_empty() => Err(ErrorKind::WouldBlock.into()),
-                Some(piece) => {
-                    buffer[..piece.len()].copy_from_slice(&piece);
-                    Ok(piece.len())
-                }
-            }
-        }
-    }
-
-    impl Write for Pieces {
-        fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-            let count = buffer.len().min(self.most);
-            self.output.extend_from_slice(&buffer[..count]);
-            Ok(count)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl Stream for Pieces {
-        fn shutdown_write(&self) -> io::Result<()> {
-            self.is_shut.set(true);
-            Ok(())
-        }
-
-        fn peek(&mut self, _: &mut [u8]) -> io::Result<usize> {
-            Err(ErrorKind::Unsupported.into())
-        }
-    }
 
     /// What is answered to `pieces`, by status and path, and whether FIN was sent before the client's.
     fn answers(pieces: Vec<Vec<u8>>) -> (Vec<String>, bool) {
         let stream = Pieces { input: pieces.into(), most: 7, ..Pieces::default() };
         let mut client = Client::new(stream, 0);
-        while client.turn(0, |request| Response::text(200, request.path)) != Next::Closed {}
+        let fixture = Fixture::new(0, &[]);
+        let answer = |request: &Request<'_>| Answer::Whole(Response::text(200, request.path));
+        while client.turn(&fixture.view(), &mut Work::of_a_turn(), answer) != Next::Closed {}
         let output = String::from_utf8(client.stream.output).unwrap();
         let starts = output.match_indices("HTTP/1.1 ").map(|(at, _)| at);
         let answer = |at: usize| {

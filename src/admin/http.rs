@@ -1,5 +1,6 @@
 //! HTTP/1.1 as far as a page, a monitor and a health check need it (RFC 9112): requests without a body, answers with one.
 
+use std::borrow::Cow;
 use std::io::Write;
 
 use httparse::{EMPTY_HEADER, Request as Head, Status};
@@ -10,9 +11,13 @@ pub(crate) struct Request<'a> {
     pub(crate) path: &'a str,
     /// What stands behind `?`, still encoded.
     pub(crate) query: &'a str,
+    /// Whom it asks, by its target or its field `Host`, with or without a port.
+    pub(crate) host: Option<&'a str>,
     /// `HEAD`: the answer without its body.
     pub(crate) is_head: bool,
     pub(crate) keep_alive: bool,
+    /// The version is 1 and this: 0 or 1.
+    pub(crate) minor_version: u8,
     /// Whether it wants metrics as OpenMetrics.
     pub(crate) open_metrics: bool,
     /// Its length in bytes.
@@ -60,45 +65,95 @@ pub(crate) fn parse(input: &[u8]) -> Parsed<'_> {
     };
     let has_body = values("Transfer-Encoding").next().is_some() || values("Content-Length").any(|length| length != "0");
     let has_host = version == 0 || values("Host").count() == 1;
-    let (true, false, Some(target)) = (has_host, has_body, local(target)) else {
+    let (true, false, Some((named, target))) = (has_host, has_body, split(target)) else {
         return Parsed::Refused(400);
     };
+    // A target with a host goes before the field (RFC 9112, section 3.2.2).
+    let host = named.or_else(|| values("Host").next());
     let closes = |list: &str| list.split(',').any(|item| item.trim().eq_ignore_ascii_case("close"));
     // Before version 1.1 keeping a connection is a matter of negotiation, which nobody needs here.
     let keep_alive = version == 1 && !values("Connection").any(closes);
     let open_metrics = values("Accept").any(|accept| accept.contains("application/openmetrics-text"));
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    Parsed::Request(Request { path, query, is_head, keep_alive, open_metrics, length })
+    Parsed::Request(Request { path, query, host, is_head, keep_alive, minor_version: version, open_metrics, length })
 }
 
-/// A target from its path on, of whichever form (RFC 9112, section 3.2): `/path`, or `http://host/path` as proxies have it.
-fn local(target: &str) -> Option<&str> {
+/// The host of a target, if it has one, and the target from its path on. It comes in two forms (RFC 9112, section 3.2):
+/// `/path`, or `http://host/path` as proxies have it.
+fn split(target: &str) -> Option<(Option<&str>, &str)> {
     match target.split_once("://") {
-        _ if target.starts_with('/') => Some(target),
+        _ if target.starts_with('/') => Some((None, target)),
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => {
-            Some(rest.find('/').map_or("/", |at| &rest[at..]))
+            let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            Some((Some(host), if path.is_empty() { "/" } else { path }))
         }
         _ => None,
     }
 }
 
-/// An answer.
+/// How long a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Length {
+    /// So many bytes.
+    Known(usize),
+    /// It comes in chunks (RFC 9112, section 7.1), written by [`write_chunk`].
+    Chunked,
+    /// It ends with the connection.
+    UntilClose,
+}
+
+/// Writes the head of an answer behind what `out` holds.
+pub(crate) fn write_head(status: u16, content_type: &str, length: Length, keep_alive: bool, out: &mut Vec<u8>) {
+    let reason = reason(status);
+    // A Vec takes every write. Nothing from outside is loaded by a page, and nothing is kept: it is old in a second.
+    let _ = write!(
+        out,
+        "HTTP/1.1 {status} {reason}\r\nContent-Type: {content_type}\r\n\
+         Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n\
+         Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
+         connect-src 'self'; img-src data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'\r\n"
+    );
+    match length {
+        Length::Known(bytes) => drop(write!(out, "Content-Length: {bytes}\r\n")),
+        Length::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        Length::UntilClose => {}
+    }
+    if status == 405 {
+        out.extend_from_slice(b"Allow: GET, HEAD\r\n");
+    }
+    if !keep_alive {
+        out.extend_from_slice(b"Connection: close\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes a part of a body as a chunk; an empty one would end the body.
+pub(crate) fn write_chunk(part: &[u8], out: &mut Vec<u8>) {
+    let _ = write!(out, "{:x}\r\n", part.len());
+    out.extend_from_slice(part);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// What ends a body of chunks.
+pub(crate) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+/// An answer that is made at once.
 #[derive(Debug)]
 pub(crate) struct Response {
     status: u16,
     content_type: &'static str,
-    body: Vec<u8>,
+    body: Cow<'static, [u8]>,
 }
 
 impl Response {
     /// A document.
-    pub(crate) fn document(content_type: &'static str, body: Vec<u8>) -> Self {
-        Response { status: 200, content_type, body }
+    pub(crate) fn document(content_type: &'static str, body: impl Into<Cow<'static, [u8]>>) -> Self {
+        Response { status: 200, content_type, body: body.into() }
     }
 
     /// A status and a line of text.
     pub(crate) fn text(status: u16, line: impl std::fmt::Display) -> Self {
-        Response { status, content_type: "text/plain; charset=utf-8", body: format!("{line}\n").into_bytes() }
+        Response { status, content_type: "text/plain; charset=utf-8", body: format!("{line}\n").into_bytes().into() }
     }
 
     /// A status in its own words.
@@ -108,25 +163,9 @@ impl Response {
 
     /// Writes it behind what `out` holds.
     pub(crate) fn write(&self, is_head: bool, keep_alive: bool, out: &mut Vec<u8>) {
-        let Response { status, content_type, body } = self;
-        let (length, reason) = (body.len(), reason(*status));
-        // A Vec takes every write. Nothing from outside is loaded by a page, and nothing is kept: it is old in a second.
-        let _ = write!(
-            out,
-            "HTTP/1.1 {status} {reason}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\
-             Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n\
-             Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
-             connect-src 'self'; img-src data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'\r\n"
-        );
-        if *status == 405 {
-            out.extend_from_slice(b"Allow: GET, HEAD\r\n");
-        }
-        if !keep_alive {
-            out.extend_from_slice(b"Connection: close\r\n");
-        }
-        out.extend_from_slice(b"\r\n");
+        write_head(self.status, self.content_type, Length::Known(self.body.len()), keep_alive, out);
         if !is_head {
-            out.extend_from_slice(body);
+            out.extend_from_slice(&self.body);
         }
     }
 }
@@ -138,6 +177,7 @@ fn reason(status: u16) -> &'static str {
         404 => "Not Found",
         405 => "Method Not Allowed",
         414 => "URI Too Long",
+        421 => "Misdirected Request",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
         503 => "Service Unavailable",
@@ -156,24 +196,39 @@ mod tests {
         let request = Request {
             path: "/connections.json",
             query: "limit=5&sort=age",
+            host: Some("a"),
             is_head: false,
             keep_alive: true,
+            minor_version: 1,
             open_metrics: false,
             length: curl.len() - 3,
         };
         assert_eq!(parse(curl.as_bytes()), Parsed::Request(request));
-        for (text, is_head, keep_alive, open_metrics) in [
-            ("HEAD / HTTP/1.1\r\nhost: a\r\nConnection: foo, Close\r\n\r\n", true, false, false),
-            ("GET / HTTP/1.0\r\n\r\n", false, false, false),
-            ("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", false, false, false),
-            ("GET / HTTP/1.1\r\nHost: a\r\nConnection: foo\r\nConnection: close\r\n\r\n", false, false, false),
-            ("GET HTTP://a/ HTTP/1.1\r\nHost: a\r\n\r\n", false, true, false),
-            ("GET http://a HTTP/1.1\r\nHost: a\r\n\r\n", false, true, false),
-            ("GET / HTTP/1.1\nHost: a\nContent-Length: 0\n\n", false, true, false),
-            ("GET / HTTP/1.1\r\nHost: a\r\nAccept: application/openmetrics-text;q=0.5\r\n\r\n", false, true, true),
+        for (text, host, is_head, keep_alive, open_metrics) in [
+            ("HEAD / HTTP/1.1\r\nhost: a\r\nConnection: foo, Close\r\n\r\n", Some("a"), true, false, false),
+            ("GET / HTTP/1.0\r\n\r\n", None, false, false, false),
+            ("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", None, false, false, false),
+            (
+                "GET / HTTP/1.1\r\nHost: a\r\nConnection: foo\r\nConnection: close\r\n\r\n",
+                Some("a"),
+                false,
+                false,
+                false,
+            ),
+            ("GET HTTP://b:1/ HTTP/1.1\r\nHost: a\r\n\r\n", Some("b:1"), false, true, false),
+            ("GET http://b HTTP/1.1\r\nHost: a\r\n\r\n", Some("b"), false, true, false),
+            ("GET / HTTP/1.1\nHost: a\nContent-Length: 0\n\n", Some("a"), false, true, false),
+            (
+                "GET / HTTP/1.1\r\nHost: a\r\nAccept: application/openmetrics-text;q=0.5\r\n\r\n",
+                Some("a"),
+                false,
+                true,
+                true,
+            ),
         ] {
-            let length = text.len();
-            let request = Request { path: "/", query: "", is_head, keep_alive, open_metrics, length };
+            let (length, minor_version) = (text.len(), u8::from(text.contains("HTTP/1.1")));
+            let request =
+                Request { path: "/", query: "", host, is_head, keep_alive, minor_version, open_metrics, length };
             assert_eq!(parse(text.as_bytes()), Parsed::Request(request), "{text}");
             for cut in 0..length {
                 assert_eq!(parse(&text.as_bytes()[..cut]), Parsed::Partial, "{text} cut at {cut}");

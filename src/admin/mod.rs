@@ -1,55 +1,82 @@
 //! The admin port: a small HTTP service in the reactor, for people (`/`), monitors (`/metrics`) and health checks.
 //!
-//! It is one of the reactor's chores: what is ready is noted with the other events, and served after them. Clients are few
-//! and have little time; when they are too many, the one that has been silent longest makes room.
+//! It is one of the reactor's chores: what is ready is noted with the other events, and served after them, a bounded amount of
+//! [`Work`] in a turn. Clients are few and have little time; when they are too many, one of the peer that has the most makes
+//! room.
 
 mod client;
-mod connections;
 mod exposition;
+#[cfg(test)]
+mod fixture;
+mod host;
 mod http;
+mod list;
 mod process;
+mod query;
 mod routes;
 mod snapshot;
 mod view;
+mod work;
 
+use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use slab::Slab;
 
 use self::client::{Client, Next};
+use self::host::Hosts;
+use self::routes::Context;
 pub(crate) use self::view::View;
+use self::work::Work;
 use crate::net::listener::{self, AfterError};
 use crate::net::system::System;
 
 /// Tokens that it uses.
 pub(crate) const TOKENS: usize = 1 + MAX_CLIENTS;
 
-/// Clients at a time. With a request and an answer each, they hold a few megabytes at most.
+/// Clients at a time. Each holds a request (8 KiB), a part of an answer (48 KiB, or the page) and, while connections are looked
+/// at, the first of them (240 KiB).
 const MAX_CLIENTS: usize = 16;
 
 pub(crate) struct Admin<S: System> {
     listener: S::Listener,
     address: SocketAddr,
+    hosts: Hosts,
     has_more: bool,
     /// Whether the kernel had no descriptor or memory for a client, who waits.
     is_short: bool,
-    clients: Slab<Client<S::Stream>>,
-    /// Keys of clients that have something to do.
-    ready: Vec<usize>,
+    visitors: Slab<Visitor<S::Stream>>,
+    /// Keys of visitors that have something to do.
+    ready: VecDeque<usize>,
+    /// Files that are open besides connections, listeners and visitors, once they are counted.
+    other_files: Option<usize>,
+}
+
+struct Visitor<S> {
+    client: Client<S>,
+    peer: IpAddr,
 }
 
 impl<S: System> Admin<S> {
-    /// Accepts from `listener`. Its tokens are [`TOKENS`] from `first` on.
+    /// Accepts from `listener`, and answers requests for `hosts`. Its tokens are [`TOKENS`] from `first` on.
     pub(crate) fn new(
         system: &mut S,
-        mut listener: S::Listener,
-        address: SocketAddr,
+        (mut listener, address): (S::Listener, SocketAddr),
+        hosts: &[String],
         first: usize,
     ) -> io::Result<Self> {
         system.watch_listener(&mut listener, first)?;
-        let clients = Slab::with_capacity(MAX_CLIENTS);
-        Ok(Admin { listener, address, has_more: true, is_short: false, clients, ready: Vec::new() })
+        Ok(Admin {
+            listener,
+            address,
+            hosts: Hosts::new(hosts),
+            has_more: true,
+            is_short: false,
+            visitors: Slab::with_capacity(MAX_CLIENTS),
+            ready: VecDeque::with_capacity(MAX_CLIENTS),
+            other_files: None,
+        })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -67,7 +94,7 @@ impl<S: System> Admin<S> {
     fn remember(&mut self, key: usize) {
         // Once is enough, however much a client sends.
         if !self.ready.contains(&key) {
-            self.ready.push(key);
+            self.ready.push_back(key);
         }
     }
 
@@ -76,19 +103,17 @@ impl<S: System> Admin<S> {
         self.has_more || !self.ready.is_empty()
     }
 
-    /// Does what there is to do.
+    /// Does what there is to do, as far as the work of a turn allows.
     pub(crate) fn serve(&mut self, system: &mut S, first: usize, view: &View<'_>) {
-        for key in std::mem::take(&mut self.ready) {
-            self.turn(key, view);
-        }
+        let mut work = Work::of_a_turn();
+        self.count_files(view);
         // No event tells when there are descriptors again. While there are connections, there are chores every second.
         self.has_more |= std::mem::take(&mut self.is_short);
-        for _ in 0..MAX_CLIENTS {
-            if !self.has_more {
-                break;
-            }
+        // Newcomers come first, because a probe is answered at once, but they do not get all of the work.
+        while self.has_more && work.is_plenty() {
+            work.spend_call();
             match system.accept(&self.listener) {
-                Ok((stream, _)) => self.admit(stream, system, first, view),
+                Ok((stream, peer)) => self.admit(stream, peer.ip().to_canonical(), system, first, view, &mut work),
                 Err(error) => {
                     let after = listener::after_error(&error);
                     self.has_more = after == AfterError::Next;
@@ -96,41 +121,191 @@ impl<S: System> Admin<S> {
                 }
             }
         }
-        let late = |(key, client): (usize, &Client<_>)| (client.ends_ms() <= view.now_ms).then_some(key);
-        while let Some(key) = self.clients.iter().find_map(late) {
-            self.clients.remove(key);
+        for _ in 0..self.ready.len() {
+            if work.is_used_up() {
+                break;
+            }
+            if let Some(key) = self.ready.pop_front() {
+                self.turn(key, view, &mut work);
+            }
+        }
+        let late = |(key, visitor): (usize, &Visitor<_>)| (visitor.client.ends_ms() <= view.now_ms).then_some(key);
+        while let Some(key) = self.visitors.iter().find_map(late) {
+            self.visitors.remove(key);
         }
     }
 
     /// When the first client's time is over.
     pub(crate) fn ends_ms(&self) -> Option<u64> {
-        self.clients.iter().map(|(_, client)| client.ends_ms()).min()
+        self.visitors.iter().map(|(_, visitor)| visitor.client.ends_ms()).min()
     }
 
-    fn admit(&mut self, stream: S::Stream, system: &mut S, first: usize, view: &View<'_>) {
-        if self.clients.len() == MAX_CLIENTS
-            && let Some((key, _)) = self.clients.iter().min_by_key(|(_, client)| client.ends_ms())
-        {
-            self.clients.remove(key);
+    /// Counts the files that the server does not count itself, at its start, when there are few.
+    fn count_files(&mut self, view: &View<'_>) {
+        if self.other_files.is_none() {
+            let known = view.connections.len() + view.listeners + self.visitors.len();
+            self.other_files = Some(process::count_files().saturating_sub(known));
         }
-        let entry = self.clients.vacant_entry();
+    }
+
+    fn admit(
+        &mut self,
+        stream: S::Stream,
+        peer: IpAddr,
+        system: &mut S,
+        first: usize,
+        view: &View<'_>,
+        work: &mut Work,
+    ) {
+        if self.visitors.len() == MAX_CLIENTS {
+            self.make_room(peer);
+        }
+        let entry = self.visitors.vacant_entry();
         let key = entry.key();
-        let client = entry.insert(Client::new(stream, view.now_ms));
-        if system.watch(client.stream(), first + 1 + key).is_err() {
-            self.clients.remove(key);
+        let visitor = entry.insert(Visitor { client: Client::new(stream, view.now_ms), peer });
+        if system.watch(visitor.client.stream(), first + 1 + key).is_err() {
+            self.visitors.remove(key);
             return;
         }
-        self.turn(key, view);
+        self.turn(key, view, work);
     }
 
-    fn turn(&mut self, key: usize, view: &View<'_>) {
-        let Some(client) = self.clients.get_mut(key) else {
+    /// Closes the client that has been silent longest of the peer that has the most, the `newcomer` included: so whoever
+    /// floods the port closes its own connections, and not those of others.
+    fn make_room(&mut self, newcomer: IpAddr) {
+        let count = |peer: IpAddr| {
+            let here = self.visitors.iter().filter(|(_, visitor)| visitor.peer == peer).count();
+            here + usize::from(peer == newcomer)
+        };
+        let order =
+            |(_, visitor): &(usize, &Visitor<_>)| (std::cmp::Reverse(count(visitor.peer)), visitor.client.ends_ms());
+        if let Some((key, _)) = self.visitors.iter().min_by_key(order) {
+            self.visitors.remove(key);
+        }
+    }
+
+    fn turn(&mut self, key: usize, view: &View<'_>, work: &mut Work) {
+        let open_files = self.other_files.unwrap_or(0) + view.connections.len() + view.listeners + self.visitors.len();
+        let Some(visitor) = self.visitors.get_mut(key) else {
             return;
         };
-        match client.turn(view.now_ms, |request| routes::answer(request, view)) {
+        let context = Context { hosts: &self.hosts, open_files };
+        match visitor.client.turn(view, work, |request| routes::answer(request, view, &context)) {
             Next::Wait => {}
             Next::Again => self.remember(key),
-            Next::Closed => drop(self.clients.remove(key)),
+            Next::Closed => drop(self.visitors.remove(key)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use super::fixture::{Fixture, Pieces, World};
+    use super::*;
+
+    const LIST: &[u8] = b"GET /connections.json?sort=idle&limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    /// A part of an answer with what surrounds it.
+    const MAX_PART_BYTES: usize = 25 * 1024;
+    const PROBE: &[u8] = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+    /// A header with 1,000 bytes that all have to be escaped.
+    fn header() -> Vec<u8> {
+        let value = [1; 1000];
+        let tlvs = [proxy::Tlv { kind: proxy::tlv::AUTHORITY, value: &value }];
+        let addresses = proxy::Addresses::Unspecified;
+        let mut bytes = Vec::new();
+        proxy::V2 { command: proxy::Command::Proxy, addresses, tlvs: &tlvs, crc32c: false }.encode(&mut bytes).unwrap();
+        bytes
+    }
+
+    fn admin() -> (World, Admin<World>) {
+        let mut world = World::default();
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let admin = Admin::new(&mut world, ((), address), &[], 0).unwrap();
+        (world, admin)
+    }
+
+    fn from(peer: u8, request: &[u8], most: usize, taken: &Rc<Cell<usize>>) -> (Pieces, SocketAddr) {
+        let input = [request.to_vec()].into_iter().filter(|piece| !piece.is_empty()).collect();
+        let taken = Rc::clone(taken);
+        (Pieces { input, is_open: true, most, taken, ..Pieces::default() }, SocketAddr::from(([10, 0, 0, peer], 1)))
+    }
+
+    #[test]
+    fn the_work_of_a_turn_is_bounded_whatever_is_asked() {
+        for (count, header) in [(4000, b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n".to_vec()), (400, header())] {
+            let fixture = Fixture::new(count, &header);
+            let (mut world, mut admin) = admin();
+            let taken = Rc::default();
+            world.backlog.extend((0..MAX_CLIENTS).map(|_| from(1, LIST, usize::MAX, &taken)));
+            let mut turns = 0;
+            while admin.has_more() {
+                admin.serve(&mut world, 0, &fixture.view());
+                let (looks, bytes) = (fixture.looks(), taken.take());
+                assert!(looks <= Work::MAX_ROWS, "{looks} connections are looked at in a turn");
+                assert!(bytes <= Work::MAX_BYTES + MAX_PART_BYTES, "{bytes} bytes are sent in a turn");
+                turns += 1;
+            }
+            assert!(turns >= MAX_CLIENTS * count / Work::MAX_ROWS, "{turns} turns");
+            for (_, visitor) in &mut admin.visitors {
+                assert!(visitor.client.stream().output.ends_with(b"]}\r\n0\r\n\r\n"), "the answer is whole");
+            }
+        }
+    }
+
+    #[test]
+    fn clients_that_do_not_read_hold_little_memory() {
+        let fixture = Fixture::new(1000, &header());
+        let (mut world, mut admin) = admin();
+        let taken = Rc::default();
+        world.backlog.extend((0..MAX_CLIENTS).map(|_| from(1, LIST, 0, &taken)));
+        while admin.has_more() {
+            admin.serve(&mut world, 0, &fixture.view());
+        }
+        let held: usize = admin.visitors.iter().map(|(_, visitor)| visitor.client.held_bytes()).sum();
+        assert_eq!(admin.visitors.len(), MAX_CLIENTS);
+        assert!(held <= 2 << 20, "{held} bytes");
+    }
+
+    #[test]
+    fn who_floods_the_port_closes_its_own_connections() {
+        let fixture = Fixture::new(0, &[]);
+        let (mut world, mut admin) = admin();
+        let taken = Rc::default();
+        world.backlog.push_back(from(1, b"", usize::MAX, &taken));
+        world.backlog.extend((0..10 * MAX_CLIENTS).map(|_| from(2, b"", usize::MAX, &taken)));
+        while admin.has_more() {
+            admin.serve(&mut world, 0, &fixture.view());
+        }
+        assert_eq!(admin.visitors.len(), MAX_CLIENTS);
+        assert_eq!(admin.visitors.iter().filter(|(_, visitor)| visitor.peer == IpAddr::from([10, 0, 0, 1])).count(), 1);
+        // Where each has one, the one that has been silent longest goes.
+        world.backlog.extend((0..MAX_CLIENTS as u8).map(|peer| from(3 + peer, b"", usize::MAX, &taken)));
+        admin.note(0);
+        while admin.has_more() {
+            admin.serve(&mut world, 0, &fixture.view());
+        }
+        assert_eq!(admin.visitors.len(), MAX_CLIENTS);
+    }
+
+    #[test]
+    fn a_probe_is_answered_in_the_turn_in_which_it_is_accepted() {
+        let fixture = Fixture::new(10_000, b"PROXY UNKNOWN\r\n");
+        let (mut world, mut admin) = admin();
+        let taken = Rc::default();
+        // Others keep the port busy for many turns.
+        world.backlog.extend((0..MAX_CLIENTS).map(|_| from(1, LIST, usize::MAX, &taken)));
+        while !world.backlog.is_empty() {
+            admin.serve(&mut world, 0, &fixture.view());
+        }
+        assert!(admin.has_more());
+        world.backlog.push_back(from(2, PROBE, usize::MAX, &taken));
+        taken.take();
+        admin.note(0);
+        admin.serve(&mut world, 0, &fixture.view());
+        assert!(taken.take() > 0);
     }
 }

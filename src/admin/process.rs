@@ -9,12 +9,12 @@ pub(super) struct Process {
     pub(super) cpu_seconds: f64,
 }
 
+/// The figures, of which the caller counts `open_files`.
 #[cfg(target_os = "linux")]
-pub(super) fn read() -> Option<Process> {
+pub(super) fn read(open_files: u64) -> Option<Process> {
     use std::time::Duration;
     let process = procfs::process::Process::myself().ok()?;
     let stat = process.stat().ok()?;
-    let open_files = process.fd_count().ok()? as u64;
     let (max_files, _) = rlimit::Resource::NOFILE.get().ok()?;
     let resident_bytes = stat.rss * procfs::page_size();
     let cpu = Duration::from_millis((stat.utime + stat.stime) * 1000 / procfs::ticks_per_second());
@@ -24,6 +24,18 @@ pub(super) fn read() -> Option<Process> {
 
 /// Elsewhere they are left out.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn read() -> Option<Process> {
+pub(super) fn read(_: u64) -> Option<Process> {
     None
+}
+
+/// Files that are open now. The kernel finds out by a walk through all of them: ask once, while they are few.
+#[cfg(target_os = "linux")]
+pub(super) fn count_files() -> usize {
+    // One is open for the walk itself.
+    procfs::process::Process::myself().and_then(|process| process.fd_count()).map_or(0, |count| count.saturating_sub(1))
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn count_files() -> usize {
+    0
 }

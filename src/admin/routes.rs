@@ -1,30 +1,59 @@
-//! Which path is answered by what.
+//! Which path is answered by what, and for whom.
 
 use serde::Serialize;
 
-use super::connections::{self, Query};
+use super::client::Answer;
 use super::exposition::Format;
+use super::host::Hosts;
 use super::http::{Request, Response};
+use super::list::List;
+use super::query::Query;
 use super::snapshot::Snapshot;
 use super::{View, exposition};
+use proxy::escape::Escaped;
 
-pub(super) fn answer(request: &Request<'_>, view: &View<'_>) -> Response {
-    match request.path {
-        "/" => Response::document("text/html; charset=utf-8", include_bytes!("page.html").to_vec()),
+/// What answers are made of besides the view.
+#[derive(Debug)]
+pub(super) struct Context<'a> {
+    pub(super) hosts: &'a Hosts,
+    /// Files that the process has open.
+    pub(super) open_files: usize,
+}
+
+pub(super) fn answer(request: &Request<'_>, view: &View<'_>, context: &Context<'_>) -> Answer {
+    let snapshot = || Snapshot::of(view, context.open_files);
+    Answer::Whole(match request.path {
         "/livez" => Response::text(200, "live"),
         "/readyz" => Response::text(if view.is_ready() { 200 } else { 503 }, view.state()),
         "/metrics" => {
             let format = if request.open_metrics { Format::OpenMetrics } else { Format::Prometheus };
-            let text = exposition::render(&Snapshot::of(view), format);
-            Response::document(format.content_type(), text.into_bytes())
+            Response::document(format.content_type(), exposition::render(&snapshot(), format).into_bytes())
         }
-        "/status.json" => json(&Snapshot::of(view)),
+        // What follows names clients.
+        _ if !request.host.is_none_or(|host| context.hosts.allow(host)) => {
+            misdirected(request.host.unwrap_or_default())
+        }
+        "/" => Response::document("text/html; charset=utf-8", include_bytes!("page.html").as_slice()),
+        "/status.json" => json(&snapshot()),
         "/connections.json" => match Query::parse(request.query) {
-            Ok(query) => json(&connections::list(&query, view)),
+            Ok(query) => match List::new(query, view.keys_end) {
+                Ok(list) => return Answer::List(list),
+                Err(error) => Response::text(503, error),
+            },
             Err(error) => Response::text(400, error),
         },
         _ => Response::status(404),
-    }
+    })
+}
+
+fn misdirected(host: &str) -> Response {
+    let host = Escaped(host.as_bytes());
+    Response::text(
+        421,
+        format_args!(
+            "this server is not known as \"{host}\": ask for it by its address, or start it with --admin-host and that name"
+        ),
+    )
 }
 
 fn json(document: &impl Serialize) -> Response {

@@ -82,7 +82,7 @@ pub(super) struct Held {
 }
 
 impl<'a> Snapshot<'a> {
-    pub(super) fn of(view: &View<'a>) -> Self {
+    pub(super) fn of(view: &View<'a>, open_files: usize) -> Self {
         let metrics = view.journal.metrics();
         Snapshot {
             version: env!("CARGO_PKG_VERSION"),
@@ -106,7 +106,7 @@ impl<'a> Snapshot<'a> {
             held: Held { bytes: view.budget.held(), limit: view.budget.limit() },
             accept_errors: metrics.accept_errors,
             log_lines_dropped: view.journal.dropped_lines(),
-            process: process::read(),
+            process: process::read(open_files as u64),
             is_ready: view.is_ready(),
             turns: view.turns,
             start_seconds: view.started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(),

@@ -18,6 +18,8 @@ pub(crate) struct View<'a> {
     /// Keys of connections are below this.
     pub(crate) keys_end: usize,
     pub(crate) max_connections: usize,
+    /// Listeners that are open, the admin port's not included.
+    pub(crate) listeners: usize,
     /// Connections that wait for memory.
     pub(crate) waiting: usize,
     pub(crate) journal: &'a Journal,

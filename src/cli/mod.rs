@@ -65,6 +65,12 @@ pub struct Cli {
     #[arg(long, value_name = "ADDR:PORT", env = "PROXY_ECHO_ADMIN", help_heading = LISTENING)]
     pub admin: Option<SocketAddr>,
 
+    /// A name by which a browser may ask the admin port; may be given more than once
+    ///
+    /// Addresses and localhost are always allowed, and /metrics, /livez and /readyz by any name. [default: none]
+    #[arg(long, value_name = "NAME", env = "PROXY_ECHO_ADMIN_HOST", value_delimiter = ',', help_heading = LISTENING)]
+    pub admin_host: Vec<String>,
+
     /// Receive buffer of a socket, such as 256KiB [default: the kernel's]
     #[arg(long, value_name = "SIZE", env = "PROXY_ECHO_RECV_BUFFER", help_heading = LISTENING)]
     pub recv_buffer: Option<ByteSize>,
@@ -181,6 +187,7 @@ impl From<Cli> for Settings {
             listen: cli.listen,
             port: cli.port,
             admin: cli.admin,
+            admin_hosts: cli.admin_host,
             backlog: cli.backlog,
             reuse_port: cli.reuse_port,
             defer_accept: cli.defer_accept,

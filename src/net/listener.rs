@@ -123,10 +123,16 @@ pub(crate) fn passed() -> Result<Vec<std::net::TcpListener>, BindError> {
     (0..count).map(&mut take).collect()
 }
 
+/// How long the kernel keeps a connection to the admin port that says nothing; it rounds that up to a number of its retries.
+const ADMIN_SILENCE_MS: u32 = 10_000;
+
 /// The admin port's listener.
 pub(crate) fn bind_admin(address: SocketAddr) -> Result<(Listener, SocketAddr), BindError> {
     let open = || {
         let socket = TcpListener::bind(address)?;
+        // One that is accepted can be answered at once, and silent ones take no places from health checks. Where the kernel
+        // does not keep these back, they are accepted, too.
+        let _ = defer_accept(&SockRef::from(&socket), ADMIN_SILENCE_MS);
         let address = socket.local_addr()?;
         Ok((Listener { socket, is_shared: false }, address))
     };

@@ -85,6 +85,14 @@ impl Origin {
         }
     }
 
+    /// Bytes of a header that are kept as they came.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        match &self.0 {
+            Kept::Inet { .. } => 0,
+            Kept::Other(other) => other.header.len(),
+        }
+    }
+
     /// The number of TLVs that [`Origin::header`] is without.
     pub(crate) fn left_out(&self) -> usize {
         match &self.0 {

@@ -32,9 +32,9 @@ pub fn get(admin: SocketAddr, path: &str) -> (u16, String) {
     get_with(admin, path, "")
 }
 
-/// The same with further header lines.
+/// The same with further header lines. The version has no chunks.
 pub fn get_with(admin: SocketAddr, path: &str, lines: &str) -> (u16, String) {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n{lines}\r\n");
+    let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n{lines}\r\n");
     let answer = exchange(admin, request.as_bytes());
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
     (head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status"), body.to_owned())

@@ -44,7 +44,7 @@ impl Site {
     pub fn get(&self, path: &str) -> Value {
         let mut stream = TcpStream::connect(self.admin).expect("the server accepts");
         stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
-        let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.0\r\n\r\n");
         stream.write_all(request.as_bytes()).expect("the server reads");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("the server answers");

@@ -39,6 +39,11 @@ impl<L> Entrance<L> {
         &self.addresses
     }
 
+    /// Listeners that are open.
+    pub(super) fn listeners(&self) -> usize {
+        self.doors.len()
+    }
+
     pub(super) fn max_connections(&self) -> usize {
         self.max_connections
     }

@@ -99,7 +99,7 @@ pub(super) struct Reactor<S: System> {
 impl<S: System> Reactor<S> {
     pub(super) fn new(config: &Config, parts: Parts<S>) -> io::Result<Self> {
         let Parts { mut system, mut listeners, admin, log, watchdog_ms } = parts;
-        let watch_admin = |(listener, address)| Admin::new(&mut system, listener, address, ADMIN);
+        let watch_admin = |admin| Admin::new(&mut system, admin, &config.admin_hosts, ADMIN);
         let admin = admin.map(watch_admin).transpose()?;
         for (index, (listener, _)) in listeners.iter_mut().enumerate() {
             system.watch_listener(listener, LAST_LISTENER - index)?;
@@ -225,6 +225,7 @@ impl<S: System> Reactor<S> {
             connections: &self.connections,
             keys_end: self.keys_end,
             max_connections: self.entrance.max_connections(),
+            listeners: self.entrance.listeners(),
             waiting: self.queues.short_of_memory(),
             journal: &self.journal,
             budget: &self.shared.budget,
