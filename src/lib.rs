@@ -37,8 +37,4 @@ pub mod connection;
 #[doc(hidden)]
 pub mod decode;
 
-/// The commit that this was built from, where it is known.
-pub const COMMIT: Option<&str> = option_env!("PROXY_ECHO_COMMIT");
-
-/// The version, with the commit.
-pub const VERSION: &str = env!("PROXY_ECHO_VERSION");
+pub use proxy_echo_args::{COMMIT, VERSION};

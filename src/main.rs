@@ -1,24 +1,25 @@
 //! The program: arguments, settings, server, exit code.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use clap::CommandFactory;
 use proxy_echo::check;
-use proxy_echo::cli::{CheckArgs, Cli, Command, pages};
+use proxy_echo::cli::{CheckArgs, Cli, Command, DecodeArgs};
 use proxy_echo::config::{Config, ConfigError, raise_file_limit};
 use proxy_echo::decode;
 use proxy_echo::server::{Error, Server};
+use proxy_echo_args::print;
 
 /// As clap's own, for arguments that do not make sense.
 const USAGE: u8 = 2;
 const FAILURE: u8 = 1;
 
 fn main() -> ExitCode {
-    let mut cli = match Cli::read() {
-        Ok(cli) => cli,
-        Err(error) if error.use_stderr() => return refuse(&first_paragraph(&error), USAGE),
-        // --help or --version.
-        Err(text) => text.exit(),
+    let (mut cli, variables) = match Cli::read() {
+        Ok(read) => read,
+        Err(stop) => return stop.explain(),
     };
     if let Some(command) = cli.command.take() {
         return run(&command);
@@ -26,9 +27,9 @@ fn main() -> ExitCode {
     match config(cli) {
         Ok(config) => match serve(&config) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => refuse(&format!("error: {error}"), FAILURE),
+            Err(error) => refuse(&error, FAILURE),
         },
-        Err(error) => refuse(&format!("error: {error}"), USAGE),
+        Err(error) => refuse(&variables.explain(&error), USAGE),
     }
 }
 
@@ -43,45 +44,40 @@ fn serve(config: &Config) -> Result<(), Error> {
 }
 
 fn run(command: &Command) -> ExitCode {
-    let (text, code) = match command {
-        Command::Check(args) => return check(args),
-        Command::Decode(args) => match decode::run(args) {
-            Ok((text, is_valid)) => (text.into_bytes(), if is_valid { 0 } else { FAILURE }),
-            Err(error) => return refuse(&format!("error: {error}"), USAGE),
-        },
-        Command::Man => (pages::manual(), 0),
-        Command::Completions { shell } => (pages::completions(*shell), 0),
-    };
-    match print(&text) {
-        Ok(()) => ExitCode::from(code),
-        Err(error) => refuse(&format!("error: cannot print: {error}"), FAILURE),
+    match command {
+        Command::Check(args) => check(args),
+        Command::Decode(args) => decode(args),
+        Command::Pages(pages) => printed(print(&pages.render(Cli::command())), 0),
     }
 }
 
 fn check(args: &CheckArgs) -> ExitCode {
     match check::run(args, &mut io::stdout().lock()) {
         Ok(code) => ExitCode::from(code),
-        Err(error) => refuse(&format!("error: cannot print: {error}"), FAILURE),
+        Err(error) => printed(Err(error), FAILURE),
     }
 }
 
-/// Prints to a reader who may leave before the end.
-fn print(text: &[u8]) -> io::Result<()> {
-    match io::stdout().lock().write_all(text) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
-        _ => Ok(()),
+fn decode(args: &DecodeArgs) -> ExitCode {
+    let explained = match decode::run(args) {
+        Ok(explained) => explained,
+        Err(error) => return refuse(&error, USAGE),
+    };
+    let words = if args.json.has_words() { print(explained.words.as_bytes()) } else { Ok(()) };
+    let written = args.json.write(explained.json.as_bytes()).and(words);
+    printed(written, if explained.is_valid { 0 } else { FAILURE })
+}
+
+/// The exit code `code` of a command whose output was printed.
+fn printed(result: io::Result<()>, code: u8) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::from(code),
+        Err(error) => refuse(&format!("cannot print: {error}"), FAILURE),
     }
 }
 
-fn refuse(line: &str, code: u8) -> ExitCode {
-    // That nobody can be told is no reason to panic.
-    let _ = writeln!(io::stderr(), "{line}");
+fn refuse(error: &impl Display, code: u8) -> ExitCode {
+    // Nobody may be there to read it, which is no reason to panic.
+    let _ = writeln!(io::stderr(), "error: {error}");
     ExitCode::from(code)
-}
-
-/// What is wrong, on one line: in the paragraphs behind it clap explains the usage.
-fn first_paragraph(error: &clap::Error) -> String {
-    let text = error.to_string();
-    let paragraph = text.split("\n\n").next().unwrap_or_default();
-    paragraph.split_whitespace().collect::<Vec<_>>().join(" ")
 }

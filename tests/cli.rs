@@ -20,8 +20,8 @@ use server::{DEADLINE, Server};
 /// Every option with its variable, a value that it takes (a flag takes none) and one that it refuses.
 const OPTIONS: &[(&str, &str, &str, &str)] = &[
     ("[PORT]", "PROXY_ECHO_PORT", "0", "65536"),
-    ("--listen", "PROXY_ECHO_LISTEN", "127.0.0.1:0", "localhost:80"),
-    ("--admin", "PROXY_ECHO_ADMIN", "127.0.0.1:0", "localhost:80"),
+    ("--listen", "PROXY_ECHO_LISTEN", "127.0.0.1:0", "localhost"),
+    ("--admin", "PROXY_ECHO_ADMIN", "127.0.0.1:0", "localhost"),
     ("--admin-host", "PROXY_ECHO_ADMIN_HOST", "echo.example", "http://echo.example:9000"),
     ("--backlog", "PROXY_ECHO_BACKLOG", "16", "0"),
     ("--reuse-port", "PROXY_ECHO_REUSE_PORT", "", "maybe"),
@@ -161,6 +161,14 @@ fn every_shell_has_completions() {
     }
 }
 
+/// A positional argument of the program itself would take the place of the commands.
+#[test]
+fn zsh_completes_commands_first() {
+    let (_, script, _) = run(&["completions", "zsh"], &[]);
+    let first = script.lines().find(|line| line.starts_with("\":") || line.contains("_commands\"")).expect("commands");
+    assert!(first.contains("_proxy-echo_commands"), "{first}");
+}
+
 #[test]
 #[cfg(target_os = "linux")]
 fn a_standard_error_that_takes_nothing_is_no_reason_to_panic() {
@@ -241,10 +249,55 @@ fn variables_do_what_arguments_do() {
 }
 
 #[test]
+fn an_error_names_the_variable_that_it_came_from() {
+    for (variable, value, words) in [
+        ("PROXY_ECHO_PORT", "tcp://10.0.0.1:80", "from the variable PROXY_ECHO_PORT"),
+        ("PROXY_ECHO_TRUST", "10.0.0.0/8 nobody", "'nobody': expected a network such as 10.0.0.0/8"),
+        ("PROXY_ECHO_MAX_LINE", "0", "--max-line (from the variable PROXY_ECHO_MAX_LINE) must be from 1 to "),
+        ("PROXY_ECHO_LOG", "loud", "from the variable PROXY_ECHO_LOG"),
+    ] {
+        assert_fails(2, &[], &[(variable, value)], words);
+    }
+    let variables = [("PROXY_ECHO_CHECK_COUNT", "0")];
+    assert_fails(
+        2,
+        &["check", "localhost:1"],
+        &variables,
+        "must be from 1 to 100000, from the variable PROXY_ECHO_CHECK_COUNT",
+    );
+    let argument = &["--max-line", "0"];
+    assert_fails(2, argument, &[("PROXY_ECHO_MAX_LINE", "1KiB")], "error: --max-line must be from 1 to ");
+}
+
+#[test]
+fn an_empty_variable_is_unset() {
+    let mut variables: Vec<(&str, &str)> = OPTIONS.iter().map(|&(_, variable, ..)| (variable, "")).collect();
+    variables.retain(|&(variable, _)| variable != "PROXY_ECHO_LISTEN");
+    variables.push(("PROXY_ECHO_LISTEN", "127.0.0.1:0"));
+    let mut server = Server::spawn(program(&[], &variables));
+    server.wait_for("server is on 127.0.0.1:");
+    server.stop();
+}
+
+#[test]
+fn addresses_lists_and_times_are_read_as_people_write_them() {
+    let listen = "localhost:0, 127.0.0.2:0 127.0.0.3:0";
+    let variables = [("PROXY_ECHO_LISTEN", listen), ("PROXY_ECHO_TRUST", "127.0.0.0/8, ::1 10.0.0.0/8")];
+    let mut server = Server::spawn(program(&["--idle-timeout", "600", "--header-timeout", "0.5"], &variables));
+    for address in ["127.0.0.1:", "127.0.0.2:", "127.0.0.3:"] {
+        server.wait_for(&format!("server is on {address}"));
+    }
+    server.stop();
+    let mut server = Server::spawn(program(&["--listen", ":0"], &[]));
+    server.wait_for(if has_ipv6() { "server is on [::]:" } else { "server is on 0.0.0.0:" });
+    server.stop();
+}
+
+#[test]
 fn nonsense_is_refused_with_one_line() {
     for (args, words) in [
         (&["--trust", "nobody"][..], "'nobody' for '--trust <CIDR>': expected a network such as 10.0.0.0/8"),
-        (&["--header-timeout", "10"], "time unit needed"),
+        (&["--header-timeout", "10x"], "expected a time such as 10s, 500ms or 1h30m; a plain number is seconds"),
         (&["--max-held", "1"], "--max-held must be from 131102 to "),
         (&["--recv-buffer", "4GiB"], "--recv-buffer must be from 1 to 2147483647 bytes"),
         (&["--header-timeout", "25days"], "--header-timeout must be whole milliseconds, 24days at most"),
@@ -255,7 +308,11 @@ fn nonsense_is_refused_with_one_line() {
         (&["--max-connections", "4000000000"], "lower --max-connections"),
         (&["--log", "everything"], "[possible values: quiet, clients, connections, lines]"),
         (&["--max-line"], "'--max-line <SIZE>'"),
-        (&["--unheard-of"], "'--unheard-of'"),
+        (&["--unheard-of"], "'--unheard-of' found (see --help)"),
+        (&["--lisen", ":0"], "'--lisen' found (did you mean --listen?)"),
+        (&["chek", "localhost:1"], "there is no command 'chek': did you mean check?"),
+        (&["serve"], "there is no command 'serve': the commands are check, decode, man, completions"),
+        (&["decode", "--json", "header.json"], "--json takes a file after an equals sign: --json=header.json"),
         (&["1", "2"], "'2'"),
     ] {
         assert_fails(2, args, &[], words);

@@ -31,16 +31,15 @@ pub fn run(args: &CheckArgs, out: &mut impl Write) -> io::Result<u8> {
         }
         for answer in ask_all(args) {
             let is_new = report.add(answer);
-            if is_new && !args.json {
+            if is_new && args.json.has_words() {
                 report.print_last(out)?;
             }
         }
     }
-    if args.json {
-        report.print_json(&args.target, args.count, out)?;
-    } else if args.count > 1 {
+    if args.json.has_words() && args.count > 1 {
         report.print_counts(args.count, out)?;
     }
+    args.json.write(&report.json(&args.target, args.count)?)?;
     Ok(report.code())
 }
 

@@ -169,7 +169,8 @@ impl Report {
             .try_for_each(|Answer { count, place, finding, .. }| writeln!(out, "{count:>6} times  {place}: {finding}"))
     }
 
-    pub(super) fn print_json(&self, target: &str, rounds: u32, out: &mut impl Write) -> io::Result<()> {
+    /// The object of docs/schema/check-1.json, and a newline.
+    pub(super) fn json(&self, target: &str, rounds: u32) -> io::Result<Vec<u8>> {
         let report = ReportJson {
             target,
             rounds,
@@ -177,8 +178,9 @@ impl Report {
             preserved: self.code() == 0,
             answers: self.answers.iter().map(AnswerJson::new).collect(),
         };
-        serde_json::to_writer(&mut *out, &report)?;
-        writeln!(out)
+        let mut json = serde_json::to_vec(&report)?;
+        json.push(b'\n');
+        Ok(json)
     }
 
     /// What the program ends with: that of the worst answer, where one that says too little is better than a bad one.

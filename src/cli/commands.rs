@@ -4,9 +4,11 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::BoolishValueParser;
-use clap::{ArgAction, Args, Subcommand, ValueEnum};
-use clap_complete::Shell;
+use clap::{Args, Subcommand, ValueEnum};
+use proxy_echo_args::address::target;
+use proxy_echo_args::json::Json;
+use proxy_echo_args::pages::Pages;
+use proxy_echo_args::values::{count, positive_time, time};
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -15,13 +17,9 @@ pub enum Command {
     Check(CheckArgs),
     /// Explain a captured header, of either version, field by field
     Decode(DecodeArgs),
-    /// Print the manual page, for man(1)
-    Man,
-    /// Print a shell's completions
-    Completions {
-        /// The shell
-        shell: Shell,
-    },
+    /// Manual page and completions.
+    #[command(flatten)]
+    Pages(Pages),
 }
 
 /// A check from the client's side.
@@ -50,12 +48,12 @@ pub struct CheckArgs {
 
     /// How many rounds, to catch balancer nodes that differ; each looks the name up again and tries all its addresses
     #[arg(long, value_name = "COUNT", env = "PROXY_ECHO_CHECK_COUNT", default_value_t = 1)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(value_parser = count(1..=100_000_u32))]
     pub count: u32,
 
     /// Time between rounds
     #[arg(long, value_name = "TIME", env = "PROXY_ECHO_CHECK_INTERVAL", default_value = "1s")]
-    #[arg(value_parser = humantime::parse_duration)]
+    #[arg(value_parser = time)]
     pub interval: Duration,
 
     /// Longest time for a connection to open, and for each answer
@@ -63,10 +61,10 @@ pub struct CheckArgs {
     #[arg(value_parser = positive_time)]
     pub timeout: Duration,
 
-    /// Print a JSON object
-    #[arg(long, env = "PROXY_ECHO_CHECK_JSON", action = ArgAction::SetTrue)]
-    #[arg(value_parser = BoolishValueParser::new())]
-    pub json: bool,
+    /// Print a JSON object instead, or write it to FILE
+    #[arg(long, value_name = "FILE", env = "PROXY_ECHO_CHECK_JSON", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "-", default_value = "false", hide_default_value = true)]
+    pub json: Json,
 }
 
 /// Which header to send.
@@ -96,25 +94,10 @@ pub struct DecodeArgs {
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
     pub skip: usize,
 
-    /// Print a JSON object
-    #[arg(long, env = "PROXY_ECHO_DECODE_JSON", action = ArgAction::SetTrue)]
-    #[arg(value_parser = BoolishValueParser::new())]
-    pub json: bool,
-}
-
-fn positive_time(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(time) if time >= Duration::from_millis(1) => Ok(time),
-        Ok(_) => Err("at least 1ms".to_owned()),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-fn target(text: &str) -> Result<String, String> {
-    match text.rsplit_once(':') {
-        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0) => Ok(text.to_owned()),
-        _ => Err("expected ADDRESS:PORT or NAME:PORT".to_owned()),
-    }
+    /// Print a JSON object instead, or write it to FILE
+    #[arg(long, value_name = "FILE", env = "PROXY_ECHO_DECODE_JSON", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "-", default_value = "false", hide_default_value = true)]
+    pub json: Json,
 }
 
 fn admin_url(text: &str) -> Result<String, String> {

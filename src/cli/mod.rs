@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use clap::builder::BoolishValueParser;
-use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser};
+use proxy_echo_args::values::{count, list, size, time};
+use proxy_echo_args::{Stop, Variables, address};
 
 use crate::config::{EchoUnit, Settings};
 use crate::observe::log::{LogFormat, LogLevel};
 use crate::policy::{ProxyProtocol, network};
 
 mod commands;
-pub mod pages;
 
 pub use commands::{CheckArgs, Command, DecodeArgs, SendVersion};
 
@@ -30,16 +30,19 @@ pub struct Cli {
 
     /// Port to listen on, on all addresses of both families; 0 lets the system choose
     #[arg(value_name = "PORT", env = "PROXY_ECHO_PORT", default_value_t = 8888)]
+    #[arg(value_parser = count(0..=u16::MAX))]
     pub port: u16,
 
-    /// Address and port to listen on instead; may be given more than once
-    #[arg(long, value_name = "ADDR:PORT", env = "PROXY_ECHO_LISTEN", value_delimiter = ',')]
+    /// Address and port to listen on instead, such as 127.0.0.1:9000, localhost:9000 or :9000
+    ///
+    /// May be given more than once, or as a list with commas or spaces.
+    #[arg(long, value_name = "ADDR:PORT", env = "PROXY_ECHO_LISTEN", value_parser = list(address::listen))]
     #[arg(help_heading = LISTENING)]
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<Vec<SocketAddr>>,
 
     /// How many connections the kernel may keep that are not accepted yet
     #[arg(long, value_name = "COUNT", env = "PROXY_ECHO_BACKLOG", default_value_t = 4096)]
-    #[arg(value_parser = clap::value_parser!(i32).range(1..), help_heading = LISTENING)]
+    #[arg(value_parser = count(1..=i32::MAX), help_heading = LISTENING)]
     pub backlog: i32,
 
     /// Let several processes listen on the same port (SO_REUSEPORT)
@@ -56,27 +59,31 @@ pub struct Cli {
     ///
     /// A client who speaks in that time does not wait until the server wakes up. It costs the processor that it runs on.
     #[arg(long, value_name = "TIME", env = "PROXY_ECHO_SPIN", default_value = "0s")]
-    #[arg(value_parser = humantime::parse_duration, help_heading = LISTENING)]
+    #[arg(value_parser = time, help_heading = LISTENING)]
     pub spin: Duration,
 
     /// Address and port of the admin port: status page, metrics and health, over HTTP [default: none]
     ///
     /// It tells who is connected: keep it on a private address.
     #[arg(long, value_name = "ADDR:PORT", env = "PROXY_ECHO_ADMIN", help_heading = LISTENING)]
+    #[arg(value_parser = address::listen_one)]
     pub admin: Option<SocketAddr>,
 
     /// A name by which a browser may ask the admin port; may be given more than once
     ///
     /// Addresses and localhost are always allowed, and /metrics, /livez and /readyz by any name. [default: none]
-    #[arg(long, value_name = "NAME", env = "PROXY_ECHO_ADMIN_HOST", value_delimiter = ',', help_heading = LISTENING)]
-    pub admin_host: Vec<String>,
+    #[arg(long, value_name = "NAME", env = "PROXY_ECHO_ADMIN_HOST", help_heading = LISTENING)]
+    #[arg(value_parser = list(|name| Ok(Some(name.to_owned()))))]
+    pub admin_host: Vec<Vec<String>>,
 
     /// Receive buffer of a socket, such as 256KiB [default: the kernel's]
     #[arg(long, value_name = "SIZE", env = "PROXY_ECHO_RECV_BUFFER", help_heading = LISTENING)]
+    #[arg(value_parser = size)]
     pub recv_buffer: Option<ByteSize>,
 
     /// Send buffer of a socket, such as 256KiB [default: the kernel's]
     #[arg(long, value_name = "SIZE", env = "PROXY_ECHO_SEND_BUFFER", help_heading = LISTENING)]
+    #[arg(value_parser = size)]
     pub send_buffer: Option<ByteSize>,
 
     /// Whether a connection begins with a header
@@ -84,12 +91,12 @@ pub struct Cli {
     #[arg(help_heading = PROTOCOL)]
     pub proxy_protocol: ProxyProtocol,
 
-    /// Only peers in this network may send a header; may be given more than once
+    /// Only peers in this network may send a header; may be given more than once, or as a list
     ///
     /// Others are closed ("required") or taken without a header ("optional"). [default: all peers]
-    #[arg(long, value_name = "CIDR", env = "PROXY_ECHO_TRUST", value_delimiter = ',', value_parser = network)]
+    #[arg(long, value_name = "CIDR", env = "PROXY_ECHO_TRUST", value_parser = list(|text| network(text).map(Some)))]
     #[arg(help_heading = PROTOCOL)]
-    pub trust: Vec<proxy::policy::Network>,
+    pub trust: Vec<Vec<proxy::policy::Network>>,
 
     /// Send the header back to the client first, as a version 1 line
     #[arg(long, value_name = "BOOL", env = "PROXY_ECHO_REFLECT_HEADER", default_value_t = true)]
@@ -102,44 +109,46 @@ pub struct Cli {
 
     /// Longest line with --echo lines, 1MiB at most; a connection that sends a longer one is closed
     #[arg(long, value_name = "SIZE", env = "PROXY_ECHO_MAX_LINE", default_value = "64KiB", help_heading = PROTOCOL)]
+    #[arg(value_parser = size)]
     pub max_line: ByteSize,
 
     /// Most connections at a time; further ones wait in the backlog [default: what the limit on open files allows]
     #[arg(long, value_name = "COUNT", env = "PROXY_ECHO_MAX_CONNECTIONS", help_heading = LIMITS)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(value_parser = count(1..=u32::MAX))]
     pub max_connections: Option<u32>,
 
     /// Most memory for what is unsent or unfinished, all connections together
     #[arg(long, value_name = "SIZE", env = "PROXY_ECHO_MAX_HELD", default_value = "256MiB", help_heading = LIMITS)]
+    #[arg(value_parser = size)]
     pub max_held: ByteSize,
 
     /// Longest time from a header's first byte to its last
     #[arg(long, value_name = "TIME", env = "PROXY_ECHO_HEADER_TIMEOUT", default_value = "10s")]
-    #[arg(value_parser = humantime::parse_duration, help_heading = LIMITS)]
+    #[arg(value_parser = time, help_heading = LIMITS)]
     pub header_timeout: Duration,
 
     /// Longest time in which nothing is said, from the connection's start on; 0 is for ever
     ///
     /// It is kept to within an eighth: a connection is closed after 1h to 1h 8min where the limit is 1h.
     #[arg(long, value_name = "TIME", env = "PROXY_ECHO_IDLE_TIMEOUT", default_value = "1h")]
-    #[arg(value_parser = humantime::parse_duration, help_heading = LIMITS)]
+    #[arg(value_parser = time, help_heading = LIMITS)]
     pub idle_timeout: Duration,
 
     /// Longest time in which a client takes nothing of what it is owed
     #[arg(long, value_name = "TIME", env = "PROXY_ECHO_STALL_TIMEOUT", default_value = "60s")]
-    #[arg(value_parser = humantime::parse_duration, help_heading = LIMITS)]
+    #[arg(value_parser = time, help_heading = LIMITS)]
     pub stall_timeout: Duration,
 
     /// How long to go on accepting after SIGINT or SIGTERM, while balancers notice that /readyz of the admin port says no
     #[arg(long, value_name = "TIME", env = "PROXY_ECHO_DRAIN_DELAY", default_value = "0s")]
-    #[arg(value_parser = humantime::parse_duration, help_heading = LIMITS)]
+    #[arg(value_parser = time, help_heading = LIMITS)]
     pub drain_delay: Duration,
 
     /// How long connections may go on after that; a second signal ends them at once
     ///
     /// One that says nothing for ten seconds in that time is closed before.
     #[arg(long, value_name = "TIME", env = "PROXY_ECHO_DRAIN_TIMEOUT", default_value = "30s")]
-    #[arg(value_parser = humantime::parse_duration, help_heading = LIMITS)]
+    #[arg(value_parser = time, help_heading = LIMITS)]
     pub drain_timeout: Duration,
 
     /// What to log on standard output
@@ -152,30 +161,26 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// Reads arguments and environment.
+    /// Reads arguments and environment. With them come the variables that settings were taken from.
     ///
     /// # Errors
     ///
     /// What is wrong with them, or what `--help` and `--version` print.
-    pub fn read() -> Result<Self, clap::Error> {
-        let mut command = Cli::command();
-        // The server's variables are none of a command's business, not even if they make no sense.
-        if std::env::args_os().nth(1).is_some_and(|first| command.find_subcommand(first).is_some()) {
-            command = command.mut_args(|option| option.env(None));
-        }
-        let matches = command.try_get_matches()?;
-        let mut cli = Cli::from_arg_matches(&matches)?;
+    pub fn read() -> Result<(Self, Variables), Stop> {
+        let command = Cli::command();
+        let matches = proxy_echo_args::read(&command)?;
+        let mut cli = Cli::from_arg_matches(&matches).map_err(|error| Stop::Usage(error.to_string()))?;
         let given = |id| matches.value_source(id).filter(|&source| source != ValueSource::DefaultValue);
         // A port and addresses exclude each other, but an argument goes before a variable.
         match (given("port"), given("listen")) {
             (None, _) | (_, None) | (Some(ValueSource::EnvVariable), Some(ValueSource::CommandLine)) => {}
             (Some(ValueSource::CommandLine), Some(ValueSource::EnvVariable)) => cli.listen.clear(),
             _ => {
-                let message = "a port cannot be used together with --listen, which has ports of its own\n";
-                return Err(Cli::command().error(ErrorKind::ArgumentConflict, message));
+                let line = "a port cannot be used together with --listen, whose addresses have ports of their own";
+                return Err(Stop::Usage(line.to_owned()));
             }
         }
-        Ok(cli)
+        Ok((cli, Variables::new(&command, &matches)))
     }
 }
 
@@ -184,10 +189,10 @@ impl From<Cli> for Settings {
         // What this machine cannot address is out of range, too.
         let bytes = |size: ByteSize| usize::try_from(size.as_u64()).unwrap_or(usize::MAX);
         Settings {
-            listen: cli.listen,
+            listen: cli.listen.concat(),
             port: cli.port,
             admin: cli.admin,
-            admin_hosts: cli.admin_host,
+            admin_hosts: cli.admin_host.concat(),
             backlog: cli.backlog,
             reuse_port: cli.reuse_port,
             defer_accept: cli.defer_accept,
@@ -195,7 +200,7 @@ impl From<Cli> for Settings {
             recv_buffer: cli.recv_buffer.map(bytes),
             send_buffer: cli.send_buffer.map(bytes),
             proxy_protocol: cli.proxy_protocol,
-            trusted: cli.trust,
+            trusted: cli.trust.concat(),
             reflect_header: cli.reflect_header,
             echo: cli.echo,
             max_line: bytes(cli.max_line),

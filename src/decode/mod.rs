@@ -137,12 +137,23 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Does what the command line asks for. Returns what to print, and whether the header is valid.
+/// What `decode` prints.
+#[derive(Debug)]
+pub struct Explained {
+    /// For people.
+    pub words: String,
+    /// For programs, by docs/schema/decode-1.json.
+    pub json: String,
+    /// Whether the input begins with a valid header.
+    pub is_valid: bool,
+}
+
+/// Explains the input that the command line names.
 ///
 /// # Errors
 ///
 /// Input that cannot be read.
-pub fn run(args: &DecodeArgs) -> Result<(String, bool), InputError> {
+pub fn run(args: &DecodeArgs) -> Result<Explained, InputError> {
     let bytes = match args.hex.as_deref() {
         Some("-") => hex::bytes(&String::from_utf8_lossy(&read(io::stdin())?))?,
         Some(text) => hex::bytes(text)?,
@@ -151,8 +162,8 @@ pub fn run(args: &DecodeArgs) -> Result<(String, bool), InputError> {
     };
     let input = bytes.get(args.skip..).ok_or(InputError::Skip(bytes.len()))?;
     let decoded = Decoded::new(input);
-    let text = if args.json { format!("{}\n", decoded.json()) } else { decoded.to_string() };
-    Ok((text, matches!(decoded.outcome, Outcome::Valid(_))))
+    let (words, json) = (decoded.to_string(), format!("{}\n", decoded.json()));
+    Ok(Explained { words, json, is_valid: matches!(decoded.outcome, Outcome::Valid(_)) })
 }
 
 fn read(from: impl Read) -> Result<Vec<u8>, InputError> {

@@ -1,4 +1,4 @@
-//! Tells the program which commit it is built from, where that is known.
+//! Tells the programs which commit they are built from, where that is known.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,7 +7,7 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=PROXY_ECHO_COMMIT");
     let version = env!("CARGO_PKG_VERSION");
-    // Who builds from a tarball can give the commit by this variable.
+    // A build from a tarball can be given the commit by this variable.
     match std::env::var("PROXY_ECHO_COMMIT").ok().filter(|commit| !commit.is_empty()).or_else(commit) {
         Some(commit) => {
             println!("cargo:rustc-env=PROXY_ECHO_COMMIT={commit}");
@@ -17,11 +17,11 @@ fn main() {
     }
 }
 
-/// The commit that is checked out here, and a new build when that changes. A package that lies unpacked inside another
+/// The commit that is checked out here, and a new build when that changes. A package that was unpacked inside another
 /// repository has none.
 fn commit() -> Option<String> {
     let commit = git(&["rev-parse", "--short", "HEAD"])?;
-    if !git(&["rev-parse", "--show-prefix"])?.is_empty() {
+    if git(&["rev-parse", "--show-prefix"])? != "args/" {
         return None;
     }
     for name in ["HEAD", "refs/heads", "packed-refs"] {

@@ -1,0 +1,176 @@
+//! Reads arguments and environment by a clap command, and explains what is wrong with them in one line.
+
+use std::env;
+use std::ffi::OsString;
+use std::fmt;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Command};
+
+use crate::json;
+
+/// The exit code of arguments that make no sense.
+const USAGE: u8 = 2;
+
+/// Why there is nothing to do but to print.
+#[derive(Debug)]
+pub enum Stop {
+    /// What `--help` and `--version` print.
+    Text(clap::Error),
+    /// What is wrong, in one line.
+    Usage(String),
+}
+
+impl Stop {
+    /// Prints the help or the error, and returns the program's exit code.
+    #[must_use]
+    pub fn explain(self) -> ExitCode {
+        // If nobody reads it, that is no reason to panic.
+        match self {
+            Stop::Text(text) => {
+                let _ = text.print();
+                ExitCode::from(u8::try_from(text.exit_code()).unwrap_or(USAGE))
+            }
+            Stop::Usage(line) => {
+                let _ = writeln!(io::stderr(), "error: {line}");
+                ExitCode::from(USAGE)
+            }
+        }
+    }
+}
+
+/// Reads the program's arguments and environment.
+///
+/// A variable that is empty counts as unset. The variables of the program itself do not concern its commands, however
+/// wrong they are.
+///
+/// # Errors
+///
+/// What `--help` and `--version` print, and what is wrong.
+pub fn read(command: &Command) -> Result<ArgMatches, Stop> {
+    let args: Vec<OsString> = env::args_os().collect();
+    if let Some(line) = json::old_spelling(&args) {
+        return Err(Stop::Usage(line));
+    }
+    let mut asked = without_variables(command.clone(), &|arg| value(arg).is_none_or(|value| value.is_empty()));
+    if named(command, &args).is_some() {
+        asked = asked.mut_args(|arg| arg.env(None));
+    }
+    match asked.clone().try_get_matches_from(&args) {
+        Ok(matches) => Ok(matches),
+        Err(error) if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            // The help tells of all variables.
+            Err(Stop::Text(command.clone().try_get_matches_from(&args).err().unwrap_or(error)))
+        }
+        Err(error) => Err(Stop::Usage(words(&error, &asked, &args))),
+    }
+}
+
+/// The options whose value came from a variable, to name the variable where an option proves wrong later.
+#[derive(Clone, Debug, Default)]
+pub struct Variables(Vec<(String, String)>);
+
+impl Variables {
+    /// Those of `command`, as `matches` were read by it.
+    #[must_use]
+    pub fn new(command: &Command, matches: &ArgMatches) -> Self {
+        let is_from_variable =
+            |arg: &&Arg| matches.value_source(arg.get_id().as_str()) == Some(ValueSource::EnvVariable);
+        let pair = |arg: &Arg| Some((format!("--{}", arg.get_long()?), arg.get_env()?.to_string_lossy().into_owned()));
+        Variables(command.get_arguments().filter(is_from_variable).filter_map(pair).collect())
+    }
+
+    /// What is wrong, where each option whose value came from a variable is followed by that variable.
+    #[must_use]
+    pub fn explain(&self, error: &impl fmt::Display) -> String {
+        let text = error.to_string();
+        let name = |word: &str| self.0.iter().find(|(option, _)| option == word).map(|(_, variable)| variable);
+        let words = text.split(' ').map(|word| match name(word) {
+            Some(variable) => format!("{word} (from the variable {variable})"),
+            None => word.to_owned(),
+        });
+        words.collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// The command without the variables of all arguments that `is_left_out` holds for.
+fn without_variables(command: Command, is_left_out: &dyn Fn(&Arg) -> bool) -> Command {
+    let command = command.mut_args(|arg| if is_left_out(&arg) { arg.env(None) } else { arg });
+    command.mut_subcommands(|command| without_variables(command, is_left_out))
+}
+
+/// The value of the argument's variable.
+fn value(arg: &Arg) -> Option<OsString> {
+    env::var_os(arg.get_env()?)
+}
+
+/// The subcommand that `args` begin with.
+fn named<'a>(command: &'a Command, args: &[OsString]) -> Option<&'a Command> {
+    command.find_subcommand(args.get(1)?)
+}
+
+/// What is wrong, in one line.
+fn words(error: &clap::Error, command: &Command, args: &[OsString]) -> String {
+    if let Some(line) = no_command(command, args) {
+        return line;
+    }
+    // In the paragraphs after the first, clap explains the usage.
+    let text = error.to_string();
+    let paragraph = text.split("\n\n").next().unwrap_or_default();
+    let line = paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = line.strip_prefix("error: ").unwrap_or(&line);
+    let origin = variable(error, command, args).map(|variable| format!(", from the variable {variable}"));
+    let kinds = [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::SuggestedValue];
+    let advice = match kinds.into_iter().find_map(|kind| suggestion(error, kind)) {
+        Some(suggestion) => format!(" (did you mean {suggestion}?)"),
+        None if matches!(error.kind(), ErrorKind::UnknownArgument | ErrorKind::MissingRequiredArgument) => {
+            " (see --help)".to_owned()
+        }
+        None => String::new(),
+    };
+    format!("{line}{}{advice}", origin.unwrap_or_default())
+}
+
+fn suggestion(error: &clap::Error, kind: ContextKind) -> Option<String> {
+    match error.get(kind)? {
+        ContextValue::String(one) => Some(one.clone()),
+        ContextValue::Strings(several) if !several.is_empty() => Some(several.join(" or ")),
+        _ => None,
+    }
+}
+
+/// The variable that the wrong value came from: without it, the error is another one or none.
+fn variable(error: &clap::Error, command: &Command, args: &[OsString]) -> Option<String> {
+    let Some(ContextValue::String(wrong)) = error.get(ContextKind::InvalidArg) else { return None };
+    // An argument of a command that is not built cannot be displayed.
+    let mut built = command.clone();
+    built.build();
+    let scope = named(&built, args).unwrap_or(&built);
+    let arg = scope.get_arguments().find(|arg| arg.get_env().is_some() && arg.to_string() == *wrong)?;
+    let without = without_variables(command.clone(), &|other| other.get_env() == arg.get_env());
+    let again = without.try_get_matches_from(args).err();
+    let is_same = again.is_some_and(|again| again.to_string() == error.to_string());
+    (!is_same).then(|| arg.get_env().unwrap_or_default().to_string_lossy().into_owned())
+}
+
+/// What is wrong with a first word that looks like a command and is not one. Where the program itself takes an argument, clap
+/// would take the word for that argument.
+fn no_command(command: &Command, args: &[OsString]) -> Option<String> {
+    let word = args.get(1)?.to_str().filter(|word| word.starts_with(|c: char| c.is_alphabetic()))?;
+    if named(command, args).is_some() {
+        return None;
+    }
+    // clap knows which names are like it.
+    let names = command.get_subcommands().map(|command| Command::new(command.get_name().to_owned()));
+    let asked = Command::new("program").disable_help_subcommand(true).subcommand_required(true).subcommands(names);
+    let error = asked.try_get_matches_from(["program", word]).err()?;
+    let names: Vec<_> = command.get_subcommands().map(Command::get_name).collect();
+    let advice = match suggestion(&error, ContextKind::SuggestedSubcommand) {
+        Some(name) => format!("did you mean {name}?"),
+        None => format!("the commands are {}", names.join(", ")),
+    };
+    Some(format!("there is no command '{word}': {advice}"))
+}
