@@ -1,4 +1,4 @@
-//! Time to parse a header, beside the other crates that do: `cargo bench --bench parser`.
+//! Time to parse a header, beside the other crates that do: `cargo bench -p proxy-protocol-header`.
 //!
 //! Each parses in its usual way, and each is right about the addresses. Most check less: only this crate and
 //! proxy-protocol-rs look at every TLV, and verify a CRC32C. So one row adds what verifies it to the fastest of the others.
