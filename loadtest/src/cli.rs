@@ -158,6 +158,7 @@ pub struct ReportArgs {
 
 /// The load and how it is made.
 #[derive(Clone, Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct LoadArgs {
     /// Connections; for crr: at a time
     #[arg(short, long, value_name = "COUNT", env = "LOADTEST_CONNECTIONS", default_value_t = 50)]
@@ -199,7 +200,12 @@ pub struct LoadArgs {
     #[arg(long, env = "LOADTEST_TIME_WAIT", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     #[arg(help_heading = NETWORK)]
     pub time_wait: bool,
-    /// Longest wait for a connect, and for answers after the end
+    /// Make a lost connection again, with pauses that grow from 10 ms to 1 s while that fails; one that is not answered
+    /// within --timeout is lost, too
+    #[arg(long, env = "LOADTEST_RECONNECT", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
+    #[arg(help_heading = NETWORK)]
+    pub reconnect: bool,
+    /// Longest wait for a connect, for answers after the end, and, with crr and --reconnect, for each answer
     #[arg(long, value_name = "TIME", env = "LOADTEST_TIMEOUT", value_parser = humantime::parse_duration)]
     #[arg(default_value = "5s", help_heading = NETWORK)]
     pub timeout: Duration,

@@ -48,6 +48,7 @@ impl fmt::Display for Kind {
 
 /// One target under one load.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct Plan {
     /// What a connection does.
     pub kind: Kind,
@@ -75,6 +76,8 @@ pub struct Plan {
     pub connect_rate: Option<f64>,
     /// Where to connect from.
     pub sources: Sources,
+    /// Whether a lost connection is made again.
+    pub reconnect: bool,
     /// Whether to close with FIN.
     pub time_wait: bool,
     /// The longest wait for a connect, and for answers at the end.
@@ -142,6 +145,7 @@ impl Plan {
                 args.connections.into(),
                 args.time_wait && kind == Kind::Crr,
             )?,
+            reconnect: args.reconnect,
             time_wait: args.time_wait,
             timeout: args.timeout,
             header,
@@ -281,6 +285,7 @@ impl Plan {
             connect_rate: self.connect_rate,
             proxy: self.header.version.to_string(),
             verify: if self.verify { Verify::Full } else { Verify::Off }.to_string(),
+            reconnect: self.reconnect,
             time_wait: self.time_wait,
             spin: self.spin,
             pin: !self.cores.is_empty(),

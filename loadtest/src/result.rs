@@ -66,6 +66,9 @@ pub struct RunResult {
     pub latency_corrected: Option<Samples>,
     /// From connect to established, of all connections.
     pub connect_time: Samples,
+    /// `--reconnect`: from the loss of a connection until traffic flowed on the one that took its place.
+    #[serde(default)]
+    pub reconnect_time: Samples,
     /// The measured time in equal pieces, in order; with several runs those of the first, then of the second, and so on.
     pub intervals: Vec<Interval>,
     /// One per run of `--runs`, in order. At least one.
@@ -97,6 +100,7 @@ pub const MAX_DETAILS: usize = 10;
 
 /// What was asked for, for all shards together. Shards whose settings are not equal cannot be merged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct Settings {
     /// `rr`, `crr`, `stream` or `idle`.
     pub command: String,
@@ -126,6 +130,9 @@ pub struct Settings {
     pub proxy: String,
     /// `full` or `off`.
     pub verify: String,
+    /// Whether lost connections are made again.
+    #[serde(default)]
+    pub reconnect: bool,
     /// Whether connections are closed with FIN, and end in TIME-WAIT, instead of with RST.
     pub time_wait: bool,
     /// Whether threads spin instead of sleeping.

@@ -2,7 +2,12 @@
 
 mod common;
 
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{Misdeed, Server, pause, report, run};
@@ -215,6 +220,79 @@ fn connections_that_are_never_served_are_counted() {
             assert!(bound_s(result.latency.percentile(98.0)) > 0.5, "{load}");
         }
         assert_eq!(verdict_of_run(&result), Verdict::Failed, "{load}");
+    }
+}
+
+#[test]
+fn crr_goes_on_after_an_exchange_that_is_not_answered() {
+    for load in ["", " -R 100"] {
+        let server = Server::start(Misdeed::IgnoresFifth);
+        let load = format!("crr {} -c 10 -d 1s --warmup 0s --timeout 100ms {LENIENT}{load}", server.address);
+        let result = run(&load);
+        let totals = &result.totals;
+        let connections = server.connections.load(Ordering::SeqCst);
+        assert_eq!(totals.connections_opened, connections, "{load}");
+        // Each fifth connection, for the whole second, and none of the others.
+        assert!(connections > 50 && totals.requests_unanswered.abs_diff(connections / 5) <= 1, "{load}: {totals:?}");
+        assert_eq!(totals.requests_completed + totals.requests_unanswered, totals.requests_sent, "{load}");
+        assert_eq!((result.cut_short.as_ref(), verdict_of_run(&result)), (None, Verdict::Failed), "{load}");
+        assert!(totals.errors.keys().any(|why| why.contains("timed out")), "{load}: {:?}", totals.errors);
+    }
+}
+
+/// A server that is restarted once, and away for 300 ms.
+fn restarted(after: u64) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        let (served, mut streams) = (Arc::new(AtomicU64::new(0)), Vec::new());
+        let serve = |stream: TcpStream, streams: &mut Vec<TcpStream>| {
+            streams.push(stream.try_clone().unwrap());
+            let (mut stream, served) = (stream, served.clone());
+            thread::spawn(move || {
+                let mut message = [0; common::SIZE];
+                while stream.read_exact(&mut message).is_ok() && stream.write_all(&message).is_ok() {
+                    served.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+        };
+        listener.set_nonblocking(true).unwrap();
+        while served.load(Ordering::SeqCst) < after {
+            match listener.accept() {
+                Ok((stream, _)) => {
+                    stream.set_nonblocking(false).unwrap();
+                    serve(stream, &mut streams);
+                }
+                Err(_) => pause(Duration::from_millis(1)),
+            }
+        }
+        drop(listener);
+        streams.drain(..).for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
+        pause(Duration::from_millis(300));
+        for stream in TcpListener::bind(address).unwrap().incoming().flatten() {
+            serve(stream, &mut streams);
+        }
+    });
+    address
+}
+
+#[test]
+fn rr_reconnects_and_tells_how_long_traffic_was_away() {
+    for load in ["", " -R 400", " --depth 4"] {
+        let address = restarted(80);
+        let load = format!("rr {address} -c 8 -d 2500ms --warmup 0s --reconnect {LENIENT}{load}");
+        let result = run(&load);
+        let totals = &result.totals;
+        assert_eq!((totals.connections_lost, totals.connections_opened), (8, 16), "{load}: {totals:?}");
+        assert_eq!((totals.connections_alive, result.cut_short.as_ref()), (8, None), "{load}");
+        let away = &result.reconnect_time;
+        assert_eq!(away.count(), 8, "{load}");
+        // Down for 300 ms; pauses between tries double from 10 ms.
+        let median_ms = away.histogram().value_at_quantile(0.5) / 1_000_000;
+        assert!((290..1500).contains(&median_ms), "{load}: {median_ms} ms");
+        assert!(totals.connections_failed > 0 && totals.connections_failed < 200, "{load}: {totals:?}");
+        assert_eq!(verdict_of_run(&result), Verdict::Failed, "{load}");
+        assert_eq!(totals.verification.total(), 0, "{load}: {:?}", result.failures);
     }
 }
 

@@ -42,6 +42,8 @@ pub(super) struct Connection {
     pub(super) received: u64,
     /// Since when a message more could be sent, or when the connect began.
     pub(super) since_ns: u64,
+    /// When the connection was lost in whose place it stands, until traffic flows again.
+    pub(super) replaces_ns: Option<u64>,
     /// The beginning of a line that came in pieces.
     line: Vec<u8>,
 }
@@ -101,6 +103,7 @@ impl Connection {
             oldest: 0,
             received: 0,
             since_ns: now_ns,
+            replaces_ns: None,
             line: Vec::new(),
         }
     }

@@ -35,7 +35,7 @@ pub(super) fn put_together(
     let generator = generator(&outcomes);
     let mut totals = Totals::default();
     let (mut latency, mut service_time, mut connect_time) = (Samples::new(), Samples::new(), Samples::new());
-    let (mut lag, mut waited) = (Samples::new(), Samples::new());
+    let (mut lag, mut waited, mut reconnect_time) = (Samples::new(), Samples::new(), Samples::new());
     let (mut withheld, mut failures) = (0, Vec::new());
     let length_s = plan.duration.as_secs_f64() / pieces(plan.duration) as f64;
     let mut intervals: Vec<Interval> = Vec::new();
@@ -46,6 +46,7 @@ pub(super) fn put_together(
         service_time.add(&tally.service);
         connect_time.add(&tally.connect);
         lag.add(&tally.lag);
+        reconnect_time.add(&tally.reconnect);
         waited.add(&tally.waited);
         latency.add(&tally.tail);
         failures.extend(tally.failures);
@@ -93,6 +94,7 @@ pub(super) fn put_together(
         service_time,
         waited,
         connect_time,
+        reconnect_time,
         intervals,
         runs: Vec::new(),
         generator: Generator {

@@ -19,6 +19,8 @@ pub(super) struct Tally {
     /// Open loop: how long messages waited until a connection was free, where they did.
     pub(super) waited: Samples,
     pub(super) connect: Samples,
+    /// From the loss of a connection until traffic flowed on the one that took its place.
+    pub(super) reconnect: Samples,
     /// Messages that were due and not sent, though a connection was free.
     pub(super) withheld: u64,
     pub(super) failures: Vec<String>,
@@ -43,6 +45,7 @@ impl Tally {
             lag: Samples::new(),
             waited: Samples::new(),
             connect: Samples::new(),
+            reconnect: Samples::new(),
             withheld: 0,
             failures: Vec::new(),
         }

@@ -44,7 +44,7 @@ fn the_table_has_every_figure_that_the_sample_supports() {
         assert!(latency.contains(time), "{time} is missing in: {latency}");
     }
     assert!(latency.trim_end().ends_with(&count), "{count} is missing in: {latency}");
-    for name in ["service time", "sent late by", "connect", "Generator", "Server", "Worth knowing"] {
+    for name in ["service time", "generator late by", "connect", "Generator", "Server", "Worth knowing"] {
         line(&text, name);
     }
     assert!(line(&text, "Throughput").contains(&format!("{rate}/s")), "{text}");
@@ -72,7 +72,7 @@ fn closed_loop_shows_the_latency_once_and_what_a_schedule_would_have_seen() {
     let text = shown(&of_run(sample::steady()));
     line(&text, "latency ");
     line(&text, "latency, corrected");
-    assert!(!text.contains("service time") && !text.contains("sent late by"), "{text}");
+    assert!(!text.contains("service time") && !text.contains("generator late by"), "{text}");
     assert!(line(&text, "SLO met").contains("p99<2ms: met, 1.2ms measured"), "{text}");
 }
 

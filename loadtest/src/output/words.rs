@@ -103,9 +103,12 @@ pub(super) fn settings(settings: &Settings) -> String {
     if settings.proxy != "none" {
         and(&format!("PROXY {}", plain(&settings.proxy)));
     }
-    for (is_set, name) in
-        [(settings.pin, "pinned"), (settings.spin, "spinning"), (settings.time_wait, "TIME-WAIT kept")]
-    {
+    for (is_set, name) in [
+        (settings.pin, "pinned"),
+        (settings.spin, "spinning"),
+        (settings.reconnect, "reconnecting"),
+        (settings.time_wait, "TIME-WAIT kept"),
+    ] {
         if is_set {
             and(name);
         }
@@ -135,8 +138,10 @@ pub(super) fn times(result: &RunResult) -> Vec<Times<'_>> {
         (latency, "/latency", Some(&result.latency)),
         ("service time", "/service_time", is_two.then_some(&result.service_time)),
         ("latency, corrected", "/latency_corrected", result.latency_corrected.as_ref()),
+        ("waited for connection", "/waited", is_open.then_some(&result.waited)),
+        ("generator late by", "/generator/lag", is_open.then_some(&result.generator.lag)),
         ("connect", "/connect_time", Some(&result.connect_time)),
-        ("sent late by", "/generator/lag", is_open.then_some(&result.generator.lag)),
+        ("lost until resumed", "/reconnect_time", Some(&result.reconnect_time)),
     ];
     let present =
         all.into_iter().filter_map(|(name, pointer, samples)| Some(Times { name, pointer, samples: samples? }));
@@ -150,7 +155,6 @@ pub(super) fn errors(totals: &Totals) -> Vec<String> {
         (totals.connections_failed, "connect failed", "connects failed"),
         (totals.connections_lost, "connection lost", "connections lost"),
         (totals.requests_unanswered, "message unanswered", "messages unanswered"),
-        (totals.requests_unsent, "message never sent", "messages never sent"),
         (verification.corrupted, "place with changed bytes", "places with changed bytes"),
         (verification.lost, "place with lost bytes", "places with lost bytes"),
         (verification.duplicated, "place with bytes too many", "places with bytes too many"),

@@ -44,6 +44,8 @@ pub enum Misdeed {
     Drops50th,
     /// Answers on its first ten connections alone.
     ServesTen,
+    /// Never answers on every fifth connection.
+    IgnoresFifth,
     /// Sends a line like a reflected header first.
     SendsLine,
 }
@@ -153,6 +155,7 @@ impl Served {
             Misdeed::Corrupts if is_due => message[20] ^= 1,
             Misdeed::DropsMessage if is_due => return Ok(()),
             Misdeed::Drops50th if count % 50 == 49 => return Ok(()),
+            Misdeed::IgnoresFifth if self.number % 5 == 4 => return Ok(()),
             Misdeed::ServesTen if self.number >= 10 => return Ok(()),
             Misdeed::DropsByte if is_due => {
                 self.stream.write_all(&message[..20])?;

@@ -203,6 +203,7 @@ fn run(target: &str, duration_s: u32, rate: u64, median_ns: f64) -> RunResult {
         service_time: Samples::new(),
         latency_corrected: None,
         connect_time: Samples::new(),
+        reconnect_time: Samples::new(),
         intervals: Vec::new(),
         runs: Vec::new(),
         generator: Generator {
@@ -279,6 +280,7 @@ fn settings(target: &str, duration_s: u32) -> Settings {
         connect_rate: None,
         proxy: "v2".to_owned(),
         verify: "full".to_owned(),
+        reconnect: false,
         time_wait: false,
         spin: false,
         pin: true,

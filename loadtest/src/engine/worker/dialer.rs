@@ -4,8 +4,9 @@ use super::timetable::NEVER;
 
 /// Connects in flight: a listen queue must not overflow because of us.
 const MAX_CONNECTING: usize = 256;
-/// Pause after a connect failed while others are to be made, in ns.
+/// Pause after a connect failed that is to be made again, in ns; it doubles with each failure after another, up to the longest.
 const PAUSE_NS: u64 = 10_000_000;
+const MAX_PAUSE_NS: u64 = 1_000_000_000;
 /// How often connects are looked at that take too long, in ns.
 const SWEEP_NS: u64 = 100_000_000;
 
@@ -24,13 +25,16 @@ pub(super) struct Dialer {
     step: u64,
     gap_ns: u64,
     next_ns: u64,
+    pause_ns: u64,
     next_sweep_ns: u64,
+    /// Whether connections are looked at that are established, too.
+    sweeps_always: bool,
 }
 
 impl Dialer {
     /// Worker `first` of `step` opens connections `first`, `first + step` and so on, `own` of them. `per_second` are all
     /// workers' together.
-    pub(super) fn new(own: u64, first: u64, step: u64, per_second: Option<f64>) -> Self {
+    pub(super) fn new(own: u64, first: u64, step: u64, per_second: Option<f64>, sweeps_always: bool) -> Self {
         Dialer {
             own,
             to_dial: 0,
@@ -40,7 +44,9 @@ impl Dialer {
             step,
             gap_ns: per_second.map_or(0, |rate| (1e9 * step as f64 / rate) as u64),
             next_ns: 0,
-            next_sweep_ns: NEVER,
+            pause_ns: 0,
+            next_sweep_ns: if sweeps_always { 0 } else { NEVER },
+            sweeps_always,
         }
     }
 
@@ -79,7 +85,7 @@ impl Dialer {
 
     /// A connect is under way.
     pub(super) fn begun(&mut self, now_ns: u64) {
-        if self.connecting == 0 {
+        if self.connecting == 0 && !self.sweeps_always {
             self.next_sweep_ns = now_ns + SWEEP_NS;
         }
         self.connecting += 1;
@@ -88,7 +94,7 @@ impl Dialer {
     /// A connect is over.
     pub(super) fn ended(&mut self) {
         self.connecting -= 1;
-        if self.connecting == 0 {
+        if self.connecting == 0 && !self.sweeps_always {
             self.next_sweep_ns = NEVER;
         }
     }
@@ -103,9 +109,23 @@ impl Dialer {
         is_due
     }
 
-    /// After a failure: the next one after a pause, or, where others should not wait for it, as the rate has it.
-    pub(super) fn pause(&mut self, now_ns: u64, is_long: bool) {
-        self.next_ns = now_ns + if is_long { PAUSE_NS } else { self.gap_ns };
+    /// After a failure that is not tried again: others should not wait for it, but as the rate has it.
+    pub(super) fn go_on(&mut self, now_ns: u64) {
+        self.next_ns = now_ns + self.gap_ns;
+    }
+
+    /// After a failure: the next connect after a pause. Failures of connects that were begun together are one.
+    pub(super) fn pause(&mut self, now_ns: u64) {
+        if now_ns >= self.next_ns {
+            self.pause_ns = (self.pause_ns * 2).clamp(PAUSE_NS, MAX_PAUSE_NS);
+            self.next_ns = now_ns + self.pause_ns;
+        }
+    }
+
+    /// Traffic flows: the next failure is the first.
+    #[inline]
+    pub(super) fn succeeded(&mut self) {
+        self.pause_ns = 0;
     }
 
     /// When something is to be done though nothing happens.

@@ -30,7 +30,9 @@ impl Worker {
                 return Ok(());
             }
         };
-        let key = self.connections.insert(Connection::new(stream, number, &self.pattern, self.plan.size, self.now_ns));
+        let mut connection = Connection::new(stream, number, &self.pattern, self.plan.size, self.now_ns);
+        connection.replaces_ns = self.lost_ns.pop_front();
+        let key = self.connections.insert(connection);
         if self.plan.kind == Kind::Crr {
             // The message is on its way, though no byte of it is.
             self.queue(key, due_ns);
@@ -45,32 +47,44 @@ impl Worker {
     pub(super) fn connect_failed(&mut self, error: &io::Error) {
         self.tally.totals.connections_failed += 1;
         self.tally.error("connect", error);
-        // Where each connection is dialled once, those that work should not wait for one that fails.
-        self.dialer.pause(self.now_ns, self.plan.kind == Kind::Crr);
-        if self.plan.kind == Kind::Crr {
+        if self.redials() {
+            self.dialer.pause(self.now_ns);
             self.dial_another();
         } else if self.tally.totals.connections_opened == 0 && self.tally.totals.connections_failed >= HOPELESS {
             self.dialer.give_up();
+        } else {
+            self.dialer.go_on(self.now_ns);
         }
     }
 
-    /// crr in closed loop: as many connections at a time as there were.
+    /// Whether a connection that failed or was lost is made again.
+    pub(super) fn redials(&self) -> bool {
+        self.times.phase == Phase::Running && (self.plan.kind == Kind::Crr || self.plan.reconnect)
+    }
+
+    /// As many connections at a time as there were; crr in open loop opens one when a message is due.
     pub(super) fn dial_another(&mut self) {
-        if self.times.phase == Phase::Running && self.schedule.is_none() {
+        if self.redials() && (self.plan.kind != Kind::Crr || self.schedule.is_none()) {
             self.dialer.want(1);
         }
     }
 
-    /// Gives up connects that take too long.
+    /// Gives up connects that take too long, and exchanges, where their connections are made again.
     #[cold]
     pub(super) fn sweep(&mut self) {
         let before_ns = self.now_ns.saturating_sub(self.plan.timeout.as_nanos() as u64);
-        let is_late =
-            |connection: &Connection| connection.state == State::Connecting && connection.since_ns < before_ns;
-        let late: Vec<usize> =
-            self.connections.iter().filter(|(_, connection)| is_late(connection)).map(|(key, _)| key).collect();
-        for key in late {
-            self.drop_connecting(key, &ErrorKind::TimedOut.into());
+        let redials = self.redials();
+        let is_late = |key: usize, connection: &Connection| match connection.state {
+            State::Connecting => connection.since_ns < before_ns,
+            _ => redials && self.flights.sent_ns(key, connection).is_some_and(|sent_ns| sent_ns < before_ns),
+        };
+        let late = self.connections.iter().filter(|(key, connection)| is_late(*key, connection)).map(|(key, _)| key);
+        for key in late.collect::<Vec<_>>() {
+            if self.connections[key].state == State::Connecting {
+                self.drop_connecting(key, &ErrorKind::TimedOut.into());
+            } else {
+                self.lose(key, &ErrorKind::TimedOut.into());
+            }
         }
     }
 
@@ -78,6 +92,7 @@ impl Worker {
     pub(super) fn drop_connecting(&mut self, key: usize, error: &io::Error) {
         self.dialer.ended();
         let connection = self.connections.remove(key);
+        self.lost_ns.extend(connection.replaces_ns);
         if let (true, Some(due_ns)) = (self.schedule.is_some(), self.flights.due_of(key, &connection).next()) {
             self.tally.missing(self.times.measure_ns, due_ns, self.now_ns);
         }
@@ -87,6 +102,22 @@ impl Worker {
         }
         self.room_since_ns = self.ready_ns;
         self.connect_failed(error);
+    }
+
+    /// A connection stands where another was lost: it gets what that one would have.
+    #[cold]
+    fn resume(&mut self, key: usize) {
+        if self.times.phase != Phase::Running {
+            return;
+        }
+        if self.schedule.is_some() {
+            self.connections[key].since_ns = self.ready_ns;
+            self.free.push_back(key);
+        } else {
+            for _ in 0..self.flights.depth {
+                self.queue(key, self.now_ns);
+            }
+        }
     }
 
     /// The connect is over.
@@ -110,6 +141,10 @@ impl Worker {
         connection.state =
             if self.plan.expect_reflect == ExpectReflect::No { State::Open } else { State::AwaitingLine };
         self.scratch.clear();
+        if connection.replaces_ns.is_some() {
+            self.resume(key);
+        }
+        let connection = &mut self.connections[key];
         self.plan.header.write(connection.number, own, self.plan.target, &mut self.scratch);
         match connection.send_first(&mut self.scratch, &self.pattern) {
             Ok(sent) => self.tally.totals.bytes_sent += sent as u64,

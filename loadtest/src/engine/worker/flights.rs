@@ -41,6 +41,12 @@ impl Flights {
         stamp
     }
 
+    /// When the oldest message in flight of a connection was sent.
+    pub(super) fn sent_ns(&self, key: usize, connection: &Connection) -> Option<u64> {
+        let stamp = self.stamps.get(key * self.depth as usize + connection.oldest as usize);
+        stamp.filter(|_| connection.in_flight > 0).map(|&(_, sent_ns)| sent_ns)
+    }
+
     /// When the messages in flight of a connection were due.
     pub(super) fn due_of(&self, key: usize, connection: &Connection) -> impl Iterator<Item = u64> + '_ {
         let (oldest, in_flight) = (connection.oldest, connection.in_flight);

@@ -104,7 +104,8 @@ pub(super) struct Worker {
     setup_ns: (u64, u64),
     /// crr: since when a connection more may be opened.
     room_since_ns: u64,
-    last_success_ns: u64,
+    /// When connections were lost that others are to take the place of.
+    lost_ns: VecDeque<u64>,
     /// The measured time is over, and what was due just before is not sent yet.
     is_closing: bool,
     cut_short: Option<String>,
@@ -127,7 +128,7 @@ impl Worker {
         let number = first + index as u64;
         let own = part(plan.connections, number, workers);
         let now_ns = control.now_ns();
-        let mut dialer = Dialer::new(own, number, workers, plan.connect_rate);
+        let mut dialer = Dialer::new(own, number, workers, plan.connect_rate, plan.kind == Kind::Crr || plan.reconnect);
         if plan.kind != Kind::Crr {
             dialer.want(own);
         }
@@ -154,7 +155,7 @@ impl Worker {
             max_pause_ns: plan.max_lag.as_nanos() as u64,
             setup_ns: (now_ns, now_ns),
             room_since_ns: 0,
-            last_success_ns: 0,
+            lost_ns: VecDeque::new(),
             is_closing: false,
             cut_short: None,
             plan,

@@ -11,9 +11,9 @@ impl Worker {
             Kind::Crr => {
                 let totals = &self.tally.totals;
                 totals.connections_opened == 0 && totals.connections_failed >= HOPELESS.min(self.dialer.own)
-                    || self.now_ns.saturating_sub(self.last_success_ns) > self.plan.timeout.as_nanos() as u64
             }
-            _ => self.connections.is_empty(),
+            // What was never open cannot be lost.
+            _ => self.connections.is_empty() && (!self.plan.reconnect || self.tally.totals.connections_opened == 0),
         }
     }
 
@@ -49,7 +49,6 @@ impl Worker {
         while self.now_ns >= self.times.next_mark_ns {
             match self.times.pass(self.now_ns) {
                 Mark::Start => {
-                    self.last_success_ns = self.now_ns;
                     self.room_since_ns = self.times.start_ns;
                     self.begin();
                 }

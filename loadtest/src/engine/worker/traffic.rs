@@ -214,6 +214,11 @@ impl Worker {
         }
         tally.totals.requests_completed += u64::from(whole);
         tally.totals.requests_unanswered += u64::from(dropped);
+        if connection.replaces_ns.is_some() && whole > 0 {
+            let lost_ns = connection.replaces_ns.take();
+            tally.reconnect.record(self.now_ns - lost_ns.unwrap_or(self.now_ns));
+            self.dialer.succeeded();
+        }
         if self.times.is_measuring {
             tally.totals.measured_completed += u64::from(whole);
             tally.intervals[tally.current].completed += u64::from(whole);
@@ -249,7 +254,7 @@ impl Worker {
     pub(super) fn close(&mut self, key: usize) {
         self.connections.remove(key);
         self.room_since_ns = self.ready_ns;
-        self.last_success_ns = self.now_ns;
+        self.dialer.succeeded();
         self.dial_another();
     }
 
@@ -300,9 +305,16 @@ impl Worker {
         self.control.count_lost();
         self.tally.error("connection", error);
         self.room_since_ns = self.ready_ns;
-        if self.plan.kind == Kind::Crr {
+        if self.redials() {
+            // A target that takes a connection and says nothing on it is not there yet.
+            if connection.received == 0 {
+                self.dialer.pause(self.now_ns);
+            }
+            if self.plan.kind != Kind::Crr {
+                self.lost_ns.push_back(connection.replaces_ns.unwrap_or(self.now_ns));
+                self.free.retain(|&free| free != key);
+            }
             self.dial_another();
-            self.dialer.pause(self.now_ns, true);
         }
     }
 }

@@ -26,8 +26,9 @@ fn percentiles(sides: &[Side]) -> Option<Chart> {
     for (letter, result) in sides {
         let times = words::times(result);
         let is_connects = result.latency.is_empty();
-        let shown =
-            |name: &str| if is_connects { name == "connect" } else { name != "connect" && name != "sent late by" };
+        let shown = |name: &str| {
+            if is_connects { name == "connect" } else { name.contains("latency") || name == "service time" }
+        };
         // Two targets are told apart by colour, so that there is one line each.
         let most = if letter.is_some() { 1 } else { 3 };
         named.extend(times.iter().filter(|times| shown(times.name)).take(most).map(|times| {
