@@ -296,6 +296,36 @@ async fn an_optional_header_that_does_not_come_in_time_is_none() {
     }
 }
 
+/// A length is claimed by 16 bytes: memory for what it claims is taken as it comes.
+#[test]
+fn a_claimed_length_takes_no_memory() {
+    struct Measured(Script, usize);
+
+    impl Read for Measured {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.1 = self.1.max(buffer.len());
+            Read::read(&mut self.0, buffer)
+        }
+    }
+
+    impl ReadTimeout for &mut Measured {
+        fn read_timeout(&self) -> io::Result<Option<Duration>> {
+            Ok(None)
+        }
+
+        fn set_read_timeout(&self, _: Option<Duration>) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    for (sent, most) in [(16, 1024), (1000, 1024), (4000, 4096)] {
+        let mut peer = Measured(Script([sends(&v2(65_551)[..sent]), Stalls].into()), 0);
+        let error = Acceptor::default().read(&mut peer, Expect::Header).map(|_| ()).expect_err("it stalls");
+        assert!(matches!(error, AcceptError::TimedOut { received } if received == sent), "{error}");
+        assert!(peer.1 <= most, "{} bytes of room for {sent}", peer.1);
+    }
+}
+
 /// A peer that sends a byte now and then does not move the deadline.
 #[test]
 fn a_dripping_peer_is_late() {

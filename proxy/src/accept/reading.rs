@@ -7,7 +7,7 @@ use crate::policy::Expect;
 use crate::wire::{V2_FIXED_LEN, V2_SIGNATURE};
 use crate::{Error, MAX_V1_LEN, OwnedHeader, Status, error_offset, parse};
 
-/// Room for most headers and the payload after them, and for every version 1 line. It grows to a longer header's length.
+/// Room in bytes for most headers and the payload after them, and for every version 1 line. It grows as a longer header comes.
 const FIRST_READ: usize = 512;
 
 pub(super) struct Reading {
@@ -50,6 +50,10 @@ impl Reading {
 
     /// Where to read to. It is never empty.
     pub(super) fn room(&mut self) -> &mut [u8] {
+        if self.filled == self.buffer.len() {
+            // Memory for bytes that came, not for a length that 16 bytes can claim.
+            self.buffer.resize(self.least.min(2 * self.filled), 0);
+        }
         &mut self.buffer[self.filled..]
     }
 
@@ -82,9 +86,6 @@ impl Reading {
             Ok(Status::Partial) => {
                 self.least = v2_len(received).unwrap_or(self.filled + 1);
                 self.limit(self.least)?;
-                if self.buffer.len() < self.least {
-                    self.buffer.resize(self.least, 0);
-                }
                 Ok(None)
             }
             Err(Error::Signature) if self.is_optional => Ok(Some(self.plain())),
