@@ -72,6 +72,9 @@ fn add(whole: &mut RunResult, part: RunResult, how: How) {
     whole.service_time.add(&part.service_time);
     whole.connect_time.add(&part.connect_time);
     whole.waited.add(&part.waited);
+    if let (Some(a), Some(b)) = (&mut whole.tcp, &part.tcp) {
+        a.add(b);
+    }
     whole.reconnect_time.add(&part.reconnect_time);
     whole.setup_s = whole.setup_s.max(part.setup_s);
     whole.cut_short = whole.cut_short.take().or(part.cut_short);

@@ -77,6 +77,9 @@ pub struct RunResult {
     pub generator: Generator,
     /// The server's own use, where `--server-pid` tells who it is.
     pub server: Option<ServerUse>,
+    /// What the kernel counted on the connections to the target; `None` where it does not tell.
+    #[serde(default)]
+    pub tcp: Option<TcpUse>,
     /// The machine of the generator.
     pub environment: Environment,
     /// Why the figures must not be used: empty if they may.
@@ -252,6 +255,27 @@ pub struct Generator {
     /// What the CPU quota of the generator's control groups cost during the run; `None` if they have none.
     #[serde(default)]
     pub throttled: Option<Throttled>,
+}
+
+/// What the kernel counted on the connections to the target (`TCP_INFO`), when each ended, and on those that were open at the
+/// end.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TcpUse {
+    /// How many connections.
+    pub connections: u64,
+    /// Segments that the generator sent again.
+    pub retransmits: u64,
+    /// The kernel's smoothed round trip times, one of each connection.
+    pub rtt: Samples,
+}
+
+impl TcpUse {
+    /// Adds that of other connections.
+    pub fn add(&mut self, other: &TcpUse) {
+        self.connections += other.connections;
+        self.retransmits += other.retransmits;
+        self.rtt.add(&other.rtt);
+    }
 }
 
 /// What a CPU quota cost.

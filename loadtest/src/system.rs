@@ -1,9 +1,18 @@
 //! What the operating system tells about this process and lets it set, in safe calls.
 
 #[cfg(target_os = "linux")]
-pub use self::linux::{allowed_cores, pin, prepare_bind, run_delay_ns, stream_socket, thread_cpu};
+pub use self::linux::{allowed_cores, pin, prepare_bind, run_delay_ns, stream_socket, tcp_info, thread_cpu};
 #[cfg(not(target_os = "linux"))]
-pub use self::other::{allowed_cores, pin, prepare_bind, run_delay_ns, stream_socket, thread_cpu};
+pub use self::other::{allowed_cores, pin, prepare_bind, run_delay_ns, stream_socket, tcp_info, thread_cpu};
+
+/// What the kernel counted on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpInfo {
+    /// Segments that were sent again, since the connect.
+    pub retransmits: u32,
+    /// The smoothed round trip time, in µs; 0 if none was measured.
+    pub rtt_us: u32,
+}
 
 #[cfg(target_os = "linux")]
 mod linux {
@@ -12,6 +21,8 @@ mod linux {
     use std::time::Duration;
 
     use socket2::{Domain, Protocol, Socket, Type};
+
+    use super::TcpInfo;
 
     const WORD: usize = usize::BITS as usize;
     /// The kernel's own most.
@@ -56,6 +67,18 @@ mod linux {
         // Time on the core, time in the run queue, and how often (the kernel's Documentation/scheduler/sched-stats.rst).
         let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
         text.split(' ').nth(1)?.parse().ok()
+    }
+
+    /// What the kernel counted on the connection of `socket`; `None` where it does not tell.
+    pub fn tcp_info(socket: &impl AsRawFd) -> Option<TcpInfo> {
+        // As linux/tcp.h's struct tcp_info has them, in the machine's byte order: eight bytes, then numbers of 32 bits.
+        const RTT: usize = 68;
+        const TOTAL_RETRANS: usize = 100;
+        let mut info = [0; TOTAL_RETRANS + 4];
+        let length = uapi::getsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, &mut info).ok()?;
+        let number = |at: usize| info.get(at..at + 4)?.try_into().map(u32::from_ne_bytes).ok();
+        (length == info.len()).then_some(())?;
+        Some(TcpInfo { retransmits: number(TOTAL_RETRANS)?, rtt_us: number(RTT)? })
     }
 
     /// Lets `bind` choose an address without a port, which `connect` then chooses with the target known: so that ports are
@@ -113,6 +136,12 @@ mod other {
     /// Unknown.
     #[must_use]
     pub fn run_delay_ns() -> Option<u64> {
+        None
+    }
+
+    /// Unknown.
+    #[must_use]
+    pub fn tcp_info<T>(_: &T) -> Option<super::TcpInfo> {
         None
     }
 

@@ -296,6 +296,30 @@ fn rr_reconnects_and_tells_how_long_traffic_was_away() {
     }
 }
 
+/// Loopback loses nothing: what is sent again on the machine is another's. The round trip is less than an exchange takes.
+#[test]
+fn the_connections_own_segments_are_counted() {
+    let server = Server::start(Misdeed::None);
+    for (command, connections) in [("rr", 6), ("crr", u64::MAX)] {
+        let result = run(&format!("{command} {} -c 6 -d 200ms --warmup 0s {LENIENT}", server.address));
+        let tcp = result.tcp.expect("Linux tells");
+        assert_eq!(tcp.connections, connections.min(result.totals.connections_opened), "{command}");
+        assert_eq!(tcp.retransmits, 0, "{command}");
+        assert!(tcp.rtt.max_ns().unwrap() < 1_000_000_000 && tcp.rtt.count() > 0, "{command}");
+    }
+    // A connect that is never answered is sent again: the first time after a second.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    let waiting: Vec<_> =
+        (0..200).map_while(|_| TcpStream::connect_timeout(&address, Duration::from_millis(50)).ok()).collect();
+    assert!(waiting.len() < 200, "the queue has an end");
+    // One place is made free: of two connects, one is taken.
+    let _taken = silent.accept().unwrap();
+    let result = run(&format!("idle {address} -c 2 -d 50ms --warmup 0s --timeout 1500ms {LENIENT}"));
+    assert_eq!(result.totals.connections_alive, 1);
+    assert!(result.tcp.is_some_and(|tcp| tcp.retransmits >= 1), "{:?}", result.totals);
+}
+
 #[test]
 fn nothing_measured_is_no_success() {
     let server = Server::start(Misdeed::None);

@@ -19,7 +19,9 @@ const LEAST_RATE: f64 = 1.0;
 /// What is asked for if nothing is.
 const DEFAULT_SLO: &str = "p99<10ms,errors=0";
 /// How often a rate is tried until it proves something. What misses an SLO by chance alone does not do so twice.
-const MAX_TRIES: u32 = 3;
+const MAX_TRIES: u32 = 5;
+/// How many times as long a probe is that is repeated, at most.
+const MAX_STRETCH: u32 = 3;
 /// A target that answers less than this part of what is asked did not miss by chance.
 const FAR_BELOW: f64 = 0.8;
 /// How many times as long as asked for a probe may last, to have samples enough; and always as long as this.
@@ -109,7 +111,11 @@ impl Search<'_> {
             let samples_s = self.slo.samples_needed() / rate * 1.02;
             // What the generator spoiled is tried again for longer, too.
             let longer = Duration::from_secs_f64(samples_s.min(most.as_secs_f64())).max(asked);
-            let longer = if matches!(last, Proof::Nothing { .. }) { (longer * attempt).min(most) } else { longer };
+            let longer = if matches!(last, Proof::Nothing { .. }) {
+                (longer * attempt.min(MAX_STRETCH)).min(most)
+            } else {
+                longer
+            };
             self.plan.rate = Some(rate);
             self.plan.duration = longer;
             let what = format!("step {} at {rate:.0}/s", self.found.steps.len() + 1);

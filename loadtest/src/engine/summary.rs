@@ -7,7 +7,7 @@ use super::worker::Outcome;
 use crate::environment::Witness;
 use crate::judge;
 use crate::plan::{Kind, Plan};
-use crate::result::{FORMAT, Generator, Interval, RunResult, Samples, Totals};
+use crate::result::{FORMAT, Generator, Interval, RunResult, Samples, TcpUse, Totals};
 
 /// The pieces of the measured time: so many, or so long, or so short.
 const PIECES: (u64, u64) = (20, 100);
@@ -36,7 +36,7 @@ pub(super) fn put_together(
     let mut totals = Totals::default();
     let (mut latency, mut service_time, mut connect_time) = (Samples::new(), Samples::new(), Samples::new());
     let (mut lag, mut waited, mut reconnect_time) = (Samples::new(), Samples::new(), Samples::new());
-    let (mut withheld, mut failures) = (0, Vec::new());
+    let (mut withheld, mut failures, mut tcp) = (0, Vec::new(), TcpUse::default());
     let length_s = plan.duration.as_secs_f64() / pieces(plan.duration) as f64;
     let mut intervals: Vec<Interval> = Vec::new();
     for outcome in outcomes {
@@ -50,6 +50,7 @@ pub(super) fn put_together(
         waited.add(&tally.waited);
         latency.add(&tally.tail);
         failures.extend(tally.failures);
+        tcp.add(&tally.tcp);
         for (index, piece) in tally.intervals.into_iter().enumerate() {
             let start_s = index as f64 * length_s;
             // After an early end there are none.
@@ -104,6 +105,7 @@ pub(super) fn put_together(
             ..generator
         },
         server: server.map(|server| server.of(totals.measured_completed, totals.connections_alive, measured)),
+        tcp: (tcp.connections > 0).then_some(tcp),
         environment: witness.environment(plan, fd_limit),
         invalid: Vec::new(),
         notes: Vec::new(),

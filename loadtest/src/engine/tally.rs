@@ -2,7 +2,10 @@
 
 use std::io::{self, ErrorKind};
 
-use crate::result::{MAX_DETAILS, Samples, Totals};
+use mio::net::TcpStream;
+
+use crate::result::{MAX_DETAILS, Samples, TcpUse, Totals};
+use crate::system;
 
 /// Counts and times of one worker. All memory is taken before the measurement; what is not used of it is not touched.
 #[derive(Debug)]
@@ -24,6 +27,7 @@ pub(super) struct Tally {
     /// Messages that were due and not sent, though a connection was free.
     pub(super) withheld: u64,
     pub(super) failures: Vec<String>,
+    pub(super) tcp: TcpUse,
 }
 
 /// What came back in an interval.
@@ -48,6 +52,7 @@ impl Tally {
             reconnect: Samples::new(),
             withheld: 0,
             failures: Vec::new(),
+            tcp: TcpUse::default(),
         }
     }
 
@@ -63,6 +68,16 @@ impl Tally {
     pub(super) fn missing(&mut self, measure_ns: u64, due_ns: u64, now_ns: u64) {
         if due_ns >= measure_ns {
             self.tail.record_missing(now_ns.saturating_sub(due_ns), 1);
+        }
+    }
+
+    /// A connection ends: what the kernel counted on it.
+    pub(super) fn socket(&mut self, stream: &TcpStream) {
+        let Some(info) = system::tcp_info(stream) else { return };
+        self.tcp.connections += 1;
+        self.tcp.retransmits += u64::from(info.retransmits);
+        if info.rtt_us > 0 {
+            self.tcp.rtt.record(u64::from(info.rtt_us) * 1000);
         }
     }
 

@@ -141,6 +141,7 @@ pub(super) fn times(result: &RunResult) -> Vec<Times<'_>> {
         ("waited for connection", "/waited", is_open.then_some(&result.waited)),
         ("generator late by", "/generator/lag", is_open.then_some(&result.generator.lag)),
         ("connect", "/connect_time", Some(&result.connect_time)),
+        ("round trip (kernel)", "/tcp/rtt", result.tcp.as_ref().map(|tcp| &tcp.rtt)),
         ("lost until resumed", "/reconnect_time", Some(&result.reconnect_time)),
     ];
     let present =

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use super::result::{
     Achieved, CompareResult, Environment, FORMAT, Generator, Interval, Ratio, RunResult, Samples, SearchResult,
-    SearchStep, ServerUse, Settings, SloCondition, SloOutcome, Throttled, Totals, Verification,
+    SearchStep, ServerUse, Settings, SloCondition, SloOutcome, TcpUse, Throttled, Totals, Verification,
 };
 use fastrand::Rng;
 
@@ -225,6 +225,7 @@ fn run(target: &str, duration_s: u32, rate: u64, median_ns: f64) -> RunResult {
             rss_after_bytes: 3_406_000,
             rss_per_connection_bytes: Some(6_120.0),
         }),
+        tcp: Some(TcpUse { connections: 50, retransmits: 1, rtt: Samples::new() }),
         environment: environment(),
         invalid: Vec::new(),
         notes: Vec::new(),

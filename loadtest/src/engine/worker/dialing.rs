@@ -92,6 +92,7 @@ impl Worker {
     pub(super) fn drop_connecting(&mut self, key: usize, error: &io::Error) {
         self.dialer.ended();
         let connection = self.connections.remove(key);
+        self.tally.socket(&connection.stream);
         self.lost_ns.extend(connection.replaces_ns);
         if let (true, Some(due_ns)) = (self.schedule.is_some(), self.flights.due_of(key, &connection).next()) {
             self.tally.missing(self.times.measure_ns, due_ns, self.now_ns);

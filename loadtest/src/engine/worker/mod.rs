@@ -317,6 +317,7 @@ impl Worker {
         tally.totals.requests_unanswered += flights.count;
         for (key, connection) in &self.connections {
             flights.due_of(key, connection).for_each(|due_ns| tally.missing(measure_ns, due_ns, self.now_ns));
+            tally.socket(&connection.stream);
         }
         if self.plan.kind != Kind::Crr {
             let alive = self.connections.iter().filter(|(_, connection)| connection.state != State::Connecting);

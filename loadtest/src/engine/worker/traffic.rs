@@ -252,7 +252,8 @@ impl Worker {
 
     /// crr: the connection has done its work.
     pub(super) fn close(&mut self, key: usize) {
-        self.connections.remove(key);
+        let connection = self.connections.remove(key);
+        self.tally.socket(&connection.stream);
         self.room_since_ns = self.ready_ns;
         self.dialer.succeeded();
         self.dial_another();
@@ -297,6 +298,7 @@ impl Worker {
     #[cold]
     pub(super) fn lose(&mut self, key: usize, error: &io::Error) {
         let connection = self.connections.remove(key);
+        self.tally.socket(&connection.stream);
         for due_ns in self.flights.due_of(key, &connection) {
             self.tally.missing(self.times.measure_ns, due_ns, self.now_ns);
         }

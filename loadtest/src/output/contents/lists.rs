@@ -101,7 +101,15 @@ fn processes(result: &RunResult, pointer: &str) -> Vec<Fact> {
         Some(server) => of_server(server, &format!("{pointer}/server"), has_messages),
         None => "unknown: --server-pid was not given".into(),
     };
+    let tcp = result.tcp.as_ref().map(|tcp| {
+        let of = |name: &str, value: u64| count(&format!("{pointer}/tcp/{name}"), value);
+        of("retransmits", tcp.retransmits)
+            .and(" segments sent again by the generator on ")
+            .and(of("connections", tcp.connections))
+            .and(if tcp.connections == 1 { " connection" } else { " connections" })
+    });
     vec![
+        ("To the target", optional(tcp, |text| text)),
         ("Generator", own),
         ("… was kept from it", lacked),
         ("Server", server),
