@@ -1,46 +1,106 @@
 //! Bytes that a peer sent, made safe to read: none of them can control a terminal or end a line.
 
-use core::fmt::{self, Write};
+use core::fmt;
 
-/// Prints bytes as ASCII. CR and LF are printed as `<CR>` and `<LF>`, every other byte that is not printable in hexadecimal, as
-/// `<1B>`. So are `<`, since every `<` begins an escape, and `"`, since texts are printed between quotes. Bytes beyond
-/// [`Escaped::MAX_SHOWN`] are counted: `<+12 bytes>`.
+/// Prints bytes as ASCII. CR and LF are `<CR>` and `<LF>`, as in the article that this server follows; every other byte
+/// that is not printable is in hexadecimal, as `<1B>`, and so are `<` and `"`: every `<` begins an escape, and `"` ends
+/// what it began. What is over the limit is counted: `<+12 bytes>`.
 #[derive(Clone, Copy, Debug)]
 pub struct Escaped<'a>(pub &'a [u8]);
 
 impl Escaped<'_> {
-    /// Most bytes that are shown, so that a line of a log has a limit.
-    pub const MAX_SHOWN: usize = 1024;
+    /// Bytes shown, so that a line of the log has a limit.
+    pub(crate) const LIMIT: usize = 1024;
 }
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for &byte in self.0.iter().take(Self::MAX_SHOWN) {
-            match byte {
-                b'\r' => f.write_str("<CR>")?,
-                b'\n' => f.write_str("<LF>")?,
-                b' '..=b'~' if byte != b'<' && byte != b'"' => f.write_char(byte.into())?,
-                _ => write!(f, "<{byte:02X}>")?,
+        let mut left = &self.0[..self.0.len().min(Self::LIMIT)];
+        while !left.is_empty() {
+            // What needs no escape is written as it is, in one piece.
+            let (plain, behind) = left.split_at(left.iter().position(|&byte| !is_plain(byte)).unwrap_or(left.len()));
+            f.write_str(ascii(plain))?;
+            let (special, behind) =
+                behind.split_at(behind.iter().position(|&byte| is_plain(byte)).unwrap_or(behind.len()));
+            for bytes in special.chunks(Line::BYTES / ESCAPE_LEN) {
+                let mut line = Line::default();
+                for &byte in bytes {
+                    line.push(&escape(byte));
+                }
+                f.write_str(line.text())?;
             }
+            left = behind;
         }
-        more(f, self.0.len(), Self::MAX_SHOWN)
+        more(f, self.0.len(), Self::LIMIT)
     }
 }
 
-/// Prints bytes in hexadecimal. Bytes beyond [`Hex::MAX_SHOWN`] are counted: `<+12 bytes>`.
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && byte != b'<' && byte != b'"'
+}
+
+const ESCAPE_LEN: usize = 4;
+
+fn escape(byte: u8) -> [u8; ESCAPE_LEN] {
+    let digit = |half: u8| b"0123456789ABCDEF"[usize::from(half)];
+    match byte {
+        b'\r' => *b"<CR>",
+        b'\n' => *b"<LF>",
+        _ => [b'<', digit(byte >> 4), digit(byte & 15), b'>'],
+    }
+}
+
+/// Prints bytes in hexadecimal.
 #[derive(Clone, Copy, Debug)]
 pub struct Hex<'a>(pub &'a [u8]);
 
 impl Hex<'_> {
-    /// Most bytes that are shown.
-    pub const MAX_SHOWN: usize = 128;
+    /// Bytes shown.
+    pub(crate) const LIMIT: usize = 128;
 }
 
 impl fmt::Display for Hex<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().take(Self::MAX_SHOWN).try_for_each(|byte| write!(f, "{byte:02x}"))?;
-        more(f, self.0.len(), Self::MAX_SHOWN)
+        let digit = |half: u8| b"0123456789abcdef"[usize::from(half)];
+        for bytes in self.0[..self.0.len().min(Self::LIMIT)].chunks(Line::BYTES / 2) {
+            let mut line = Line::default();
+            for &byte in bytes {
+                line.push(&[digit(byte >> 4), digit(byte & 15)]);
+            }
+            f.write_str(line.text())?;
+        }
+        more(f, self.0.len(), Self::LIMIT)
     }
+}
+
+/// Text on its way to a formatter, for which many short pieces are dearer than one.
+struct Line {
+    bytes: [u8; Line::BYTES],
+    len: usize,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Line { bytes: [0; Line::BYTES], len: 0 }
+    }
+}
+
+impl Line {
+    const BYTES: usize = 64;
+
+    fn push<const N: usize>(&mut self, piece: &[u8; N]) {
+        self.bytes[self.len..self.len + N].copy_from_slice(piece);
+        self.len += N;
+    }
+
+    fn text(&self) -> &str {
+        ascii(&self.bytes[..self.len])
+    }
+}
+
+/// ASCII is UTF-8: there is nothing that could be left out.
+fn ascii(bytes: &[u8]) -> &str {
+    str::from_utf8(bytes).unwrap_or_default()
 }
 
 fn more(f: &mut fmt::Formatter<'_>, length: usize, limit: usize) -> fmt::Result {
@@ -62,6 +122,18 @@ mod tests {
         assert_eq!(Escaped("<LF>\"é\u{202e}".as_bytes()).to_string(), "<3C>LF><22><C3><A9><E2><80><AE>");
         let all: Vec<u8> = (0..=255).collect();
         assert!(Escaped(&all).to_string().bytes().all(|byte| (b' '..=b'~').contains(&byte)));
+    }
+
+    #[test]
+    fn runs_of_every_length_come_through_whole() {
+        for length in 0..70 {
+            let plain = "a".repeat(length);
+            let special = "\x01".repeat(length);
+            let mixed = std::format!("{special}{plain}{special}");
+            let escaped = "<01>".repeat(length);
+            assert_eq!(Escaped(mixed.as_bytes()).to_string(), std::format!("{escaped}{plain}{escaped}"));
+            assert_eq!(Hex(special.as_bytes()).to_string(), "01".repeat(length));
+        }
     }
 
     #[test]

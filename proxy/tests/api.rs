@@ -82,6 +82,27 @@ fn many_tlvs_are_counted_where_they_are_not_displayed() {
 }
 
 #[test]
+fn long_tlvs_are_passed_over_where_their_values_would_take_too_much() {
+    let long = tlv(tlv::AUTHORITY, &[1; 1000]);
+    let inner = [&b"\x01\0\0\0\0"[..], &tlv(tlv::SSL_CN, &[1; 1000]).repeat(30)].concat();
+    for (bytes, words) in [
+        (long.repeat(30), "AUTHORITY \""),
+        (tlv(tlv::SSL, &inner), "SSL (client 0x01, verify 0, CN \""),
+        ([&long.repeat(30)[..], &tlv(tlv::SSL, &inner)].concat(), "AUTHORITY \""),
+    ] {
+        let bytes = [&bytes[..], &tlv(tlv::ALPN, b"h2")].concat();
+        let tlvs = Tlvs::new(&bytes).unwrap();
+        let shown = tlvs.to_string();
+        assert!(shown.starts_with(words) && shown.contains(" more"), "{shown}");
+        assert!(shown.len() < 10_000, "{} bytes are displayed", shown.len());
+        let short =
+            tlvs.displayed().any(|tlv| tlv.kind == tlv::ALPN) || tlvs.displayed().any(|tlv| tlv.kind == tlv::SSL);
+        assert!(short, "what fits is displayed: {shown}");
+        assert_eq!(tlvs.displayed().count() + tlvs.not_displayed(), tlvs.iter().count());
+    }
+}
+
+#[test]
 fn tlvs_are_whole_or_refused() {
     assert_eq!(Tlvs::new(b"").map(Tlvs::is_empty), Some(true));
     for broken in [b"\x04".as_slice(), b"\x04\0", b"\x04\0\x01", b"\x04\0\0\x04\0"] {

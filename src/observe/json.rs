@@ -6,7 +6,7 @@ use serde::ser::{SerializeMap, Serializer};
 use crate::connection::Reason;
 use crate::observe::events::{Entry, Event, Farewell, mixed, offset, shown};
 use proxy::escape::{Escaped, Hex};
-use proxy::tlv::{MAX_DISPLAYED, Value};
+use proxy::tlv::Value;
 use proxy::{Addresses, Header, Tlv, Tlvs, Version, unix_path};
 
 impl Serialize for Entry<'_> {
@@ -106,8 +106,8 @@ pub(crate) fn header_fields<M: SerializeMap>(header: &Header<'_>, map: &mut M) -
 }
 
 fn tlv_fields<M: SerializeMap>(tlvs: Tlvs<'_>, map: &mut M) -> Result<(), M::Error> {
-    map.serialize_entry("tlvs", &List(|| tlvs.iter().take(MAX_DISPLAYED).map(TlvObject)))?;
-    match tlvs.iter().skip(MAX_DISPLAYED).count() {
+    map.serialize_entry("tlvs", &List(|| tlvs.displayed().map(TlvObject)))?;
+    match tlvs.not_displayed() {
         0 => Ok(()),
         more => map.serialize_entry("tlvs_left_out", &more),
     }
@@ -153,5 +153,27 @@ impl Serialize for TlvObject<'_> {
             }
         }
         map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use proxy::{Command, Status, V2, tlv};
+
+    #[test]
+    fn what_is_logged_of_a_header_has_a_limit() {
+        const MAX_LINE_BYTES: usize = 16 * 1024;
+        let mut bytes = Vec::new();
+        let tlvs = [Tlv { kind: tlv::AUTHORITY, value: &[1; 1024] }; 32];
+        let header = V2 { command: Command::Proxy, addresses: Addresses::Unspecified, tlvs: &tlvs, crc32c: false };
+        header.encode(&mut bytes).unwrap();
+        let Ok(Status::Complete(header)) = proxy::parse(&bytes) else { panic!("a header") };
+        let entry = Entry { time: SystemTime::UNIX_EPOCH, connection: Some(1), event: Event::Header(&header) };
+        let (text, json) = (entry.to_string(), serde_json::to_string(&entry).unwrap());
+        assert!(text.len() < MAX_LINE_BYTES && text.ends_with(", and 30 more"), "{} bytes", text.len());
+        assert!(json.len() < MAX_LINE_BYTES && json.ends_with(r#""tlvs_left_out":30}"#), "{} bytes", json.len());
     }
 }

@@ -2,8 +2,54 @@
 
 use core::fmt;
 
-use super::{MAX_DISPLAYED, Ssl, Tlv, Tlvs, Value};
+use super::{Iter, MAX_DISPLAYED, MAX_DISPLAYED_BYTES, Ssl, Tlv, Tlvs, Value};
 use crate::escape::{Escaped, Hex};
+
+impl<'a> Tlvs<'a> {
+    /// The TLVs that are displayed, so that a header's words have a limit: [`MAX_DISPLAYED`] at most, whose values have
+    /// [`MAX_DISPLAYED_BYTES`] at most together. One that is too long for what is left is passed over.
+    #[must_use]
+    pub fn displayed(self) -> Displayed<'a> {
+        Displayed { tlvs: self.iter(), left: MAX_DISPLAYED, left_bytes: MAX_DISPLAYED_BYTES }
+    }
+
+    /// The number of TLVs that are not displayed.
+    #[must_use]
+    pub fn not_displayed(self) -> usize {
+        self.iter().count() - self.displayed().count()
+    }
+}
+
+/// The iterator of [`Tlvs::displayed`].
+#[derive(Clone, Debug)]
+pub struct Displayed<'a> {
+    tlvs: Iter<'a>,
+    left: usize,
+    left_bytes: usize,
+}
+
+impl<'a> Iterator for Displayed<'a> {
+    type Item = Tlv<'a>;
+
+    fn next(&mut self) -> Option<Tlv<'a>> {
+        self.left = self.left.checked_sub(1)?;
+        let (tlv, left_bytes) =
+            self.tlvs.find_map(|tlv| Some((tlv, self.left_bytes.checked_sub(displayed_bytes(tlv))?)))?;
+        self.left_bytes = left_bytes;
+        Some(tlv)
+    }
+}
+
+/// Bytes of the value that are displayed.
+fn displayed_bytes(tlv: Tlv<'_>) -> usize {
+    match tlv.decode() {
+        Value::Text(text) => text.len().min(Escaped::LIMIT),
+        Value::Bytes(bytes) => bytes.len().min(Hex::LIMIT),
+        // The TLVs inside have a limit of their own.
+        Value::Ssl(ssl) => ssl.tlvs.as_bytes().len().min(MAX_DISPLAYED_BYTES),
+        Value::Checksum(_) | Value::Padding(_) | Value::Id(_) => 0,
+    }
+}
 
 impl<'a> Tlv<'a> {
     /// The name of the type, or its number (`0xe5`) where it has none, to be displayed.
@@ -31,14 +77,14 @@ impl fmt::Display for Tlv<'_> {
     }
 }
 
-/// The TLVs between commas; of more than [`MAX_DISPLAYED`], the rest is counted: `, and 3 more`.
+/// The TLVs between commas, as far as [`Tlvs::displayed`] has them; the rest is counted: `, and 3 more`.
 impl fmt::Display for Tlvs<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, tlv) in self.iter().take(MAX_DISPLAYED).enumerate() {
+        for (index, tlv) in self.displayed().enumerate() {
             let separator = if index == 0 { "" } else { ", " };
             write!(f, "{separator}{tlv}")?;
         }
-        match self.iter().skip(MAX_DISPLAYED).count() {
+        match self.not_displayed() {
             0 => Ok(()),
             more => write!(f, ", and {more} more"),
         }

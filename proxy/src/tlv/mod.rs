@@ -7,6 +7,7 @@ mod display;
 mod read;
 mod ssl;
 
+pub use display::Displayed;
 pub use read::Malformed;
 pub use ssl::Ssl;
 
@@ -57,6 +58,9 @@ pub const MAX_UNIQUE_ID_LEN: usize = 128;
 
 /// How many TLVs are displayed, in a header or inside an [`SSL`] TLV, so that a line of a log has a limit.
 pub const MAX_DISPLAYED: usize = 32;
+
+/// Most bytes of values that are displayed of a header, and as many of an [`SSL`] TLV's own.
+pub const MAX_DISPLAYED_BYTES: usize = 2048;
 
 /// The names of the TLVs inside [`SSL`], from [`SSL_VERSION`] on.
 const SSL_NAMES: [&str; 8] = ["VERSION", "CN", "CIPHER", "SIG_ALG", "KEY_ALG", "GROUP", "SIG_SCHEME", "CLIENT_CERT"];
