@@ -17,8 +17,8 @@
 //! - `connection`: one connection's state machine, over any stream that does not block, with the clock and the budget of
 //!   memory that connections share.
 //!
-//! Beside the server stand `check`, which tests a balancer from the client's side, and `decode`, which explains a captured
-//! header.
+//! Beside the server stand `check`, which tests a balancer from the client's side, `decode`, which explains a captured
+//! header, and `conform`, which tests other receivers and senders against the specification.
 
 mod admin;
 pub mod config;
@@ -32,6 +32,8 @@ pub mod server;
 pub mod check;
 #[doc(hidden)]
 pub mod cli;
+#[doc(hidden)]
+pub mod conform;
 #[doc(hidden)]
 pub mod connection;
 #[doc(hidden)]

@@ -6,8 +6,9 @@ use std::process::ExitCode;
 
 use clap::CommandFactory;
 use proxy_echo::check;
-use proxy_echo::cli::{CheckArgs, Cli, Command, DecodeArgs};
+use proxy_echo::cli::{CheckArgs, Cli, Command, ConformArgs, DecodeArgs};
 use proxy_echo::config::{Config, ConfigError, raise_file_limit};
+use proxy_echo::conform;
 use proxy_echo::decode;
 use proxy_echo::server::{Error, Server};
 use proxy_echo_args::print;
@@ -46,6 +47,7 @@ fn serve(config: &Config) -> Result<(), Error> {
 fn run(command: &Command) -> ExitCode {
     match command {
         Command::Check(args) => check(args),
+        Command::Conform(args) => conform(args),
         Command::Decode(args) => decode(args),
         Command::Pages(pages) => printed(print(&pages.render(Cli::command())), 0),
     }
@@ -55,6 +57,13 @@ fn check(args: &CheckArgs) -> ExitCode {
     match check::run(args, &mut io::stdout().lock()) {
         Ok(code) => ExitCode::from(code),
         Err(error) => printed(Err(error), FAILURE),
+    }
+}
+
+fn conform(args: &ConformArgs) -> ExitCode {
+    match conform::run(args, &mut io::stdout().lock()) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => refuse(&error, error.code()),
     }
 }
 

@@ -147,7 +147,7 @@ fn the_manual_page_has_every_option_and_command() {
         has(option.trim_matches(['[', ']']));
         has(variable);
     }
-    for command in ["check", "decode", "man", "completions"] {
+    for command in ["check", "decode", "conform", "man", "completions"] {
         has(&format!(".SH \"COMMAND {}\"", command.to_uppercase()));
     }
 }
@@ -311,7 +311,7 @@ fn nonsense_is_refused_with_one_line() {
         (&["--unheard-of"], "'--unheard-of' found (see --help)"),
         (&["--lisen", ":0"], "'--lisen' found (did you mean --listen?)"),
         (&["chek", "localhost:1"], "there is no command 'chek': did you mean check?"),
-        (&["serve"], "there is no command 'serve': the commands are check, decode, man, completions"),
+        (&["serve"], "there is no command 'serve': the commands are check, decode, conform, man, completions"),
         (&["decode", "--json", "header.json"], "--json takes a file after an equals sign: --json=header.json"),
         (&["1", "2"], "'2'"),
     ] {

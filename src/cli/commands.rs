@@ -10,6 +10,8 @@ use proxy_echo_args::json::Json;
 use proxy_echo_args::pages::Pages;
 use proxy_echo_args::values::{count, positive_time, time};
 
+use super::conform::ConformArgs;
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -17,6 +19,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Explain a captured header, of either version, field by field
     Decode(DecodeArgs),
+    /// Test a receiver of the PROXY protocol, or a sender, against the specification
+    Conform(Box<ConformArgs>),
     /// Manual page and completions.
     #[command(flatten)]
     Pages(Pages),

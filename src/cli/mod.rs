@@ -15,8 +15,10 @@ use crate::observe::log::{LogFormat, LogLevel};
 use crate::policy::{ProxyProtocol, network};
 
 mod commands;
+mod conform;
 
 pub use commands::{CheckArgs, Command, DecodeArgs, SendVersion};
+pub use conform::{ConformArgs, Delivery, Preset, Shows};
 
 /// A TCP echo server that sits behind load balancers speaking the PROXY protocol, versions 1 and 2, shows what they tell
 /// it about the client, and sends back what the client says.

@@ -1,0 +1,145 @@
+//! The arguments of `proxy-echo conform`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::BoolishValueParser;
+use clap::{ArgAction, Args, ValueEnum};
+use proxy_echo_args::address::{listen_one, target};
+use proxy_echo_args::json::Json;
+use proxy_echo_args::values::{count, positive_time};
+
+/// A test of conformance to the PROXY protocol.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit code: 0 it conforms; 1 it does not; 2 usage, or a setting that cannot tell; 3 it is not reached."
+)]
+pub struct ConformArgs {
+    /// The receiver: ADDRESS:PORT or NAME:PORT
+    #[arg(value_name = "HOST:PORT", value_parser = target, required_unless_present_any = ["listen", "list"])]
+    pub target: Option<String>,
+
+    /// Judge a sender instead: listen here, and judge the header of each connection that comes
+    #[arg(long, value_name = "ADDR:PORT", env = "PROXY_ECHO_CONFORM_LISTEN", conflicts_with = "target")]
+    #[arg(value_parser = listen_one)]
+    pub listen: Option<SocketAddr>,
+
+    /// With --listen: end after so many headers [default: at Ctrl-C]
+    #[arg(long, value_name = "COUNT", env = "PROXY_ECHO_CONFORM_COUNT")]
+    #[arg(value_parser = count(1..=u32::MAX))]
+    pub count: Option<u32>,
+
+    /// What the receiver speaks behind the header
+    #[arg(long, value_name = "NAME", env = "PROXY_ECHO_CONFORM_PRESET", default_value = "proxy-echo")]
+    pub preset: Preset,
+
+    /// Sent behind the header; \r, \n, \t, \0, \\ and \xNN are understood [default: the preset's]
+    #[arg(long, value_name = "TEXT", env = "PROXY_ECHO_CONFORM_SAY", allow_hyphen_values = true)]
+    pub say: Option<String>,
+
+    /// The answer of a receiver that accepted the header: a regular expression [default: the preset's]
+    #[arg(long, value_name = "PATTERN", env = "PROXY_ECHO_CONFORM_ACCEPTED")]
+    pub accepted: Option<String>,
+
+    /// The answer of a receiver that refused it, besides closing: a regular expression [default: the preset's]
+    #[arg(long, value_name = "PATTERN", env = "PROXY_ECHO_CONFORM_REJECTED")]
+    pub rejected: Option<String>,
+
+    /// The answer must show the header's source address, or what else is named; without it a header was misread
+    #[arg(long, value_name = "WHAT", env = "PROXY_ECHO_CONFORM_SHOWS_CLIENT")]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "address")]
+    pub shows_client: Option<Shows>,
+
+    /// Only these cases; may be given more than once
+    #[arg(long, value_name = "ID", env = "PROXY_ECHO_CONFORM_ONLY", value_delimiter = ',')]
+    pub only: Vec<String>,
+
+    /// Only the cases of this section of the specification and of those below it, such as 2.1
+    #[arg(long, value_name = "NUMBER", env = "PROXY_ECHO_CONFORM_SECTION", value_delimiter = ',')]
+    pub section: Vec<String>,
+
+    /// Send every case so; may be given more than once [default: together, and a few cases in each other way]
+    #[arg(long, value_name = "NAME", env = "PROXY_ECHO_CONFORM_DELIVERY", value_delimiter = ',')]
+    pub delivery: Vec<Delivery>,
+
+    /// What the specification says should be counts like what it says must be
+    #[arg(long, env = "PROXY_ECHO_CONFORM_STRICT", action = ArgAction::SetTrue)]
+    #[arg(value_parser = BoolishValueParser::new())]
+    pub strict: bool,
+
+    /// How many connections at a time; 1 for a receiver that serves one after the other
+    #[arg(long, value_name = "COUNT", env = "PROXY_ECHO_CONFORM_PARALLEL", default_value_t = 16)]
+    #[arg(value_parser = count(1..=256_u16))]
+    pub parallel: u16,
+
+    /// Longest time for a connection to open, and for an answer
+    ///
+    /// What seems to be missed is tried again with twice the time.
+    #[arg(long, value_name = "TIME", env = "PROXY_ECHO_CONFORM_TIMEOUT", default_value = "2s")]
+    #[arg(value_parser = positive_time)]
+    pub timeout: Duration,
+
+    /// Print every case, not only what is missed
+    #[arg(long, short, env = "PROXY_ECHO_CONFORM_VERBOSE", action = ArgAction::SetTrue)]
+    #[arg(value_parser = BoolishValueParser::new())]
+    pub verbose: bool,
+
+    /// Print the cases themselves, as JSON, for other programs
+    #[arg(long, action = ArgAction::SetTrue, conflicts_with_all = ["target", "listen"])]
+    pub list: bool,
+
+    /// Print a JSON object instead, or write it to FILE
+    #[arg(long, value_name = "FILE", env = "PROXY_ECHO_CONFORM_JSON", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "-", default_value = "false", hide_default_value = true)]
+    pub json: Json,
+
+    /// Write the results to a file that CI systems read
+    #[arg(long, value_name = "FILE", env = "PROXY_ECHO_CONFORM_JUNIT")]
+    pub junit: Option<PathBuf>,
+}
+
+/// What a receiver speaks behind the header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Preset {
+    /// proxy-echo, or one behind the receiver: it reflects the header that reaches it
+    ProxyEcho,
+    /// What is said comes back, perhaps after a line that shows the client
+    Echo,
+    /// HTTP: any answer but 400 is that of a receiver that accepted the header
+    Http,
+    /// SMTP: the server speaks first
+    Smtp,
+    /// IMAP: the server speaks first
+    Imap,
+    /// `MySQL` and `MariaDB`: the server speaks first
+    Mysql,
+}
+
+/// What an answer shows of the header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Shows {
+    /// The source address
+    Address,
+    /// The source address and port
+    Port,
+    /// Source and destination, with their ports
+    Ends,
+}
+
+/// How the bytes of a header and what is said behind it are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
+pub enum Delivery {
+    /// Header and payload in one segment
+    Together,
+    /// The header in one segment, the payload in the next
+    Apart,
+    /// A byte at a time; of long headers the first 300 bytes
+    Bytewise,
+    /// The last byte of the header later than the others, with the payload
+    Split,
+    /// Half of the header, and the rest after three seconds
+    Held,
+    /// Nothing for three seconds, then header and payload in one segment
+    Late,
+}

@@ -1,0 +1,123 @@
+//! `proxy-echo conform`: plays the balancer against a receiver of the PROXY protocol, and says what it gets right.
+//!
+//! The cases are written from the text of the specification, byte by byte. Neither our encoder made them nor does our
+//! parser judge them: what counts is what the receiver does.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::net::ToSocketAddrs;
+use std::time::Instant;
+
+use crate::cli::ConformArgs;
+
+mod case;
+mod exchange;
+mod report;
+mod run;
+mod setting;
+mod verdict;
+
+use report::Report;
+use run::Runner;
+use setting::Setting;
+
+/// Does what the command line asks for, writes what it finds to `out`, and returns the exit code.
+///
+/// # Errors
+///
+/// A setting that cannot work, a receiver that is not reached, and those of writing.
+pub fn run(args: &ConformArgs, out: &mut impl Write) -> Result<u8, Error> {
+    if args.list {
+        out.write_all(case::CASES.as_bytes())?;
+        return Ok(0);
+    }
+    let Some(target) = &args.target else { return Ok(0) };
+    let setting = Setting::new(args)?;
+    let jobs = case::wanted(args)?;
+    let unreachable = |error: io::Error| Error::Unreachable(target.clone(), error.to_string());
+    let addresses: Vec<_> = target.to_socket_addrs().map_err(unreachable)?.collect();
+    let start = Instant::now();
+    let mut failure = Error::Unreachable(target.clone(), "the name has no address".to_owned());
+    for address in addresses {
+        let (timeout, parallel) = (args.timeout, usize::from(args.parallel));
+        let runner = Runner { address, setting: &setting, timeout, parallel };
+        match runner.prove() {
+            // The name's next address may be of a family that is spoken here.
+            Err(error @ Error::Unreachable(..)) => failure = error,
+            Err(error) => return Err(error),
+            Ok(abilities) => {
+                let versions = abilities.versions;
+                let judged = runner.run(abilities, jobs.clone())?;
+                let report = Report { args, address, versions, judged, time: start.elapsed() };
+                report.write(out)?;
+                return Ok(report.code());
+            }
+        }
+    }
+    Err(failure)
+}
+
+/// Why nothing was tested.
+#[derive(Debug)]
+pub enum Error {
+    /// No case has this name, or none is in this section.
+    NoCase(String),
+    /// An escape in `--say`, or nothing to say to an echo.
+    Say(String),
+    /// A pattern is no regular expression.
+    Pattern(String),
+    /// Neither version's valid header was accepted: what came of each.
+    NothingAccepted(String, String),
+    /// What is no header was accepted.
+    EverythingAccepted(String),
+    /// The file of cases is broken.
+    Cases(String),
+    /// The receiver, and why it is not reached.
+    Unreachable(String, String),
+    /// Results cannot be written.
+    Io(io::Error),
+}
+
+impl Error {
+    /// The exit code.
+    #[must_use]
+    pub fn code(&self) -> u8 {
+        match self {
+            Error::Unreachable(..) => 3,
+            Error::Io(_) | Error::Cases(_) => 1,
+            _ => 2,
+        }
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Error::Io(error)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::NoCase(name) => write!(f, "no case is named '{name}': --list prints all"),
+            Error::Say(text) if text.is_empty() => f.write_str("an echo needs words: --say is empty"),
+            Error::Say(text) => write!(f, "--say '{text}' has an escape other than \\r, \\n, \\t, \\0, \\\\ and \\xNN"),
+            Error::Pattern(error) => write!(f, "not a regular expression: {}", error.replace('\n', " ")),
+            Error::NothingAccepted(one, two) => write!(
+                f,
+                "this setting cannot tell: a valid header is not accepted. Version 1: {one}. Version 2: {two}. \
+                 Look at --preset, --say and --accepted, and whether the receiver trusts us"
+            ),
+            Error::EverythingAccepted(words) => write!(
+                f,
+                "this setting cannot tell: what is no header is accepted, too ({words}). Look at --accepted, and \
+                 whether the receiver expects a header at all"
+            ),
+            Error::Cases(error) => write!(f, "the cases are unreadable: {error}"),
+            Error::Unreachable(target, error) => write!(f, "{target} is not reached: {error}"),
+            Error::Io(error) => write!(f, "cannot write: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
