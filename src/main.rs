@@ -54,7 +54,7 @@ fn run(command: &Command) -> ExitCode {
 }
 
 fn check(args: &CheckArgs) -> ExitCode {
-    match check::run(args, &mut io::stdout().lock()) {
+    match check::run(args) {
         Ok(code) => ExitCode::from(code),
         Err(error) => printed(Err(error), FAILURE),
     }

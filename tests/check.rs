@@ -2,7 +2,7 @@
 #![cfg(target_os = "linux")]
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ mod program;
 #[path = "common/server.rs"]
 mod server;
 
-use hop::{Hop, carry, serve};
+use hop::{Hop, carry, nginx_behind_a_hop, serve};
 use program::program;
 use server::Server;
 
@@ -73,18 +73,18 @@ fn a_balancer_that_sends_version_2() {
     assert_told(hop.address, &[], 0, PRESERVED);
 }
 
-/// What to type where a balancer sends none, product by product.
-const TURN_ON: &str = "\
-- Classic Load Balancer: aws elb create-load-balancer-policy --load-balancer-name NAME \
---policy-name EnableProxyProtocol --policy-type-name ProxyProtocolPolicyType --policy-attributes AttributeName=ProxyProtocol,AttributeValue=true; \
-aws elb set-load-balancer-policies-for-backend-server --load-balancer-name NAME --instance-port PORT \
---policy-names EnableProxyProtocol
-- Network Load Balancer: aws elbv2 modify-target-group-attributes --target-group-arn ARN \
---attributes Key=proxy_protocol_v2.enabled,Value=true
-- HAProxy: server NAME ADDRESS:PORT send-proxy-v2
-- nginx: proxy_protocol on; in the stream server
-- no balancer in between: --send v1 plays one
-";
+/// The lines of advice below `headings` of the documentation.
+fn advice(headings: &[&str]) -> String {
+    let page = include_str!("../docs/check-and-decode.md");
+    let rows = headings.iter().flat_map(|heading| {
+        let section = page.split("\n### ").find(|section| section.starts_with(heading)).expect("a heading");
+        let table = section.split("|---|---|\n").nth(1).expect("a table");
+        table.lines().map_while(|line| line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | "))
+    });
+    rows.map(|(product, words)| format!("- {product}: {words}\n")).collect()
+}
+
+const TURN_ON: &[&str] = &["Turn the header on", "The header is on, and does not arrive"];
 
 #[test]
 fn a_balancer_that_sends_none() {
@@ -94,8 +94,8 @@ fn a_balancer_that_sends_none() {
 127.0.0.1:FRONT, from 127.0.0.1:CLIENT
 the balancer sends no header, and the server closes without one; turn it on
 ";
-    assert_told(hop.address, &[], 1, &[words, TURN_ON].concat());
-    assert_told(server.address, &[], 1, &[words, TURN_ON].concat());
+    assert_told(hop.address, &[], 1, &[words, &advice(TURN_ON)].concat());
+    assert_told(server.address, &[], 1, &[words, &advice(TURN_ON)].concat());
 }
 
 #[test]
@@ -119,10 +119,10 @@ fn a_header_that_comes_twice_through_two_hops() {
             "  header      twice",
             "the header comes twice: servers believe the first, which names 127.0.0.3, and take the second, which \
              names 127.0.0.1, for what the client says",
-            "- let the balancer next to the server accept the other's header (HAProxy: accept-proxy on the bind line; \
-             nginx: proxy_protocol on the listen line, and set_real_ip_from), or only one of them send it",
+            "- let each hop accept the header of the hop before it, or only one of them send a header",
         ];
-        assert_eq!((code, lines), (1, words.to_vec()));
+        let advice = advice(&["A hop hides the client"]);
+        assert_eq!((code, lines), (1, words.into_iter().chain(advice.lines()).collect()));
     }
 }
 
@@ -164,9 +164,9 @@ fn a_hop_that_hides_the_client() {
     let second = Hop::start("127.0.0.4", server.address, "", "send-proxy");
     let first = Hop::start("127.0.0.3", second.address, "", "");
     let (code, text) = check(first.address, &[]);
-    let words = "the client's address is not preserved: the back end is told 127.0.0.3, the balancer's own address\n\
-                 - let the first balancer send a header, and each one behind it accept it (HAProxy: accept-proxy)\n";
-    assert!(code == 1 && text.ends_with(words), "{text}");
+    let words = "the client's address is not preserved: the back end is told 127.0.0.3, the balancer's own address\n";
+    let words = [words, &advice(&["A hop hides the client"])].concat();
+    assert!(code == 1 && text.ends_with(&words), "{text}");
 }
 
 /// In a network of its own, where the kernel changes the client's address on its way to the balancer.
@@ -269,11 +269,20 @@ fn the_balancer_is_played_where_there_is_none() {
     let server = Server::start(&["--trust", "192.0.2.1"]);
     let words = "
 127.0.0.1:FRONT, from 127.0.0.1:CLIENT
-the connection is closed, with a header of ours or without: the balancer has no back end that is up, or the server does \
-not trust it (--trust)
+the connection is closed, with a header of ours or without; why is unknown
 ";
-    assert_told(server.address, &["--send", "v1"], 3, words);
+    assert_told(server.address, &["--send", "v1"], 3, &[words, CLOSED, TELLS_APART].concat());
 }
+
+/// Everything that a closed connection may mean.
+const CLOSED: &str = "\
+- the balancer has no back end that is up
+- or the server does not trust the balancer (--trust)
+- or the server refuses the balancer's header: two families in one line, a CRC32C that a hop spoiled, a header cut short
+- or the listener expects TLS
+";
+
+const TELLS_APART: &str = "- --via-admin URL tells these apart\n";
 
 #[test]
 fn where_no_proxy_echo_is_reached() {
@@ -284,20 +293,31 @@ fn where_no_proxy_echo_is_reached() {
     let silent = serve(|mut near, _| io::copy(&mut near, &mut io::sink()).map(|_| ()));
     let closing = serve(|_, _| Ok(()));
     let down = Hop::start("127.0.0.1", nobody, "", "send-proxy");
-    for (target, received, words) in [
-        (nobody, "", "cannot connect: Connection refused (os error 111)"),
-        (web, "  received    HTTP/1.1 400 Bad Request<CR><LF><CR><LF>\n", "what answers is no proxy-echo"),
-        (silent, "", "nothing comes back within 200ms"),
+    let tls = serve(|mut near, _| near.read(&mut [0; 512]).and_then(|_| near.write_all(b"\x15\x03\x01\0\x02\x02\x46")));
+    let odd = serve(|mut near, _| near.read(&mut [0; 512]).and_then(|_| near.write_all(b"?")));
+    let late = advice(&["The header is on, and does not arrive"]);
+    let closed = [CLOSED, TELLS_APART].concat();
+    for (target, received, words, advice) in [
+        (nobody, "", "cannot connect: Connection refused (os error 111)", ""),
         (
-            closing,
+            web,
+            "  received    HTTP/1.1 400 Bad Request<CR><LF><CR><LF>\n",
+            "what answers is not a proxy-echo: it speaks HTTP",
             "",
-            "the connection is closed at once: the balancer has no back end that is up, or the server does not trust \
-             it (--trust)",
         ),
+        (odd, "  received    ?\n", "what answers is not a proxy-echo", ""),
+        (
+            tls,
+            "  received    <15><03><01><00><02><02>F\n",
+            "the listener speaks TLS: it answers plain text with a TLS alert",
+            "- check a listener that takes plain TCP\n",
+        ),
+        (silent, "", "nothing comes back within 200ms", &late),
+        (closing, "", "the connection is closed at once; why is unknown", &closed),
     ] {
         let (code, text) = check(target, &["--timeout", "200ms"]);
         let from = if target == nobody { "" } else { ", from 127.0.0.1:CLIENT" };
-        assert_eq!((code, text), (3, format!("127.0.0.1:FRONT{from}\n{received}{words}\n")));
+        assert_eq!((code, text), (3, format!("127.0.0.1:FRONT{from}\n{received}{words}\n{advice}")));
     }
     assert_eq!(check(down.address, &[]).0, 3);
 }
@@ -389,7 +409,7 @@ the client's address and port are preserved
   server      #1: no PROXY header
 the balancer sends no header, and the server does without; turn it on
 ";
-    assert_told(hop.address, &["--via-admin", &url], 1, &[words, TURN_ON].concat());
+    assert_told(hop.address, &["--via-admin", &url], 1, &[words, &advice(TURN_ON)].concat());
     let hop = Hop::start("127.0.0.1", server.address, "", "send-proxy");
     let words = "
 127.0.0.1:FRONT, from 127.0.0.1:CLIENT
@@ -412,7 +432,7 @@ fn the_admin_port_tells_who_wants_a_header_that_is_not_reflected() {
     let none = "the balancer sends no header, and the server closes without one; turn it on\n";
     let hop = Hop::start("127.0.0.1", server.address, "", "");
     assert_told(hop.address, &[], 1, &[closed, wanted].concat());
-    assert_told(hop.address, &["--via-admin", &url], 1, &[closed, none, TURN_ON].concat());
+    assert_told(hop.address, &["--via-admin", &url], 1, &[closed, none, &advice(TURN_ON)].concat());
     let hop = Hop::start("127.0.0.1", server.address, "accept-proxy", "send-proxy");
     assert_told(hop.address, &[], 1, &[closed, wanted].concat());
     let (code, text) = check(hop.address, &["--via-admin", &url]);
@@ -443,6 +463,165 @@ fn an_admin_port_that_does_not_help_is_named() {
         let line = text.lines().find(|line| line.starts_with("  server      ")).expect("a line about the server");
         assert!(code == 0 && line.contains(&url) && line.ends_with(words), "{text}");
     }
+}
+
+/// A server behind a balancer that sends `opening`, and whether it goes after that.
+fn balancer(to: SocketAddr, opening: &'static [u8], goes: bool) -> SocketAddr {
+    serve(move |near, _| {
+        if goes {
+            let mut far = TcpStream::connect(to)?;
+            return far.write_all(opening);
+        }
+        carry(&near, to, opening)
+    })
+}
+
+#[test]
+fn a_header_that_the_server_refuses_is_named_with_its_bytes() {
+    let (server, url) = server_with_admin(&[]);
+    let refused = "the header arrives, and the server refuses it: ";
+    let mixed = " (an IPv4 address in a TCP6 line: nginx and curl send this where the listener's family differs from the \
+                 client's; listen on the same family, or send version 2)";
+    let table = advice(&["The server refuses the header"]);
+    let line_of = |product: &str| table.lines().find(|line| line.starts_with(&format!("- {product}"))).expect("advice");
+    for (opening, goes, words, advice) in [
+        (
+            &b"PROXY TCP6 ::1 127.0.0.1 40000 8888\r\n"[..],
+            false,
+            format!("not an IPv6 address at byte 18, in \"PROXY TCP6 ::1 127.0.0.1 40000 8888<CR><LF>\"{mixed}"),
+            Some(line_of("two families")),
+        ),
+        (
+            b"\r\n\r\n\0\r\nQUIT\n\x21\x01\0\x07\x03\0\x04\x12\x34\x56\x78",
+            false,
+            "the CRC32C does not match the header at byte 22, in \"<CR><LF><CR><LF><00><CR><LF>QUIT<LF>!<01><00><07>\
+             <03><00><04><12>4Vx\""
+                .to_owned(),
+            Some(line_of("a CRC32C")),
+        ),
+        (
+            b"PROXY TCP4 192.0.2.1 ",
+            true,
+            "it ends too early at byte 21, in \"PROXY TCP4 192.0.2.1 \"".to_owned(),
+            Some(line_of("a header cut")),
+        ),
+        (
+            b"PROXY UDP4 1.2.3.4 5.6.7.8 1 2\r\n",
+            false,
+            "the protocol is not TCP4, TCP6 or UNKNOWN at byte 7, in \"PROXY UDP4 1.2.3.4 5.6.7.8 1 2<CR><LF>\""
+                .to_owned(),
+            None,
+        ),
+    ] {
+        let front = balancer(server.address, opening, goes);
+        let (code, text) = check(front, &["--via-admin", &url]);
+        let mut lines = text.lines().skip(1);
+        assert_eq!(lines.next(), Some(&[refused, &words].concat()[..]), "{text}");
+        assert_eq!((code, lines.next()), (1, advice), "{text}");
+
+        // Without the admin port it is one of several reasons.
+        let (code, text) = check(front, &[]);
+        assert!(code == 3 && text.ends_with(&[CLOSED, TELLS_APART].concat()), "{text}");
+    }
+}
+
+#[test]
+fn the_admin_port_tells_why_a_connection_is_closed() {
+    let (server, url) = server_with_admin(&["--trust", "192.0.2.1"]);
+    let words = "
+127.0.0.1:FRONT, from 127.0.0.1:CLIENT
+the connection arrives, and the server does not trust its peer (--trust)
+- name the balancer's address with --trust
+";
+    assert_told(server.address, &["--via-admin", &url], 1, words);
+    let nobody = SocketAddr::from(([127, 0, 0, 1], 65_535));
+    let down = Hop::start("127.0.0.1", nobody, "", "send-proxy");
+    let words = "
+127.0.0.1:FRONT, from 127.0.0.1:CLIENT
+the connection is closed, and none arrives at the server: the balancer has no back end that is up
+- see whether the balancer's health checks find the server
+";
+    assert_told(down.address, &["--via-admin", &url], 3, words);
+}
+
+/// nginx sends the address of the hop before it, unless it is told to believe that hop.
+#[test]
+fn a_hop_that_ignores_the_header_of_the_hop_before_it() {
+    let server = Server::start(&[]);
+    let second = nginx_behind_a_hop(server.address, "");
+    let first = Hop::start("127.0.0.1", second.address, "", "send-proxy");
+    let (code, text) = check(first.address, &[]);
+    let about = "the client's address is not preserved: the header is about another connection, 127.0.0.1:";
+    let cause = "; either a hop in between ignores the header of the hop before it and sends its own, or the addresses of \
+                 both ends are translated on the way (NAT)\n";
+    let to = format!(" -> {}", second.address);
+    assert!(code == 1 && text.contains(about) && text.contains(&[&to, cause].concat()), "{text}");
+    let advice = [
+        &advice(&["A hop hides the client"]),
+        "- only if the outside sees this machine as 127.0.0.1: --client \
+                 127.0.0.1\n",
+    ]
+    .concat();
+    assert!(text.ends_with(&advice), "{text}");
+
+    let second = nginx_behind_a_hop(server.address, "set_real_ip_from 127.0.0.1;");
+    let first = Hop::start("127.0.0.1", second.address, "", "send-proxy");
+    let (code, text) = check(first.address, &[]);
+    assert!(code == 0 && text.contains("the client's address and port are preserved"), "{text}");
+}
+
+#[test]
+fn an_admin_port_that_points_elsewhere_is_not_followed() {
+    let server = Server::start(&[]);
+    let (_other, elsewhere) = server_with_admin(&[]);
+    let redirecting = serve(move |mut near, _| {
+        let answer =
+            format!("HTTP/1.1 302 Found\r\nLocation: {elsewhere}connections.json\r\nContent-Length: 0\r\n\r\n");
+        near.read(&mut [0; 512]).and_then(|_| near.write_all(answer.as_bytes()))
+    });
+    let hop = Hop::start("127.0.0.1", server.address, "", "send-proxy");
+    let (code, text) = check(hop.address, &["--via-admin", &format!("http://{redirecting}")]);
+    assert!(code == 0 && text.contains("answers with status 302\n"), "{text}");
+}
+
+#[test]
+fn a_reader_who_leaves_is_not_an_error() {
+    let server = Server::start(&[]);
+    let (reader, writer) = io::pipe().expect("a pipe");
+    drop(reader);
+    let mut command = command(&[&server.address.to_string(), "--send", "v1"]);
+    let output = command.stdout(writer).output().expect("it runs");
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
+}
+
+/// Answers of each kind, with and without the admin port.
+#[test]
+fn json_keeps_to_its_schema() {
+    let schema = serde_json::from_str(include_str!("../docs/schema/check-1.json")).expect("JSON");
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
+    let (server, url) = server_with_admin(&[]);
+    let hop = Hop::start("127.0.0.1", server.address, "", "send-proxy-v2");
+    let refused = balancer(server.address, b"PROXY UDP4 ", false);
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("check.json");
+    let json = format!("--json={}", file.display());
+    for (target, admin, finding) in [
+        (hop.address, Some(&url[..]), "preserved"),
+        (hop.address, Some("http://127.0.0.1:1"), "preserved"),
+        (server.address, None, "no_header"),
+        (refused, Some(&url), "header_refused"),
+        (SocketAddr::from(([127, 0, 0, 1], 1)), None, "unreachable"),
+    ] {
+        let mut command = command(&[&target.to_string(), &json]);
+        command.args(admin.iter().flat_map(|url| ["--via-admin", url]));
+        let output = command.output().expect("it runs");
+        assert!(output.stdout.starts_with(target.to_string().as_bytes()), "words beside the file");
+        let report: Value = serde_json::from_slice(&std::fs::read(&file).expect("a file")).expect("JSON");
+        let errors: Vec<String> = validator.iter_errors(&report).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{report:#}: {errors:?}");
+        assert_eq!(report["answers"][0]["finding"], finding);
+    }
+    assert!(!validator.is_valid(&json!({})), "a schema that takes anything");
 }
 
 #[test]

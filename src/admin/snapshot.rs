@@ -9,6 +9,7 @@ use serde::{Serialize, Serializer};
 use super::View;
 use super::process::{self, Process};
 use crate::connection;
+use crate::observe::events::mixed;
 use crate::observe::json::Text;
 use crate::observe::metrics::{Headers, Refused, Turns};
 use proxy::escape::Escaped;
@@ -67,6 +68,8 @@ struct Refusal<'a> {
     message: &'static str,
     offset: usize,
     received: Text<Escaped<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -129,6 +132,7 @@ impl<'a> Refusal<'a> {
             message: refused.refusal.as_str(),
             offset: refused.offset,
             received: Text(Escaped(&refused.received)),
+            hint: mixed(refused.refusal, &refused.received),
         }
     }
 }

@@ -1,19 +1,23 @@
 //! What the server's admin port says about our connection.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::io::Read;
 use std::iter;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use proxy::escape::Escaped;
 
-/// More than a thousand connections with every vector take.
-const MOST: u64 = 64 * 1024 * 1024;
+/// A thousand connections with many TLVs take less.
+const MAX_ANSWER_BYTES: u64 = 64 * 1024 * 1024;
 
-/// A connection in the server's own words; README lists them.
+/// A connection as `/connections.json` has it.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Connection {
     #[serde(rename = "connection")]
@@ -61,14 +65,116 @@ pub(super) fn find(
 }
 
 fn list(url: &str, timeout: Duration) -> Result<Vec<Connection>, String> {
+    get(url, timeout).map(|answer: Answer| answer.connections)
+}
+
+/// The JSON at `url`, without following it elsewhere.
+fn get<T: DeserializeOwned>(url: &str, timeout: Duration) -> Result<T, String> {
     // Whole seconds are all that this library knows.
-    let answer = minreq::get(url).with_timeout(timeout.as_secs().max(1)).send_lazy();
-    let answer = answer.map_err(|error| format!("{url} does not answer: {error}"))?;
+    let request = minreq::get(url).with_timeout(timeout.as_secs().max(1)).with_follow_redirects(false);
+    let answer = request.send_lazy().map_err(|error| format!("{url} does not answer: {error}"))?;
     if answer.status_code != 200 {
         return Err(format!("{url} answers with status {}", answer.status_code));
     }
-    let answer: Result<Answer, _> = serde_json::from_reader(answer.take(MOST));
-    answer.map(|answer| answer.connections).map_err(|error| format!("{url} answers with no such list: {error}"))
+    let document = serde_json::from_reader(answer.take(MAX_ANSWER_BYTES));
+    document.map_err(|error| format!("{url} does not answer as a proxy-echo does: {error}"))
+}
+
+/// The counts of `/status.json`, to be compared with later ones.
+#[derive(Debug, Deserialize)]
+pub(super) struct Status {
+    connections: Connections,
+    refused: Vec<RefusedFor>,
+    /// The newest first.
+    recent_refusals: Vec<Refusal>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Connections {
+    accepted: u64,
+    closed: BTreeMap<String, u64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct RefusedFor {
+    count: u64,
+}
+
+/// A header that the server refused.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Refusal {
+    /// A stable name of the error.
+    pub(super) reason: String,
+    message: String,
+    offset: usize,
+    received: String,
+    #[serde(default)]
+    pub(super) hint: Option<String>,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Refusal { message, offset, received, hint, .. } = self;
+        write!(f, "{message} at byte {offset}, in \"{received}\"")?;
+        hint.as_ref().map_or(Ok(()), |hint| write!(f, " ({hint})"))
+    }
+}
+
+/// What arrived at the server between two looks at its status.
+#[derive(Debug)]
+pub(super) enum Arrival {
+    /// A header that was refused.
+    Refused(Refusal),
+    /// Our own words, with no header before them.
+    OurWords,
+    /// A connection from a peer that may not send a header.
+    Untrusted,
+    /// No connection.
+    Nothing,
+    /// Some connection, of which nothing is known.
+    Unknown,
+}
+
+impl Status {
+    pub(super) fn read(url: &str, timeout: Duration) -> Result<Self, String> {
+        get(&format!("{}/status.json", url.trim_end_matches('/')), timeout)
+    }
+
+    fn refused(&self) -> u64 {
+        self.refused.iter().map(|refused| refused.count).sum()
+    }
+
+    fn untrusted(&self) -> u64 {
+        self.connections.closed.get("not_trusted").copied().unwrap_or(0)
+    }
+
+    /// What has arrived since `before`; `is_ours` says whether refused bytes are our own words, with no header before them.
+    fn since(&self, before: &Status, is_ours: impl Fn(&str) -> bool) -> Arrival {
+        if self.refused() > before.refused() {
+            return match self.recent_refusals.first() {
+                Some(refusal) if !is_ours(&refusal.received) => Arrival::Refused(refusal.clone()),
+                _ => Arrival::OurWords,
+            };
+        }
+        match () {
+            () if self.untrusted() > before.untrusted() => Arrival::Untrusted,
+            () if self.connections.accepted == before.connections.accepted => Arrival::Nothing,
+            () => Arrival::Unknown,
+        }
+    }
+}
+
+/// What arrived since `before`, when the server has had a moment to notice.
+pub(super) fn arrival(before: &Status, url: &str, is_ours: impl Fn(&str) -> bool, timeout: Duration) -> Arrival {
+    const PAUSE: Duration = Duration::from_millis(20);
+    let end = Instant::now() + timeout.min(Duration::from_secs(1));
+    loop {
+        match Status::read(url, timeout).map(|now| now.since(before, &is_ours)) {
+            Ok(Arrival::Nothing | Arrival::Unknown) if Instant::now() < end => thread::sleep(PAUSE),
+            Ok(arrival) => return arrival,
+            Err(_) => return Arrival::Unknown,
+        }
+    }
 }
 
 impl Connection {
@@ -88,7 +194,7 @@ impl Connection {
             _ => String::new(),
         };
         let facts: Vec<_> = iter::once(format!("#{}: PROXY v{version} {family}{ends}", self.number))
-            .chain(self.tlvs.iter().map(describe_vector))
+            .chain(self.tlvs.iter().map(describe_tlv))
             .collect();
         let text = facts.join(", ");
         // It was escaped once, and here only what the server should have escaped is looked for.
@@ -96,7 +202,7 @@ impl Connection {
     }
 }
 
-fn describe_vector(tlv: &Value) -> String {
+fn describe_tlv(tlv: &Value) -> String {
     let number = |name| tlv[name].as_u64();
     let string = |name| tlv[name].as_str();
     let name = match string("name") {
@@ -112,7 +218,7 @@ fn describe_vector(tlv: &Value) -> String {
     } else if let Some(id) = number("id") {
         format!("{name} {id}")
     } else if let (Some(client), Some(verify)) = (number("client"), number("verify")) {
-        let inner: Vec<String> = tlv["tlvs"].as_array().into_iter().flatten().map(describe_vector).collect();
+        let inner: Vec<String> = tlv["tlvs"].as_array().into_iter().flatten().map(describe_tlv).collect();
         let facts = [format!("client 0x{client:02x}"), format!("verify {verify}")].into_iter().chain(inner);
         format!("{name} ({})", facts.collect::<Vec<_>>().join(", "))
     } else {

@@ -4,8 +4,9 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::admin::Connection;
-use proxy::{Addresses, Header, Status, Version};
+use super::admin::{Connection, Refusal};
+use super::advice::{self, Advice};
+use proxy::{Header, Status, Version};
 
 /// What comes back before our own words.
 pub(super) enum Reflected<'a> {
@@ -43,11 +44,7 @@ impl<'a> Reflected<'a> {
 
 /// Source and destination of a header that names them.
 pub(super) fn ends(header: &Header<'_>) -> Option<[SocketAddr; 2]> {
-    match header.addresses {
-        Addresses::Inet { source, destination, .. } => Some([source.into(), destination.into()]),
-        Addresses::Inet6 { source, destination, .. } => Some([source.into(), destination.into()]),
-        Addresses::Unspecified | Addresses::Unix { .. } => None,
-    }
+    Some([header.source()?, header.destination()?])
 }
 
 /// The addresses that a header's are compared with.
@@ -56,6 +53,8 @@ pub(super) struct Known {
     pub(super) local: SocketAddr,
     /// Ours, as it should arrive.
     pub(super) client: IpAddr,
+    /// Whether the user gave that address, because a translation is known.
+    pub(super) is_client_given: bool,
     /// The balancer's, towards us.
     pub(super) balancer: SocketAddr,
 }
@@ -71,6 +70,11 @@ pub(super) enum Finding {
     },
     Balancers {
         told: IpAddr,
+    },
+    /// The header is about another connection: a hop in between sends its own, or both ends are translated.
+    OtherConnection {
+        source: SocketAddr,
+        destination: SocketAddr,
     },
     Hidden,
     Twice {
@@ -91,13 +95,28 @@ pub(super) enum Finding {
     WrongSide {
         sends: bool,
     },
-    ClosedAtOnce,
-    Closed,
+    /// The server refuses the header that arrives, by its admin port.
+    Refused(Refusal),
+    /// The server does not trust the balancer, by its admin port.
+    Untrusted,
+    /// Nothing arrives at the server, by its admin port.
+    NotArrived,
+    /// The listener answers with a TLS alert.
+    Tls,
+    ClosedAtOnce {
+        is_server_asked: bool,
+    },
+    Closed {
+        is_server_asked: bool,
+    },
     Silent {
         timeout: Duration,
     },
-    NoEcho,
-    /// Nothing was connected to; without a route, because this machine has no way there.
+    /// Another program answers; the protocol it speaks, where that is known.
+    NoEcho {
+        protocol: Option<&'static str>,
+    },
+    /// No connection could be made; without a route, because this machine does not speak that family.
     Unreachable {
         error: String,
         has_route: bool,
@@ -107,7 +126,7 @@ pub(super) enum Finding {
 /// What an echo proves.
 pub(super) fn judge(reflected: &Reflected<'_>, server: Option<&Connection>, known: &Known) -> Finding {
     match (reflected, server) {
-        (Reflected::NoHeader, _) => Finding::NoEcho,
+        (Reflected::NoHeader, _) => Finding::NoEcho { protocol: None },
         (Reflected::Two(first, second), _) => {
             let source = |header| ends(header).map(|[source, _]| source.ip());
             Finding::Twice { first: source(first), second: source(second) }
@@ -129,14 +148,31 @@ fn compare(told: Option<[SocketAddr; 2]>, server: Option<&Connection>, known: &K
     let told = source.ip().to_canonical();
     let client = known.client.to_canonical();
     let peer = server.and_then(|connection| connection.peer.parse().ok()).map(|peer: SocketAddr| peer.ip());
-    let balancers = [Some(known.balancer.ip()), Some(destination.ip()), peer];
-    if told == client {
-        Finding::Preserved { is_same_port: source.port() == known.local.port() }
-    } else if balancers.iter().flatten().any(|ip| ip.to_canonical() == told) {
-        Finding::Balancers { told }
-    } else {
-        Finding::Translated { told, client }
+    let is_balancers =
+        [Some(known.balancer.ip()), Some(destination.ip()), peer].iter().flatten().any(|ip| ip.to_canonical() == told);
+    let is_same_port = source.port() == known.local.port();
+    // A destination address may be translated; a port seldom is.
+    let is_our_destination = destination.port() == known.balancer.port();
+    match (told == client, is_our_destination) {
+        (true, _) if is_same_port || is_our_destination || known.is_client_given => Finding::Preserved { is_same_port },
+        (false, _) if is_balancers => Finding::Balancers { told },
+        (false, true) if destination.ip().to_canonical() == known.balancer.ip().to_canonical() => {
+            Finding::Translated { told, client }
+        }
+        _ => Finding::OtherConnection { source, destination },
     }
+}
+
+/// What answers, if it does not echo.
+pub(super) fn stranger(received: &[u8]) -> Finding {
+    // RFC 8446, section 5.1: an alert record of two bytes.
+    if let [21, 3, _, 0, 2, ..] = received {
+        return Finding::Tls;
+    }
+    let starts =
+        [(&b"HTTP/"[..], "HTTP"), (b"SSH-", "SSH"), (b"220 ", "SMTP or FTP"), (b"* OK", "IMAP"), (b"+OK", "POP3")];
+    let protocol = starts.iter().find(|(start, _)| received.starts_with(start)).map(|&(_, name)| name);
+    Finding::NoEcho { protocol }
 }
 
 impl Finding {
@@ -146,6 +182,7 @@ impl Finding {
             Finding::Preserved { .. } => "preserved",
             Finding::Translated { .. } => "translated",
             Finding::Balancers { .. } => "balancers_address",
+            Finding::OtherConnection { .. } => "other_connection",
             Finding::Hidden => "no_client_named",
             Finding::Twice { .. } => "header_twice",
             Finding::NoHeader => "no_header",
@@ -154,10 +191,14 @@ impl Finding {
             Finding::Wanted => "header_wanted",
             Finding::Unread => "header_not_read",
             Finding::WrongSide { .. } => "wrong_side",
-            Finding::ClosedAtOnce => "closed_at_once",
-            Finding::Closed => "closed",
+            Finding::Refused(_) => "header_refused",
+            Finding::Untrusted => "not_trusted",
+            Finding::NotArrived => "not_arrived",
+            Finding::Tls => "tls",
+            Finding::ClosedAtOnce { .. } => "closed_at_once",
+            Finding::Closed { .. } => "closed",
             Finding::Silent { .. } => "silent",
-            Finding::NoEcho => "no_echo",
+            Finding::NoEcho { .. } => "no_echo",
             Finding::Unreachable { .. } => "unreachable",
         }
     }
@@ -166,10 +207,12 @@ impl Finding {
     pub(super) fn code(&self) -> u8 {
         match self {
             Finding::Preserved { .. } => 0,
-            Finding::ClosedAtOnce
-            | Finding::Closed
+            Finding::NotArrived
+            | Finding::Tls
+            | Finding::ClosedAtOnce { .. }
+            | Finding::Closed { .. }
             | Finding::Silent { .. }
-            | Finding::NoEcho
+            | Finding::NoEcho { .. }
             | Finding::Unreachable { .. } => 3,
             _ => 1,
         }
@@ -177,49 +220,61 @@ impl Finding {
 
     /// What to do about it, a step a line.
     pub(super) fn advice(&self) -> Vec<String> {
-        let lines: &[&str] = match self {
+        let by_product =
+            |lines: &[Advice]| lines.iter().map(|(product, words)| format!("{product}: {words}")).collect();
+        let only_if = |told: IpAddr| format!("only if the outside sees this machine as {told}: --client {told}");
+        match self {
             Finding::Translated { told, .. } => {
-                return vec![format!(
-                    "if the outside sees this machine as {told}, all is well: --client {told} says so"
-                )];
+                vec![format!("if the outside sees this machine as {told}, all is well: --client {told} says so")]
             }
-            Finding::Balancers { .. } => &HIDING_HOP,
-            Finding::Twice { .. } => &TWO_HOPS,
-            Finding::NoHeader | Finding::Plain => &TURN_ON,
-            Finding::WrongSide { sends: true } => &TAKE_OFF,
-            Finding::WrongSide { sends: false } => &[TAKE_OFF[0], TAKE_OFF[1], TURN_ON[2], TURN_ON[3]],
-            Finding::NotReflected | Finding::Wanted => &["--via-admin URL tells these apart"],
-            Finding::Unread => &["start the server with --proxy-protocol required"],
-            _ => &[],
-        };
-        lines.iter().map(|&line| line.to_owned()).collect()
+            Finding::Balancers { .. } => by_product(&advice::PASS_ON),
+            Finding::OtherConnection { source, .. } => {
+                let mut lines: Vec<String> = by_product(&advice::PASS_ON);
+                lines.push(only_if(source.ip()));
+                lines
+            }
+            Finding::Twice { .. } => {
+                let mut lines = vec![TWO_HOPS.to_owned()];
+                lines.extend(by_product(&advice::PASS_ON));
+                lines
+            }
+            Finding::NoHeader | Finding::Plain => by_product(&[&advice::TURN_ON[..], &advice::MISSING].concat()),
+            Finding::WrongSide { sends: true } => by_product(&advice::TAKE_OFF),
+            Finding::WrongSide { sends: false } => {
+                by_product(&[&advice::TAKE_OFF[..], &[advice::HAPROXY_SENDS, advice::NGINX_SENDS]].concat())
+            }
+            Finding::NotReflected | Finding::Wanted => vec![ASK_SERVER.to_owned()],
+            Finding::Unread => vec!["start the server with --proxy-protocol required".to_owned()],
+            Finding::Refused(refusal) => match &refusal.reason[..] {
+                "v1_ipv4" | "v1_ipv6" if refusal.hint.is_some() => by_product(&[advice::TWO_FAMILIES]),
+                "crc32c_mismatch" => by_product(&[advice::SPOILED]),
+                "cut" | "late" => by_product(&[advice::CUT]),
+                _ => Vec::new(),
+            },
+            Finding::Untrusted => vec!["name the balancer's address with --trust".to_owned()],
+            Finding::NotArrived => vec!["see whether the balancer's health checks find the server".to_owned()],
+            Finding::Tls => vec!["check a listener that takes plain TCP".to_owned()],
+            Finding::ClosedAtOnce { is_server_asked } | Finding::Closed { is_server_asked } => {
+                let ask = (!is_server_asked).then_some(ASK_SERVER);
+                CLOSED.into_iter().chain(ask).map(str::to_owned).collect()
+            }
+            Finding::Silent { .. } => by_product(&advice::MISSING),
+            _ => Vec::new(),
+        }
     }
 }
 
-// The policy may be there already, and not in force: the second command is right even if the first is refused.
-const TURN_ON: [&str; 5] = [
-    "Classic Load Balancer: aws elb create-load-balancer-policy --load-balancer-name NAME \
-     --policy-name EnableProxyProtocol --policy-type-name ProxyProtocolPolicyType --policy-attributes AttributeName=ProxyProtocol,AttributeValue=true; \
-     aws elb set-load-balancer-policies-for-backend-server --load-balancer-name NAME --instance-port PORT \
-     --policy-names EnableProxyProtocol",
-    "Network Load Balancer: aws elbv2 modify-target-group-attributes --target-group-arn ARN \
-     --attributes Key=proxy_protocol_v2.enabled,Value=true",
-    "HAProxy: server NAME ADDRESS:PORT send-proxy-v2",
-    "nginx: proxy_protocol on; in the stream server",
-    "no balancer in between: --send v1 plays one",
+const TWO_HOPS: &str = "let each hop accept the header of the hop before it, or only one of them send a header";
+
+const ASK_SERVER: &str = "--via-admin URL tells these apart";
+
+/// Everything that looks like this from the client's side.
+const CLOSED: [&str; 4] = [
+    "the balancer has no back end that is up",
+    "or the server does not trust the balancer (--trust)",
+    "or the server refuses the balancer's header: two families in one line, a CRC32C that a hop spoiled, a header cut short",
+    "or the listener expects TLS",
 ];
-
-const TAKE_OFF: [&str; 2] =
-    ["HAProxy: no accept-proxy on the bind line", "nginx: no proxy_protocol on the listen line"];
-
-const HIDING_HOP: [&str; 1] =
-    ["let the first balancer send a header, and each one behind it accept it (HAProxy: accept-proxy)"];
-
-const TWO_HOPS: [&str; 1] =
-    ["let the balancer next to the server accept the other's header (HAProxy: accept-proxy on the \
-     bind line; nginx: proxy_protocol on the listen line, and set_real_ip_from), or only one of them send it"];
-
-const NO_BACK_END: &str = ": the balancer has no back end that is up, or the server does not trust it (--trust)";
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -237,6 +292,12 @@ impl fmt::Display for Finding {
             Finding::Balancers { told } => write!(
                 f,
                 "the client's address is not preserved: the back end is told {told}, the balancer's own address"
+            ),
+            Finding::OtherConnection { source, destination } => write!(
+                f,
+                "the client's address is not preserved: the header is about another connection, {source} -> \
+                 {destination}; either a hop in between ignores the header of the hop before it and sends its own, or \
+                 the addresses of both ends are translated on the way (NAT)"
             ),
             Finding::Hidden => f.write_str("the client's address is not preserved: a header comes and names no client"),
             Finding::Twice { first, second } => write!(
@@ -266,12 +327,25 @@ impl fmt::Display for Finding {
                 "PROXY on the wrong side: the balancer wants a header from its clients, and sends {} to the server",
                 if *sends { "one" } else { "none" }
             ),
-            Finding::ClosedAtOnce => write!(f, "the connection is closed at once{NO_BACK_END}"),
-            Finding::Closed => write!(f, "the connection is closed, with a header of ours or without{NO_BACK_END}"),
+            Finding::Refused(refusal) => write!(f, "the header arrives, and the server refuses it: {refusal}"),
+            Finding::Untrusted => {
+                f.write_str("the connection arrives, and the server does not trust its peer (--trust)")
+            }
+            Finding::NotArrived => f.write_str(
+                "the connection is closed, and none arrives at the server: the balancer has no back end that is up",
+            ),
+            Finding::Tls => f.write_str("the listener speaks TLS: it answers plain text with a TLS alert"),
+            Finding::ClosedAtOnce { .. } => f.write_str("the connection is closed at once; why is unknown"),
+            Finding::Closed { .. } => {
+                f.write_str("the connection is closed, with a header of ours or without; why is unknown")
+            }
             Finding::Silent { timeout } => {
                 write!(f, "nothing comes back within {}", humantime::format_duration(*timeout))
             }
-            Finding::NoEcho => f.write_str("what answers is no proxy-echo"),
+            Finding::NoEcho { protocol: None } => f.write_str("what answers is not a proxy-echo"),
+            Finding::NoEcho { protocol: Some(protocol) } => {
+                write!(f, "what answers is not a proxy-echo: it speaks {protocol}")
+            }
             Finding::Unreachable { error, .. } => write!(f, "cannot connect: {error}"),
         }
     }

@@ -1,29 +1,33 @@
 //! `proxy-echo check`: what the back end behind a balancer is told about us, found out from the client's side.
 
 use std::collections::BTreeSet;
-use std::io::{self, Write};
+use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::thread;
 use std::time::Duration;
 
-use crate::cli::{CheckArgs, SendVersion};
 use proxy::Version;
+use proxy_echo_args::print;
+
+use crate::cli::{CheckArgs, SendVersion};
 
 mod admin;
+mod advice;
 mod finding;
 mod probe;
 mod report;
 
+use admin::{Arrival, Status};
 use finding::{Finding, Known, Reflected};
-use probe::{End, Opening, probe};
+use probe::{End, GREETING, Opening, probe};
 use report::{Answer, Report};
 
-/// Does what the command line asks for, writes what it finds to `out`, and returns the exit code.
+/// Checks what the command line names, prints what it finds, and returns the exit code.
 ///
 /// # Errors
 ///
-/// Those of writing.
-pub fn run(args: &CheckArgs, out: &mut impl Write) -> io::Result<u8> {
+/// Those of writing, but for a reader who leaves before the end.
+pub fn run(args: &CheckArgs) -> io::Result<u8> {
     let mut report = Report::default();
     for round in 0..args.count {
         if round > 0 {
@@ -32,12 +36,12 @@ pub fn run(args: &CheckArgs, out: &mut impl Write) -> io::Result<u8> {
         for answer in ask_all(args) {
             let is_new = report.add(answer);
             if is_new && args.json.has_words() {
-                report.print_last(out)?;
+                print(report.last().as_bytes())?;
             }
         }
     }
     if args.json.has_words() && args.count > 1 {
-        report.print_counts(args.count, out)?;
+        print(report.counts(args.count).as_bytes())?;
     }
     args.json.write(&report.json(&args.target, args.count)?)?;
     Ok(report.code())
@@ -56,6 +60,7 @@ fn ask_all(args: &CheckArgs) -> Vec<Answer> {
 }
 
 fn ask(address: SocketAddr, args: &CheckArgs) -> Answer {
+    let before = args.via_admin.as_ref().and_then(|url| Status::read(url, args.timeout).ok());
     let opening = args.send.map_or(Opening::Nothing, Opening::Header);
     let seen = match probe(address, opening, args.timeout) {
         Ok(seen) => seen,
@@ -67,19 +72,39 @@ fn ask(address: SocketAddr, args: &CheckArgs) -> Answer {
     // Where the server reads no header, the header is what we say to it, too.
     let bytes_in = [seen.said, seen.said + seen.received.len() as u64];
     let server = url.map(|url| admin::find(url, source, bytes_in, args.timeout));
-    let known = Known { local: seen.local, client: args.client.unwrap_or(seen.local.ip()), balancer: address };
+    let client = args.client.unwrap_or(seen.local.ip());
+    let known = Known { local: seen.local, client, is_client_given: args.client.is_some(), balancer: address };
     let finding = match seen.end {
         End::Echoed => finding::judge(&reflected, server.as_ref().and_then(|found| found.as_ref().ok()), &known),
-        End::Closed if args.send.is_none() => why_closed(address, args),
-        End::Closed => Finding::Closed,
-        End::ClosedAtOnce => Finding::ClosedAtOnce,
+        End::Closed | End::ClosedAtOnce => why_closed(address, seen.end, before.as_ref(), args),
         End::Silent => Finding::Silent { timeout: args.timeout },
-        End::NoEcho => Finding::NoEcho,
+        End::NoEcho => finding::stranger(&seen.received),
     };
     // A server that reads no header sends a line back like one that does.
     let is_in_doubt = args.send == Some(SendVersion::V1) && matches!(finding, Finding::Preserved { .. });
     let finding = if is_in_doubt && !reads_headers(address, args.timeout) { Finding::Unread } else { finding };
     Answer::new(address, &seen, args.send.is_some(), server, finding)
+}
+
+/// Why the connection was closed: the admin port knows, or another connection shows it.
+fn why_closed(address: SocketAddr, end: End, before: Option<&Status>, args: &CheckArgs) -> Finding {
+    let asked = before.zip(args.via_admin.as_ref());
+    let is_ours = |received: &str| args.send.is_none() && received.starts_with(GREETING);
+    let arrival = asked.map(|(before, url)| admin::arrival(before, url, is_ours, args.timeout));
+    let is_server_asked = arrival.is_some();
+    let may_have_arrived = match arrival {
+        Some(Arrival::Refused(refusal)) => return Finding::Refused(refusal),
+        Some(Arrival::Untrusted) => return Finding::Untrusted,
+        Some(Arrival::Nothing) => false,
+        Some(Arrival::OurWords | Arrival::Unknown) | None => true,
+    };
+    // A balancer that wants a header from us hands nothing on either.
+    let wants = (end == End::Closed && args.send.is_none()).then(|| who_wants_a_header(address, args)).flatten();
+    wants.unwrap_or(match end {
+        _ if !may_have_arrived => Finding::NotArrived,
+        End::Closed => Finding::Closed { is_server_asked },
+        _ => Finding::ClosedAtOnce { is_server_asked },
+    })
 }
 
 /// Whether a binary header comes back as a line, or at all events not as it was.
@@ -94,13 +119,13 @@ fn reads_headers(address: SocketAddr, timeout: Duration) -> bool {
 /// A header that names nobody tells. A server that it reaches reflects it as it is; a balancer takes it for its own,
 /// and puts our address into the one that it sends. One that sends none lets the second of two through. Where nothing is
 /// reflected, the admin port knows.
-fn why_closed(address: SocketAddr, args: &CheckArgs) -> Finding {
+fn who_wants_a_header(address: SocketAddr, args: &CheckArgs) -> Option<Finding> {
     for headers in 1..=2 {
         let Ok(seen) = probe(address, Opening::Unknown(headers), args.timeout) else { break };
         if seen.end != End::Echoed {
             continue;
         }
-        return match Reflected::of(&seen.received) {
+        return Some(match Reflected::of(&seen.received) {
             Reflected::One(header) if finding::ends(&header).is_some() => Finding::WrongSide { sends: true },
             Reflected::One(_) if headers == 1 => Finding::NoHeader,
             Reflected::Nothing if headers == 1 => {
@@ -113,8 +138,8 @@ fn why_closed(address: SocketAddr, args: &CheckArgs) -> Finding {
                 }
             }
             Reflected::One(_) | Reflected::Nothing => Finding::WrongSide { sends: false },
-            Reflected::Two(..) | Reflected::NoHeader => Finding::Closed,
-        };
+            Reflected::Two(..) | Reflected::NoHeader => return None,
+        });
     }
-    Finding::Closed
+    None
 }

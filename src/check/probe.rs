@@ -175,7 +175,7 @@ impl Opening {
             SendVersion::V2 => {
                 let mut bytes = Vec::new();
                 let header = V2 { command: Command::Proxy, addresses, tlvs: &[], crc32c: true };
-                // Without vectors nothing is too long.
+                // Without TLVs nothing is too long.
                 let _ = header.encode(&mut bytes);
                 bytes
             }
@@ -183,9 +183,12 @@ impl Opening {
     }
 }
 
+/// How our words begin.
+pub(super) const GREETING: &str = "proxy-echo check ";
+
 /// A line that nobody else says, neither in its letters nor in its length, and that does not begin like a header.
 fn words() -> Vec<u8> {
     let random = RandomState::new().hash_one(Instant::now());
     let length = 20 + random as usize % 100;
-    format!("proxy-echo check {random:0length$}\n").into_bytes()
+    format!("{GREETING}{random:0length$}\n").into_bytes()
 }

@@ -1,6 +1,7 @@
 //! What was found, in words or as JSON: once for each answer that differs.
 
-use std::io::{self, ErrorKind, Write};
+use std::fmt::{self, Write};
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -9,7 +10,6 @@ use serde::Serialize;
 use super::admin::Connection;
 use super::finding::{Finding, Reflected};
 use super::probe::Seen;
-use crate::observe::events::Event;
 use proxy::escape::Escaped;
 use proxy::{Header, Version};
 
@@ -89,7 +89,7 @@ impl Answer {
         key(self) == key(other)
     }
 
-    fn print(&self, out: &mut impl Write) -> io::Result<()> {
+    fn write(&self, out: &mut String) -> fmt::Result {
         let Some(heard) = &self.heard else {
             return writeln!(out, "{}\n{}", self.place, self.finding);
         };
@@ -127,7 +127,7 @@ impl Answer {
 fn describe(header: &Header<'_>) -> String {
     match header.version {
         Version::V1 => Escaped(header.raw.trim_ascii_end()).to_string(),
-        Version::V2 => Event::Header(header).to_string(),
+        Version::V2 => header.to_string(),
     }
 }
 
@@ -157,16 +157,19 @@ impl Report {
         is_new
     }
 
-    pub(super) fn print_last(&self, out: &mut impl Write) -> io::Result<()> {
-        self.answers.last().map_or(Ok(()), |answer| answer.print(out))?;
-        out.flush()
+    /// The newest answer in words.
+    pub(super) fn last(&self) -> String {
+        let mut words = String::new();
+        // Writing to memory does not fail.
+        let _ = self.answers.last().map_or(Ok(()), |answer| answer.write(&mut words));
+        words
     }
 
-    pub(super) fn print_counts(&self, rounds: u32, out: &mut impl Write) -> io::Result<()> {
-        writeln!(out, "\nin {rounds} rounds:")?;
-        self.answers
-            .iter()
-            .try_for_each(|Answer { count, place, finding, .. }| writeln!(out, "{count:>6} times  {place}: {finding}"))
+    /// How often each answer came, in words.
+    pub(super) fn counts(&self, rounds: u32) -> String {
+        let count = |Answer { count, place, finding, .. }: &Answer| format!("{count:>6} times  {place}: {finding}\n");
+        let lines: String = self.answers.iter().map(count).collect();
+        format!("\nin {rounds} rounds:\n{lines}")
     }
 
     /// The object of docs/schema/check-1.json, and a newline.

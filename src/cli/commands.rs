@@ -29,7 +29,8 @@ pub enum Command {
 /// A check from the client's side.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit code: 0 the client's address is preserved; 1 it is not; 2 usage; 3 no proxy-echo is reached."
+    after_help = "Exit code: 0 the client's address is preserved; 1 it is not, or the server refuses the header; 2 usage; \
+                  3 no proxy-echo is reached."
 )]
 pub struct CheckArgs {
     /// The balancer: ADDRESS:PORT or NAME:PORT

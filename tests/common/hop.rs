@@ -37,6 +37,26 @@ impl Hop {
     }
 }
 
+/// nginx that accepts a header, and sends one of its own. Whose header it believes is up to `trust`, a directive of the server.
+pub fn nginx_behind_a_hop(next: SocketAddr, trust: &str) -> Hop {
+    const MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let directory = tempfile::tempdir().expect("a directory");
+    let (file, pid) = (directory.path().join("config"), directory.path().join("pid"));
+    let config = format!(
+        "daemon off; worker_processes 1; error_log stderr; pid {}; load_module {MODULE};\n\
+         events {{ worker_connections 64; }}\n\
+         stream {{ server {{ listen {address} proxy_protocol; {trust} proxy_pass {next}; proxy_protocol on; }} }}\n",
+        pid.display()
+    );
+    fs::write(&file, config).expect("a file");
+    // It inherits the socket, as its standard input.
+    let mut command = program("nginx", "nginx libnginx-mod-stream");
+    command.env("NGINX", "0;").args(["-e", "stderr", "-c"]).arg(&file).stdin(OwnedFd::from(listener));
+    Hop { address, _running: Running(command.spawn().expect("nginx starts")), _directory: directory }
+}
+
 /// A server of the test's own: each connection is `handle`d by a thread, with its number.
 pub fn serve(handle: impl Fn(TcpStream, usize) -> io::Result<()> + Clone + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
