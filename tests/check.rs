@@ -81,7 +81,7 @@ fn advice(headings: &[&str]) -> String {
         let table = section.split("|---|---|\n").nth(1).expect("a table");
         table.lines().map_while(|line| line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | "))
     });
-    rows.map(|(product, words)| format!("- {product}: {words}\n")).collect()
+    rows.fold(String::new(), |lines, (product, words)| lines + &format!("- {product}: {words}\n"))
 }
 
 const TURN_ON: &[&str] = &["Turn the header on", "The header is on, and does not arrive"];
