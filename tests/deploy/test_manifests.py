@@ -1,4 +1,4 @@
-"""What Kubernetes, Docker and Grafana read: held against their schemas, and run as far as it goes without them."""
+"""What Docker, Grafana and the load generator's script read: checked, and run as far as it goes without them."""
 
 import json
 import os
@@ -10,93 +10,11 @@ import threading
 import urllib.request
 from pathlib import Path
 
-import kubernetes_validate
 import pytest
-import yaml
-from attributes import ANNOTATIONS, LOAD_BALANCER_ATTRIBUTES, TARGET_GROUP_ATTRIBUTES
 from conftest import DEPLOY
 from echo import V1, read, talk
 
 STAND_INS = Path(__file__).with_name("stand-ins")
-CUSTOMIZED = DEPLOY / "kubernetes/kustomization.yaml"
-KUBERNETES = sorted(set((DEPLOY / "kubernetes").glob("*.yaml")) - {CUSTOMIZED})
-
-
-def manifest(kind):
-    """The one manifest of a kind."""
-    (found,) = [
-        document for document in map(yaml.safe_load, map(Path.read_text, KUBERNETES)) if document["kind"] == kind
-    ]
-    return found
-
-
-def container(kind):
-    (only,) = manifest(kind)["spec"]["template"]["spec"]["containers"]
-    return only
-
-
-def environment(kind):
-    return {variable["name"]: variable["value"] for variable in container(kind)["env"]}
-
-
-@pytest.mark.parametrize("version", ["1.31", "1.37"])
-@pytest.mark.parametrize("path", KUBERNETES, ids=lambda path: path.name)
-def test_manifests_fit_kubernetes_strictly(path, version):
-    kubernetes_validate.validate(yaml.safe_load(path.read_text()), version, strict=True)
-
-
-def test_one_command_applies_all_but_the_load_generator():
-    done = subprocess.run(["kubectl", "kustomize", CUSTOMIZED.parent], capture_output=True, text=True, check=True)
-    applied = list(yaml.safe_load_all(done.stdout))
-    assert applied[0]["kind"] == "Namespace"
-    wanted = {path for path in KUBERNETES if path.name != "loadtest.yaml"}
-    assert {one["kind"]: one for one in applied} == {
-        one["kind"]: one for one in (yaml.safe_load(path.read_text()) for path in wanted)
-    }
-    assert len(applied) == len(wanted)
-
-
-@pytest.mark.parametrize("kind", ["Deployment", "Job"])
-def test_pods_meet_the_restricted_standard(kind):
-    assert manifest("Namespace")["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
-    pod = manifest(kind)["spec"]["template"]["spec"]
-    assert not {"hostNetwork", "hostPID", "hostIPC", "volumes"} & set(pod)
-    assert pod["securityContext"]["runAsNonRoot"] and pod["securityContext"]["runAsUser"] > 0
-    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-    own = container(kind)["securityContext"]
-    assert own["allowPrivilegeEscalation"] is False and own["capabilities"] == {"drop": ["ALL"]}
-
-
-def test_the_manifests_belong_together():
-    labels = manifest("Deployment")["spec"]["template"]["metadata"]["labels"]
-    assert manifest("Service")["spec"]["selector"] == labels
-    for kind in ("Deployment", "PodDisruptionBudget"):
-        assert manifest(kind)["spec"]["selector"]["matchLabels"] == labels
-    assert manifest("NetworkPolicy")["spec"]["podSelector"]["matchLabels"] == labels
-    scaled = manifest("HorizontalPodAutoscaler")["spec"]["scaleTargetRef"]
-    assert (scaled["kind"], scaled["name"]) == ("Deployment", manifest("Deployment")["metadata"]["name"])
-    inside = [
-        document for document in map(yaml.safe_load, map(Path.read_text, KUBERNETES)) if document["kind"] != "Namespace"
-    ]
-    assert {document["metadata"]["namespace"] for document in inside} == {manifest("Namespace")["metadata"]["name"]}
-    ports = {port["name"]: port["containerPort"] for port in container("Deployment")["ports"]}
-    for probe in ("livenessProbe", "readinessProbe"):
-        assert container("Deployment")[probe]["httpGet"]["port"] == "admin"
-    assert environment("Deployment")["PROXY_ECHO_ADMIN"].endswith(f":{ports['admin']}")
-    annotations = manifest("Service")["metadata"]["annotations"]
-    assert annotations["service.beta.kubernetes.io/aws-load-balancer-healthcheck-port"] == str(ports["admin"])
-    drain = sum(
-        int(environment("Deployment")[f"PROXY_ECHO_DRAIN_{part}"].removesuffix("s")) for part in ("DELAY", "TIMEOUT")
-    )
-    assert manifest("Deployment")["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] > drain
-
-
-def test_every_annotation_and_attribute_is_one_that_the_controller_knows():
-    annotations = manifest("Service")["metadata"]["annotations"]
-    assert set(annotations) <= ANNOTATIONS
-    for name, known in (("target-group-attributes", TARGET_GROUP_ATTRIBUTES), ("attributes", LOAD_BALANCER_ATTRIBUTES)):
-        value = annotations[f"service.beta.kubernetes.io/aws-load-balancer-{name}"]
-        assert {pair.split("=")[0] for pair in value.split(",")} <= known
 
 
 def test_every_variable_is_an_option(release):
