@@ -40,13 +40,18 @@ impl Balancer {
         Balancer { address, _running: Running(child), directory }
     }
 
-    /// HAProxy, with `bind` behind its listening address and `options` behind its servers'. One checks that they accept
+    /// HAProxy, with `bind` after its listening address and `options` after its servers'. One checks that they accept
     /// connections, the other that they answer.
-    fn haproxy(server: &Server, directory: TempDir, bind: &str, options: &str) -> Balancer {
+    fn haproxy(echo: SocketAddr, directory: TempDir, bind: &str, options: &str) -> Balancer {
+        Self::haproxy_with("", echo, directory, bind, options)
+    }
+
+    /// The same, with a line of its section `global`.
+    fn haproxy_with(global: &str, echo: SocketAddr, directory: TempDir, bind: &str, options: &str) -> Balancer {
         let stats = directory.path().join("stats");
-        let (stats, echo) = (stats.display(), server.address);
+        let stats = stats.display();
         let config = format!(
-            "global\n stats socket {stats}\n nbthread 1\n\
+            "global\n stats socket {stats}\n nbthread 1\n {global}\n\
              defaults\n mode tcp\n timeout connect 20s\n timeout client 20s\n timeout server 20s\n\
              frontend front\n bind fd@0 {bind}\n unique-id-format %ci:%cp\n default_backend connects\n\
              backend connects\n server echo {echo} {options} check inter 200ms\n\
@@ -58,13 +63,13 @@ impl Balancer {
         Balancer::start(directory, command, |_| config)
     }
 
-    fn nginx(server: &Server) -> Balancer {
+    fn nginx(echo: SocketAddr) -> Balancer {
         const MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
         let mut command = program("nginx", "nginx libnginx-mod-stream");
         assert!(Path::new(MODULE).is_file(), "{MODULE} is not installed: run `apt-get install libnginx-mod-stream`");
         command.env("NGINX", "0;").args(["-e", "stderr", "-c"]);
         let directory = tempfile::tempdir().expect("a directory");
-        let (pid, echo) = (directory.path().join("pid").display().to_string(), server.address);
+        let pid = directory.path().join("pid").display().to_string();
         Balancer::start(directory, command, |front| {
             format!(
                 "daemon off; worker_processes 1; error_log stderr; pid {pid}; load_module {MODULE};\n\
@@ -192,7 +197,7 @@ fn echo_through_tls(server: &mut Server, options: &str, client_args: impl FnOnce
     let certificate = certificate(directory.path());
     let file = certificate.display();
     let bind = format!("ssl crt {file} ca-file {file} verify optional alpn echo");
-    let balancer = Balancer::haproxy(server, directory, &bind, options);
+    let balancer = Balancer::haproxy(server.address, directory, &bind, options);
     let (address, ends) = relay(balancer.address);
     let mut command = program("openssl", "openssl");
     command.args(["s_client", "-quiet", "-verify_return_error", "-connect", &address.to_string(), "-CAfile"]);
@@ -215,7 +220,7 @@ fn echo_through_tls(server: &mut Server, options: &str, client_args: impl FnOnce
 fn echo_through_haproxy(options: &str, version: &str, check: impl FnOnce(&Server) -> String) -> (String, Vec<String>) {
     let mut server = Server::start(&[]);
     let directory = tempfile::tempdir().expect("a directory");
-    let balancer = Balancer::haproxy(&server, directory, "", options);
+    let balancer = Balancer::haproxy(server.address, directory, "", options);
     let tlvs = echo_through(&balancer, &mut server, version);
     server.wait_for(&check(&server));
     server.wait_for(" #8 is gone");
@@ -259,10 +264,13 @@ fn haproxy_with_v2_and_crc32c_and_unique_id() {
 
 #[test]
 fn haproxys_health_checks_are_left_out_of_the_log_of_clients() {
-    for (options, version) in [("send-proxy", "v1"), ("send-proxy-v2", "v2")] {
+    // The last one's checks are PROXY headers that name HAProxy itself, as before version 2.2.
+    for (global, options, version) in
+        [("", "send-proxy", "v1"), ("", "send-proxy-v2", "v2"), ("pp2-never-send-local", "send-proxy-v2", "v2")]
+    {
         let mut server = Server::start(&["--log", "clients"]);
         let directory = tempfile::tempdir().expect("a directory");
-        let balancer = Balancer::haproxy(&server, directory, "", options);
+        let balancer = Balancer::haproxy_with(global, server.address, directory, "", options);
         echo_through(&balancer, &mut server, version);
         balancer.assert_up();
         let log = stop(server);
@@ -305,7 +313,7 @@ fn haproxy_with_v2_ssl_cn_and_a_client_certificate() {
 #[test]
 fn nginx_stream_with_proxy_protocol() {
     let mut server = Server::start(&[]);
-    let balancer = Balancer::nginx(&server);
+    let balancer = Balancer::nginx(server.address);
     assert_eq!(echo_through(&balancer, &mut server, "v1"), "");
 }
 
@@ -327,4 +335,43 @@ fn curl_with_haproxy_protocol() {
     });
     drop(client);
     assert_logged(&mut server, "v1", addresses);
+}
+
+/// What a back end receives of one client that says `hello`, header and all; health checks say nothing.
+fn received(listener: &TcpListener, front: SocketAddr) -> Vec<u8> {
+    let mut client = TcpStream::connect(front).expect("the balancer listens");
+    client.write_all(b"hello").expect("it reads");
+    loop {
+        let (mut stream, _) = listener.accept().expect("a connection");
+        stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+        let mut bytes = Vec::new();
+        let mut chunk = [0; 1024];
+        while !bytes.ends_with(b"hello") {
+            match stream.read(&mut chunk) {
+                Ok(count @ 1..) => bytes.extend_from_slice(&chunk[..count]),
+                _ => break,
+            }
+        }
+        if bytes.ends_with(b"hello") {
+            return bytes;
+        }
+    }
+}
+
+#[test]
+fn decode_explains_what_real_senders_send() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let to = listener.local_addr().expect("an address");
+    let haproxy = |options: &str| Balancer::haproxy(to, tempfile::tempdir().expect("a directory"), "", options);
+    for (balancer, words) in [
+        (haproxy("send-proxy"), "valid: PROXY v1 TCP4 127.0.0.1:"),
+        (haproxy("send-proxy-v2 proxy-v2-options crc32c,unique-id"), "UNIQUE_ID \"127.0.0.1:"),
+        (haproxy("send-proxy-v2-ssl-cn"), "0x00: no TLS"),
+        (Balancer::nginx(to), "valid: PROXY v1 TCP4 127.0.0.1:"),
+    ] {
+        let input = received(&listener, balancer.address);
+        let decoded = proxy_echo::decode::Decoded::new(&input).to_string();
+        assert!(decoded.contains(words) && decoded.contains("\nvalid: ") && !decoded.contains("\n!"), "{decoded}");
+        assert!(decoded.contains("payload") && decoded.contains("\"hello\""), "{decoded}");
+    }
 }
