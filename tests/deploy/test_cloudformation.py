@@ -6,6 +6,7 @@ scaling policies and the attributes of a Classic Load Balancer's policies, too: 
 
 import base64
 import hashlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -75,17 +76,16 @@ def delete(aws, name):
     aws("cloudformation", "wait", "stack-delete-complete", "--stack-name", name)
 
 
-def classic(aws, text=None, sha256="0" * 64):
-    return create(aws, "echo", text or body("classic.yaml"), BinaryUrl=URL, BinarySha256=sha256)
+def classic(aws, text=None, sha256="0" * 64, **parameters):
+    return create(aws, "echo", text or body("classic.yaml"), BinaryUrl=URL, BinarySha256=sha256, **parameters)
 
 
-def nlb(aws, sha256="0" * 64):
+def nlb(aws, sha256="0" * 64, **parameters):
     vpc = aws("ec2", "describe-vpcs")["Vpcs"][0]["VpcId"]
     subnets = [subnet["SubnetId"] for subnet in aws("ec2", "describe-subnets")["Subnets"]]
     assert len(subnets) > 1
-    return create(
-        aws, "echo", body("nlb.yaml"), VpcId=vpc, SubnetIds="\\,".join(subnets), BinaryUrl=URL, BinarySha256=sha256
-    )
+    parameters |= {"VpcId": vpc, "SubnetIds": "\\,".join(subnets), "BinaryUrl": URL, "BinarySha256": sha256}
+    return create(aws, "echo", body("nlb.yaml"), **parameters)
 
 
 def only_from(aws, group, source):
@@ -113,7 +113,8 @@ def test_the_classic_balancers_policy_is_in_force_on_the_back_end_port(aws):
     listener = described["ListenerDescriptions"][0]["Listener"]
     assert (listener["Protocol"], listener["LoadBalancerPort"], listener["InstancePort"]) == ("TCP", 8888, 8888)
     assert [instance["InstanceId"] for instance in described["Instances"]] == [resources["EC2Instance"]]
-    policy = aws("elb", "describe-load-balancer-policies", "--load-balancer-name", balancer)["PolicyDescriptions"][0]
+    policies = aws("elb", "describe-load-balancer-policies", "--load-balancer-name", balancer)["PolicyDescriptions"]
+    (policy,) = [policy for policy in policies if policy["PolicyName"] == "EnableProxyProtocol"]
     assert (policy["PolicyName"], policy["PolicyTypeName"]) == ("EnableProxyProtocol", "ProxyProtocolPolicyType")
     written = template("classic.yaml")["Resources"]["ElasticLoadBalancer"]["Properties"]["Policies"][0]
     assert written["Attributes"] == [{"Name": "ProxyProtocol", "Value": "true"}]
@@ -128,27 +129,24 @@ def test_without_instance_ports_no_policy_is_in_force(aws):
     text = body("classic.yaml").replace("          InstancePorts: [!Ref ServerPort]\n", "")
     balancer = classic(aws, text)["ElasticLoadBalancer"]
     described = aws("elb", "describe-load-balancers", "--load-balancer-names", balancer)["LoadBalancerDescriptions"][0]
-    assert described["Policies"]["OtherPolicies"] == ["EnableProxyProtocol"]
+    assert "EnableProxyProtocol" in described["Policies"]["OtherPolicies"]
     assert described["BackendServerDescriptions"] == []
+
+
+def network_balancer(aws, resources):
+    """The ARN of a network balancer, which moto makes when the CLI asks."""
+    subnets = [subnet["SubnetId"] for subnet in aws("ec2", "describe-subnets")["Subnets"]]
+    made = aws(
+        *("elbv2", "create-load-balancer", "--name", "network", "--type", "network", "--subnets", *subnets),
+        *("--security-groups", resources["LoadBalancerSecurityGroup"]),
+    )
+    return made["LoadBalancers"][0]["LoadBalancerArn"]
 
 
 def test_the_network_balancer_sends_version_2_and_asks_the_admin_port(aws):
     resources = nlb(aws)
     group, wanted = resources["TargetGroup"], template("nlb.yaml")["Resources"]["TargetGroup"]["Properties"]
-    subnets = [subnet["SubnetId"] for subnet in aws("ec2", "describe-subnets")["Subnets"]]
-    balancers = aws(
-        "elbv2",
-        "create-load-balancer",
-        "--name",
-        "network",
-        "--type",
-        "network",
-        "--subnets",
-        *subnets,
-        "--security-groups",
-        resources["LoadBalancerSecurityGroup"],
-    )["LoadBalancers"]
-    arn, action = balancers[0]["LoadBalancerArn"], f"Type=forward,TargetGroupArn={group}"
+    arn, action = network_balancer(aws, resources), f"Type=forward,TargetGroupArn={group}"
     aws(
         "elbv2",
         "create-listener",
@@ -177,6 +175,89 @@ def test_the_network_balancer_sends_version_2_and_asks_the_admin_port(aws):
     assert len(scaling["VPCZoneIdentifier"].split(",")) > 1
     ports = only_from(aws, resources["InstanceSecurityGroup"], resources["LoadBalancerSecurityGroup"])
     assert ports == [(8888, 8888), (9000, 9000)]
+
+
+def certificate(aws):
+    return aws("acm", "request-certificate", "--domain-name", "echo.example.com")["CertificateArn"]
+
+
+def clients(aws, resources):
+    """The networks from which clients may connect, by port."""
+    group = aws("ec2", "describe-security-groups", "--group-ids", resources["LoadBalancerSecurityGroup"])
+    rules = group["SecurityGroups"][0]["IpPermissions"]
+    assert not any(rule["UserIdGroupPairs"] or rule["Ipv6Ranges"] for rule in rules)
+    return [(rule["FromPort"], rule["ToPort"], block["CidrIp"]) for rule in rules for block in rule["IpRanges"]]
+
+
+@pytest.mark.parametrize(
+    "make, service, listed", [(classic, "elb", "LoadBalancerDescriptions"), (nlb, "elbv2", "LoadBalancers")]
+)
+def test_scheme_and_clients_are_those_that_are_asked_for(aws, make, service, listed):
+    for parameters, scheme, network in (
+        ({}, "internet-facing", "0.0.0.0/0"),
+        ({"Scheme": "internal", "ClientCidr": "192.0.2.0/24"}, "internal", "192.0.2.0/24"),
+    ):
+        resources = make(aws, **parameters)
+        assert [balancer["Scheme"] for balancer in aws(service, "describe-load-balancers")[listed]] == [scheme]
+        assert clients(aws, resources) == [(8888, 8888, network)]
+        delete(aws, "echo")
+
+
+@pytest.mark.parametrize("name", ["classic.yaml", "nlb.yaml"])
+@pytest.mark.parametrize(
+    "parameter, right, wrong",
+    [
+        ("ClientCidr", ["0.0.0.0/0", "192.0.2.0/24", "192.0.2.1/32"], ["", "192.0.2.0", "192.0.2.0/33", "::/0", "all"]),
+        (
+            "CertificateArn",
+            ["", "arn:aws:acm:us-east-1:1:certificate/1", "arn:aws-cn:iam::1:server-certificate/a/b"],
+            ["certificate/1", "arn:aws:s3:::bucket", "arn:aws:acm:us-east-1:1:certificate/1 2"],
+        ),
+    ],
+)
+def test_a_parameter_that_makes_no_sense_is_refused(name, parameter, right, wrong):
+    # moto asks no pattern, and AWS wants the whole value to match.
+    pattern = template(name)["Parameters"][parameter]["AllowedPattern"]
+    assert [value for value in right + wrong if re.fullmatch(pattern, value)] == right
+
+
+def test_the_classic_balancer_ends_tls_and_still_sends_the_header(aws):
+    arn = certificate(aws)
+    balancer = classic(aws, CertificateArn=arn)["ElasticLoadBalancer"]
+    described = aws("elb", "describe-load-balancers", "--load-balancer-names", balancer)["LoadBalancerDescriptions"][0]
+    listener = described["ListenerDescriptions"][0]["Listener"]
+    assert (listener["Protocol"], listener["SSLCertificateId"]) == ("SSL", arn)
+    assert described["BackendServerDescriptions"] == [{"InstancePort": 8888, "PolicyNames": ["EnableProxyProtocol"]}]
+    # moto takes the clients' protocol for the servers', and knows no policies of listeners and no attributes of policies.
+    written = template("classic.yaml")["Resources"]["ElasticLoadBalancer"]["Properties"]
+    (listener,), (_, policy) = written["Listeners"], written["Policies"]
+    # A TLS back end would get no header.
+    assert listener["InstanceProtocol"] == "TCP"
+    assert listener["PolicyNames"] == {"If": ["HasCertificate", [policy["PolicyName"]], {"Ref": "AWS::NoValue"}]}
+    assert policy["PolicyType"] == "SSLNegotiationPolicyType"
+    wanted = [{"Name": "Reference-Security-Policy", "Value": "ELBSecurityPolicy-TLS-1-2-2017-01"}]
+    assert policy["Attributes"] == wanted and "InstancePorts" not in policy
+
+
+def test_the_network_balancers_tls_listener_forwards_to_the_same_group(aws):
+    arn = certificate(aws)
+    resources = nlb(aws, CertificateArn=arn)
+    written = template("nlb.yaml")["Resources"]["Listener"]["Properties"]
+    with_certificate = {key: written[key]["If"][1] for key in ("Protocol", "Certificates", "SslPolicy")}
+    without = {written[key]["If"][0] for key in with_certificate}, written["Protocol"]["If"][2]
+    assert without == ({"HasCertificate"}, "TCP")
+    assert with_certificate["Certificates"] == [{"CertificateArn": {"Ref": "CertificateArn"}}]
+    balancer, group = network_balancer(aws, resources), resources["TargetGroup"]
+    aws(
+        *("elbv2", "create-listener", "--load-balancer-arn", balancer, "--port", "8888"),
+        *("--protocol", with_certificate["Protocol"], "--ssl-policy", with_certificate["SslPolicy"]),
+        *("--certificates", f"CertificateArn={arn}", "--default-actions", f"Type=forward,TargetGroupArn={group}"),
+    )
+    listener = aws("elbv2", "describe-listeners", "--load-balancer-arn", balancer)["Listeners"][0]
+    assert (listener["Protocol"], listener["SslPolicy"]) == ("TLS", "ELBSecurityPolicy-TLS13-1-2-Res-2021-06")
+    assert [certificate["CertificateArn"] for certificate in listener["Certificates"]] == [arn]
+    assert listener["DefaultActions"][0]["TargetGroupArn"] == group
+    assert aws("elbv2", "describe-target-groups", "--target-group-arns", group)["TargetGroups"][0]["Protocol"] == "TCP"
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ set -u
 aws() { command aws "$@" || echo "aws $*" >> failed; }
 cargo() { :; }
 telnet() { echo "telnet $*"; }
+openssl() { if [ "$1" = s_client ]; then echo "openssl $*"; else command openssl "$@" || echo "openssl $*" >> failed; fi; }
 """
 
 
@@ -50,4 +51,6 @@ def test_every_command_of_the_page_works(aws_environment, tmp_path):
     (shown,) = [text for said, text in blocks() if said]
     assert shown in done.stdout
     assert re.findall(r"^proxy-echo check \S+\.amazonaws\.com:8888$", done.stdout, re.MULTILINE), done.stdout
+    session = r"^openssl s_client -quiet -crlf -connect \S+\.amazonaws\.com:8888$"
+    assert re.findall(session, done.stdout, re.MULTILINE), done.stdout
     assert re.findall(r"^telnet \S+\.amazonaws\.com 8888$", done.stdout, re.MULTILINE), done.stdout
