@@ -1,10 +1,11 @@
 //! `proxy-echo conform` as a user has it: what it finds in receivers that keep to the specification and in those that do not,
 //! exit codes, JSON by its schema.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::process::{Command, Output};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::thread;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
@@ -326,4 +327,123 @@ fn the_cases_are_for_others_to_read() {
         assert!(why.ends_with(['.', ':']) && why.len() > 10, "{case}");
         assert!(case["text"].is_string() != case["hex"].is_string(), "{case}");
     }
+}
+
+/// `conform --listen` that ends after `count` headers.
+struct Listening {
+    child: Child,
+    address: SocketAddr,
+    output: BufReader<ChildStdout>,
+}
+
+impl Listening {
+    fn start(count: usize, args: &[&str]) -> Listening {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_proxy-echo"));
+        command.args(["conform", "--listen=127.0.0.1:0", "--timeout=10s"]).arg(format!("--count={count}")).args(args);
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("it runs");
+        let mut output = BufReader::new(child.stdout.take().expect("it is piped"));
+        let mut line = String::new();
+        output.read_line(&mut line).expect("a line");
+        let address = line.trim().rsplit(' ').next().and_then(|address| address.parse().ok());
+        Listening { child, address: address.unwrap_or_else(|| panic!("{line}")), output }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).expect("it listens");
+        stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+        stream.set_nodelay(true).expect("nodelay");
+        stream
+    }
+
+    fn end(mut self) -> (String, Option<i32>) {
+        let text = io::read_to_string(&mut self.output).expect("text");
+        (text, self.child.wait().expect("it ends").code())
+    }
+}
+
+#[test]
+fn senders_are_judged_by_what_they_send() {
+    for (header, code, words) in [
+        (b"PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\r\n".as_slice(), 0, "✓ #1 127.0.0.1:"),
+        (b"PROXY TCP6 ::1 127.0.0.1 56324 443\r\n", 1, "✗ MUST missed, section 2.1: the destination 127.0.0.1 is"),
+        (
+            b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x01\xc6\x33\x64\x02\xdc\x04\x01\xbb",
+            0,
+            "TCP4 192.0.2.1:56324 ->",
+        ),
+        (b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0", 0, "version 2, 16 bytes: LOCAL"),
+        (b"\r\n\r\n\0\r\nQUIT\n\x20\x11\0\0", 0, "! SHOULD missed, section 2.2: LOCAL with the protocol byte 0x11"),
+        (b"GET / HTTP/1.1\r\n\r\n", 1, "✗ MUST missed, section 2: what came is no header"),
+    ] {
+        let listening = Listening::start(1, &[]);
+        listening.connect().write_all(header).expect("it reads");
+        let (text, ended) = listening.end();
+        assert!(ended == Some(code) && text.contains(words), "{}: {ended:?} {text}", header.escape_ascii());
+    }
+}
+
+#[test]
+fn a_header_in_pieces_is_a_senders_fault() {
+    let listening = Listening::start(1, &[]);
+    let mut stream = listening.connect();
+    stream.write_all(b"PROXY TCP4 192.0.2.1 198.51").expect("it reads");
+    // Until the kernel says that the first piece was taken, the second could be read with it.
+    await_taken(&stream);
+    stream.write_all(b".100.2 56324 443\r\n").expect("it reads");
+    let (text, code) = listening.end();
+    assert!(code == Some(1) && text.contains("section 2: the header came in 2 pieces"), "{text}");
+}
+
+/// Waits until the peer's program has read all that was sent.
+fn await_taken(stream: &TcpStream) {
+    let [ours, theirs] = [stream.local_addr(), stream.peer_addr()].map(|address| address.expect("an address").port());
+    let end = Instant::now() + DEADLINE;
+    loop {
+        // "sl local_address rem_address st tx_queue:rx_queue", with ports in hexadecimal.
+        let table = std::fs::read_to_string("/proc/net/tcp").expect("Linux");
+        let is_peers = |line: &&str| line.contains(&format!(":{theirs:04X} 0100007F:{ours:04X} "));
+        let line = table.lines().find(is_peers).expect("a connection").split_whitespace().nth(4).expect("its queues");
+        if line.ends_with(":00000000") {
+            return;
+        }
+        assert!(Instant::now() < end, "what was sent is not read");
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn a_sender_is_served_like_by_a_back_end() {
+    let listening = Listening::start(3, &["--strict"]);
+    drop(listening.connect());
+    let header = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+    for (say, answer) in [("GET / HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 200 OK\r\n"), ("hello\n", "hello\n")] {
+        let mut stream = listening.connect();
+        stream.write_all(&[header, say.as_bytes()].concat()).expect("it reads");
+        let mut bytes = vec![0; answer.len()];
+        stream.read_exact(&mut bytes).expect("an answer");
+        assert_eq!(String::from_utf8_lossy(&bytes), answer);
+    }
+    listening.connect().write_all(header).expect("it reads");
+    let (text, code) = listening.end();
+    // The connection without a byte is not judged.
+    assert!(
+        code == Some(0) && text.contains("3 headers, 0 with a MUST missed") && text.ends_with("\nconforms\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_senders_json_keeps_to_its_schema() {
+    let schema = serde_json::from_str(include_str!("../docs/schema/conform-sender-1.json")).expect("JSON");
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let listening = Listening::start(2, &[&format!("--json={}", file.path().display())]);
+    listening.connect().write_all(b"PROXY UNKNOWN\r\n").expect("it reads");
+    listening.connect().write_all(b"GET / HTTP/1.0\r\n\r\n").expect("it reads");
+    assert_eq!(listening.end().1, Some(1));
+    let document: Value = serde_json::from_str(&std::fs::read_to_string(file.path()).expect("a file")).expect("JSON");
+    let errors: Vec<String> = validator.iter_errors(&document).map(|error| error.to_string()).collect();
+    assert_eq!(errors, [""; 0]);
+    assert_eq!((document["headers"].as_array().map(Vec::len), &document["must_missed"]), (Some(2), &json!(1)));
+    assert!(!validator.is_valid(&json!({ "schema": "conform-sender-1" })), "a schema that takes anything");
 }

@@ -13,7 +13,7 @@ use proxy_echo_args::values::{count, positive_time};
 /// A test of conformance to the PROXY protocol.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit code: 0 it conforms; 1 it does not; 2 usage, or a setting that cannot tell; 3 it is not reached."
+    after_help = "Exit code: 0 it conforms; 1 it does not; 2 usage, or a setting that cannot tell; 3 it is not reached, or no header came."
 )]
 pub struct ConformArgs {
     /// The receiver: ADDRESS:PORT or NAME:PORT
@@ -26,7 +26,7 @@ pub struct ConformArgs {
     pub listen: Option<SocketAddr>,
 
     /// With --listen: end after so many headers [default: at Ctrl-C]
-    #[arg(long, value_name = "COUNT", env = "PROXY_ECHO_CONFORM_COUNT")]
+    #[arg(long, value_name = "COUNT", env = "PROXY_ECHO_CONFORM_COUNT", requires = "listen")]
     #[arg(value_parser = count(1..=u32::MAX))]
     pub count: Option<u32>,
 
@@ -95,7 +95,7 @@ pub struct ConformArgs {
     pub json: Json,
 
     /// Write the results to a file that CI systems read
-    #[arg(long, value_name = "FILE", env = "PROXY_ECHO_CONFORM_JUNIT")]
+    #[arg(long, value_name = "FILE", env = "PROXY_ECHO_CONFORM_JUNIT", conflicts_with = "listen")]
     pub junit: Option<PathBuf>,
 }
 

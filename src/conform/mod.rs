@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::io::{self, Write};
-use std::net::ToSocketAddrs;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Instant;
 
 use crate::cli::ConformArgs;
@@ -14,6 +14,7 @@ mod case;
 mod exchange;
 mod report;
 mod run;
+mod sender;
 mod setting;
 mod verdict;
 
@@ -31,7 +32,10 @@ pub fn run(args: &ConformArgs, out: &mut impl Write) -> Result<u8, Error> {
         out.write_all(case::CASES.as_bytes())?;
         return Ok(0);
     }
-    let Some(target) = &args.target else { return Ok(0) };
+    if let Some(listen) = args.listen {
+        return sender::run(args, listen, out);
+    }
+    let target = args.target.as_deref().unwrap_or_default().to_owned();
     let setting = Setting::new(args)?;
     let jobs = case::wanted(args)?;
     let unreachable = |error: io::Error| Error::Unreachable(target.clone(), error.to_string());
@@ -74,6 +78,8 @@ pub enum Error {
     Cases(String),
     /// The receiver, and why it is not reached.
     Unreachable(String, String),
+    /// The address cannot be listened on.
+    Listen(SocketAddr, io::Error),
     /// Results cannot be written.
     Io(io::Error),
 }
@@ -84,7 +90,7 @@ impl Error {
     pub fn code(&self) -> u8 {
         match self {
             Error::Unreachable(..) => 3,
-            Error::Io(_) | Error::Cases(_) => 1,
+            Error::Io(_) | Error::Cases(_) | Error::Listen(..) => 1,
             _ => 2,
         }
     }
@@ -115,6 +121,7 @@ impl fmt::Display for Error {
             ),
             Error::Cases(error) => write!(f, "the cases are unreadable: {error}"),
             Error::Unreachable(target, error) => write!(f, "{target} is not reached: {error}"),
+            Error::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
             Error::Io(error) => write!(f, "cannot write: {error}"),
         }
     }
