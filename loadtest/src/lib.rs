@@ -11,7 +11,7 @@
 //! - [`engine`]: makes the load. A worker a thread, each with its poll, its slab of connections and its histograms.
 //! - [`pattern`], [`proxy`]: what connections say.
 //! - [`environment`], [`cgroup`]: what is seen of the machine meanwhile.
-//! - [`judge`]: whether the figures may be used, and what the program ends with.
+//! - [`judge`], [`hints`]: whether the figures may be used, what the program ends with, and what to try.
 //! - [`output`], [`progress`]: what is shown and written.
 //! - [`statistics`], [`join`]: how sure a difference is, and results that are parts of one.
 //! - [`result`], [`totals`], [`samples`]: what a finished measurement is, as the JSON file has it.
@@ -27,6 +27,7 @@ pub mod cli;
 pub mod command;
 pub mod engine;
 pub mod environment;
+pub mod hints;
 pub mod hosts;
 pub mod join;
 pub mod judge;

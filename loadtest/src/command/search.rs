@@ -173,7 +173,7 @@ fn judged(result: &RunResult) -> (Option<bool>, String) {
         Some(format!("{:.0}/s came back: {limit}", achieved.achieved_per_s))
     });
     match (missed.or(limit), unknown) {
-        (Some(why), _) => (Some(false), why),
+        (Some(why), _) => (Some(false), [why].iter().chain(&result.hints).cloned().collect::<Vec<_>>().join("; ")),
         (None, Some(why)) => (None, why),
         (None, None) => (Some(true), String::new()),
     }

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use super::server::Use;
 use super::worker::Outcome;
 use crate::environment::Witness;
+use crate::hints;
 use crate::judge;
 use crate::plan::{Kind, Plan};
 use crate::result::{FORMAT, Generator, Interval, RunResult, Samples, TcpUse, Totals};
@@ -36,7 +37,7 @@ pub(super) fn put_together(
     let mut totals = Totals::default();
     let (mut latency, mut service_time, mut connect_time) = (Samples::new(), Samples::new(), Samples::new());
     let (mut lag, mut waited, mut reconnect_time) = (Samples::new(), Samples::new(), Samples::new());
-    let (mut withheld, mut failures, mut tcp) = (0, Vec::new(), TcpUse::default());
+    let (mut withheld, mut failures, mut unexpected, mut tcp) = (0, Vec::new(), None, TcpUse::default());
     let length_s = plan.duration.as_secs_f64() / pieces(plan.duration) as f64;
     let mut intervals: Vec<Interval> = Vec::new();
     for outcome in outcomes {
@@ -50,6 +51,7 @@ pub(super) fn put_together(
         waited.add(&tally.waited);
         latency.add(&tally.tail);
         failures.extend(tally.failures);
+        unexpected = unexpected.or(tally.unexpected);
         tcp.add(&tally.tcp);
         for (index, piece) in tally.intervals.into_iter().enumerate() {
             let start_s = index as f64 * length_s;
@@ -116,6 +118,7 @@ pub(super) fn put_together(
     };
     result.runs.push(result.figures());
     judge::judge(&mut result, plan, withheld);
+    result.hints = hints::of(&result, plan, unexpected.as_deref());
     result
 }
 

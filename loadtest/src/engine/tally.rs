@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind};
 
 use mio::net::TcpStream;
 
+use crate::hints::MAX_QUOTED;
 use crate::result::{MAX_DETAILS, Samples, TcpUse, Totals};
 use crate::system;
 
@@ -27,6 +28,8 @@ pub(super) struct Tally {
     /// Messages that were due and not sent, though a connection was free.
     pub(super) withheld: u64,
     pub(super) failures: Vec<String>,
+    /// The beginning of the first answer on a connection that was not what had been sent.
+    pub(super) unexpected: Option<Vec<u8>>,
     pub(super) tcp: TcpUse,
 }
 
@@ -52,6 +55,7 @@ impl Tally {
             reconnect: Samples::new(),
             withheld: 0,
             failures: Vec::new(),
+            unexpected: None,
             tcp: TcpUse::default(),
         }
     }
@@ -79,6 +83,12 @@ impl Tally {
         if info.rtt_us > 0 {
             self.tcp.rtt.record(u64::from(info.rtt_us) * 1000);
         }
+    }
+
+    /// The first `bytes` on a connection are not what was sent.
+    #[cold]
+    pub(super) fn unexpected(&mut self, bytes: &[u8]) {
+        self.unexpected.get_or_insert_with(|| bytes[..bytes.len().min(MAX_QUOTED)].to_vec());
     }
 
     /// A verification failure, in words.

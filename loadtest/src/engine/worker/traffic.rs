@@ -144,6 +144,9 @@ impl Worker {
                 Some(0) => {}
                 Some(whole) => self.complete(key, whole, 0),
                 None => {
+                    if connection.received == 0 {
+                        self.tally.unexpected(bytes);
+                    }
                     let taken = connection.take_faulty(bytes, &self.pattern, self.plan.size, self.plan.verify);
                     self.settle_faults(key, &taken);
                 }
@@ -179,6 +182,7 @@ impl Worker {
                 let held = self.connections[key].take_held();
                 if !held.is_empty() {
                     self.count_bytes(held.len());
+                    self.tally.unexpected(&held);
                     let connection = &mut self.connections[key];
                     let taken = connection.take_faulty(&held, &self.pattern, self.plan.size, self.plan.verify);
                     self.settle_faults(key, &taken);

@@ -26,6 +26,7 @@ pub(super) fn of_comparison(result: &CompareResult) -> Vec<Banner> {
     banners.extend(some(Tone::Plain, "Measured", verdicts));
     for (letter, side) in [("A", &result.a), ("B", &result.b)] {
         banners.extend(some(Tone::Bad, &words::sided(Some(letter), "errors"), words::errors(&side.totals)));
+        banners.extend(some(Tone::Plain, &words::sided(Some(letter), "hints"), side.hints.clone()));
     }
     let pairs = words::counted(result.pairs, "pair");
     banners.push(banner(Tone::Plain, "Pairs", vec![format!("{pairs} of runs, in turn: {}", result.stopped)]));
