@@ -88,9 +88,12 @@ impl Variables {
     pub fn explain(&self, error: &impl fmt::Display) -> String {
         let text = error.to_string();
         let name = |word: &str| self.0.iter().find(|(option, _)| option == word).map(|(_, variable)| variable);
-        let words = text.split(' ').map(|word| match name(word) {
-            Some(variable) => format!("{word} (from the variable {variable})"),
-            None => word.to_owned(),
+        let words = text.split(' ').map(|word| {
+            let (option, punctuation) = word.split_at(word.trim_end_matches([':', ',']).len());
+            match name(option) {
+                Some(variable) => format!("{option} (from the variable {variable}){punctuation}"),
+                None => word.to_owned(),
+            }
         });
         words.collect::<Vec<_>>().join(" ")
     }

@@ -45,7 +45,7 @@ class Bench:
             seconds = self.seconds * work.times_as_long
             times = ["--duration", f"{seconds}s", "--warmup", f"{seconds / 2}s"]
             checks = ["--proxy", "v1", "--expect-reflect", "yes", "--server-pid", str(process.pid)]
-            generator += [*arguments, *times, *checks, "--quiet", "--json", "-"]
+            generator += [*arguments, *times, *checks, "--quiet", "--json"]
             with CpuSamples(process.pid) as samples:
                 done = subprocess.run(generator, capture_output=True, text=True, timeout=RUN_LIMIT_S, check=False)
         if not done.stdout:

@@ -5,13 +5,18 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use clap::builder::BoolishValueParser;
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
+use proxy_echo_args::address::target;
+use proxy_echo_args::json::Json;
+use proxy_echo_args::pages::Pages;
+use proxy_echo_args::values::{count, list, positive_time, rate, size, time};
+use proxy_echo_args::{Stop, Variables};
 
 /// Measures what a TCP server, or the load balancer in front of it, can do: with every byte verified, latencies taken from
 /// the schedule, and a plain word when the generator itself was the limit.
 #[derive(Debug, Parser)]
-#[command(name = "loadtest", version, max_term_width = 100, subcommand_required = true)]
+#[command(name = "loadtest", version = proxy_echo_args::VERSION, max_term_width = 100, subcommand_required = true)]
 #[command(
     after_help = "Exit code: 0 fine; 1 the SLO was missed, bytes failed verification, connections or messages were lost, or \
                   the target cannot be reached; 2 usage; 3 the generator was the limit, the figures are INVALID; 4 the rate \
@@ -43,19 +48,38 @@ pub enum Command {
     Merge(MergeArgs),
     /// Show a JSON file again: as a table, a page, or in `HdrHistogram`'s formats
     Report(ReportArgs),
+    /// The manual page, or completions.
+    #[command(flatten)]
+    Pages(Pages),
+}
+
+impl Cli {
+    /// Reads arguments and environment. With them come the variables that settings were taken from.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with them, or what `--help` and `--version` print.
+    pub fn read() -> Result<(Self, Variables), Stop> {
+        let command = Cli::command();
+        let matches = proxy_echo_args::read(&command)?;
+        let cli = Cli::from_arg_matches(&matches).map_err(|error| Stop::Usage(error.to_string()))?;
+        let named = matches.subcommand().and_then(|(name, matches)| Some((command.find_subcommand(name)?, matches)));
+        Ok((cli, named.map(|(command, matches)| Variables::new(command, matches)).unwrap_or_default()))
+    }
 }
 
 /// One target.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// Whom to connect to: ADDRESS:PORT or NAME:PORT
+    /// Whom to connect to: ADDRESS:PORT, NAME:PORT, or :PORT on this machine
+    #[arg(value_parser = target)]
     pub target: String,
     /// The load.
     #[command(flatten)]
     pub load: LoadArgs,
     /// How many runs; each opens its own connections
     #[arg(long, value_name = "COUNT", env = "LOADTEST_RUNS", default_value_t = 1, help_heading = LOAD)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(value_parser = count(1..=1000_u32))]
     pub runs: u32,
     /// Do the I-th of N parts of the load; `loadtest merge` joins them. 0/N is N/N, for indexes that count from 0
     #[arg(long, value_name = "I/N", env = "LOADTEST_SHARD", help_heading = EXECUTION)]
@@ -74,13 +98,15 @@ pub struct RunArgs {
 /// A search.
 #[derive(Debug, Args)]
 pub struct SearchArgs {
-    /// Whom to connect to: ADDRESS:PORT or NAME:PORT
+    /// Whom to connect to: ADDRESS:PORT, NAME:PORT, or :PORT on this machine
+    #[arg(value_parser = target)]
     pub target: String,
     /// The load.
     #[command(flatten)]
     pub load: LoadArgs,
     /// The rate that is tried first, in messages a second
-    #[arg(long, value_name = "RATE", env = "LOADTEST_FIRST_RATE", default_value_t = 1000.0, help_heading = LOAD)]
+    #[arg(long, value_name = "RATE", env = "LOADTEST_FIRST_RATE", default_value = "1000", help_heading = LOAD)]
+    #[arg(value_parser = rate)]
     pub first_rate: f64,
     /// How near the answer must be: 0.05 is within 5%
     #[arg(long, value_name = "SHARE", env = "LOADTEST_PRECISION", default_value_t = 0.05, help_heading = LOAD)]
@@ -97,8 +123,10 @@ pub struct SearchArgs {
 #[derive(Debug, Args)]
 pub struct CompareArgs {
     /// The target to compare with
+    #[arg(value_parser = target)]
     pub a: String,
     /// The target to compare
+    #[arg(value_parser = target)]
     pub b: String,
     /// Request and response, connections, or bytes
     #[arg(long, value_name = "COMMAND", env = "LOADTEST_WORKLOAD", default_value = "rr", help_heading = LOAD)]
@@ -108,11 +136,11 @@ pub struct CompareArgs {
     pub load: LoadArgs,
     /// Fewest runs of each target
     #[arg(long, value_name = "COUNT", env = "LOADTEST_MIN_PAIRS", default_value_t = 5, help_heading = LOAD)]
-    #[arg(value_parser = clap::value_parser!(u32).range(3..=1000))]
+    #[arg(value_parser = count(3..=1000_u32))]
     pub min_pairs: u32,
     /// Most runs of each target
     #[arg(long, value_name = "COUNT", env = "LOADTEST_MAX_PAIRS", default_value_t = 20, help_heading = LOAD)]
-    #[arg(value_parser = clap::value_parser!(u32).range(3..=1000))]
+    #[arg(value_parser = count(3..=1000_u32))]
     pub max_pairs: u32,
     /// Stop when the interval of the rate, or of p50 at a fixed rate, is at most this wide to either side
     #[arg(long, value_name = "SHARE", env = "LOADTEST_PRECISION", default_value_t = 0.025, help_heading = LOAD)]
@@ -124,9 +152,8 @@ pub struct CompareArgs {
     #[arg(long, value_name = "VERSION", env = "LOADTEST_PROXY_B", help_heading = NETWORK)]
     pub proxy_b: Option<Proxy>,
     /// The processes of A and B, if they run here
-    #[arg(long, value_name = "PID", env = "LOADTEST_SERVER_PID", value_delimiter = ',', num_args = 1)]
-    #[arg(help_heading = CHECKS)]
-    pub server_pid: Vec<u32>,
+    #[arg(long, value_name = "PID", env = "LOADTEST_SERVER_PID", value_parser = list(pid), help_heading = CHECKS)]
+    pub server_pid: Vec<Vec<u32>>,
     /// What is shown and written.
     #[command(flatten)]
     pub output: OutputArgs,
@@ -162,34 +189,35 @@ pub struct ReportArgs {
 pub struct LoadArgs {
     /// Connections; for crr: at a time
     #[arg(short, long, value_name = "COUNT", env = "LOADTEST_CONNECTIONS", default_value_t = 50)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000_000), help_heading = LOAD)]
+    #[arg(value_parser = count(1..=10_000_000_u32), help_heading = LOAD)]
     pub connections: u32,
     /// Threads
     #[arg(short, long, value_name = "COUNT", env = "LOADTEST_THREADS", default_value_t = 1, help_heading = LOAD)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(value_parser = count(1..=1024_u32))]
     pub threads: u32,
     /// How long to measure
     #[arg(short, long, value_name = "TIME", env = "LOADTEST_DURATION", help_heading = LOAD)]
-    #[arg(value_parser = humantime::parse_duration, default_value = "10s")]
+    #[arg(value_parser = positive_time, default_value = "10s")]
     pub duration: Duration,
-    /// Messages a second in total, sent by schedule (open loop) [default: each when the one before is answered]
-    #[arg(short = 'R', long, value_name = "COUNT", env = "LOADTEST_RATE", help_heading = LOAD)]
+    /// Messages a second in total, such as 500, 10k or 30/m, sent by schedule (open loop) [default: each when the one before
+    /// is answered]
+    #[arg(short = 'R', long, value_name = "RATE", env = "LOADTEST_RATE", value_parser = rate, help_heading = LOAD)]
     pub rate: Option<f64>,
-    /// When messages of a rate are due: at equal distances, or at random as independent clients would
-    #[arg(long, value_name = "KIND", env = "LOADTEST_ARRIVAL", default_value = "uniform", help_heading = LOAD)]
-    pub arrival: Arrival,
+    /// When messages of a rate are due: at equal distances, or at random as independent clients would [default: uniform]
+    #[arg(long, value_name = "KIND", env = "LOADTEST_ARRIVAL", help_heading = LOAD)]
+    pub arrival: Option<Arrival>,
     /// Messages in flight on a connection [default: 1; stream: 16]
     #[arg(long, value_name = "COUNT", env = "LOADTEST_DEPTH", help_heading = LOAD)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    #[arg(value_parser = count(1..=65_536_u32))]
     pub depth: Option<u32>,
     /// Bytes of a message [default: 64; stream: 64KiB]
-    #[arg(short, long, value_name = "SIZE", env = "LOADTEST_SIZE", help_heading = LOAD)]
+    #[arg(short, long, value_name = "SIZE", env = "LOADTEST_SIZE", value_parser = size, help_heading = LOAD)]
     pub size: Option<ByteSize>,
     /// Connects a second in total [default: as many as the target takes]
-    #[arg(long, value_name = "COUNT", env = "LOADTEST_CONNECT_RATE", help_heading = LOAD)]
+    #[arg(long, value_name = "RATE", env = "LOADTEST_CONNECT_RATE", value_parser = rate, help_heading = LOAD)]
     pub connect_rate: Option<f64>,
     /// What to cut off before measuring
-    #[arg(long, value_name = "TIME", env = "LOADTEST_WARMUP", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", env = "LOADTEST_WARMUP", value_parser = time)]
     #[arg(default_value = "500ms", help_heading = LOAD)]
     pub warmup: Duration,
 
@@ -206,7 +234,7 @@ pub struct LoadArgs {
     #[arg(help_heading = NETWORK)]
     pub reconnect: bool,
     /// Longest wait for a connect, for answers after the end, and, with crr and --reconnect, for each answer
-    #[arg(long, value_name = "TIME", env = "LOADTEST_TIMEOUT", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", env = "LOADTEST_TIMEOUT", value_parser = positive_time)]
     #[arg(default_value = "5s", help_heading = NETWORK)]
     pub timeout: Duration,
     /// PROXY header at the start of each connection
@@ -231,7 +259,7 @@ pub struct LoadArgs {
     pub slo: Option<String>,
     /// How late 99% of the messages may be sent at most, for the figures to be valid; longer pauses of the generator count
     /// against it, and may take 1% of the time at most
-    #[arg(long, value_name = "TIME", env = "LOADTEST_MAX_LAG", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", env = "LOADTEST_MAX_LAG", value_parser = time)]
     #[arg(default_value = "1ms", help_heading = CHECKS)]
     pub max_lag: Duration,
 
@@ -252,9 +280,10 @@ pub struct LoadArgs {
 /// What is shown and written. Without any of these: a table on standard output.
 #[derive(Clone, Debug, Default, Args)]
 pub struct OutputArgs {
-    /// Write the result as JSON; `-` is standard output, in place of the table
-    #[arg(long, value_name = "FILE", env = "LOADTEST_JSON", help_heading = OUTPUT)]
-    pub json: Option<PathBuf>,
+    /// Print the result as JSON in place of the table, or write it to FILE
+    #[arg(long, value_name = "FILE", env = "LOADTEST_JSON", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "-", default_value = "false", hide_default_value = true, help_heading = OUTPUT)]
+    pub json: Json,
     /// Write the latency's percentile distribution, for `HdrHistogram`'s plotter
     #[arg(long, value_name = "FILE", env = "LOADTEST_HGRM", help_heading = OUTPUT)]
     pub hgrm: Option<PathBuf>,
@@ -337,6 +366,10 @@ macro_rules! name_as_given {
     )*};
 }
 name_as_given!(Workload, Arrival, Proxy, ExpectReflect, Verify);
+
+fn pid(text: &str) -> Result<Option<u32>, String> {
+    text.parse().map(Some).map_err(|_| "expected the number of a process".to_owned())
+}
 
 /// A network, or an address alone.
 fn network(text: &str) -> Result<IpNet, String> {

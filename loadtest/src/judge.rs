@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use crate::format::{count, counted, number, time};
 use crate::plan::Plan;
 use crate::result::{Achieved, Judgement, Report, RunResult, SloOutcome};
 
@@ -11,8 +12,8 @@ const MAX_CPU: f64 = 0.9;
 const MAX_WITHHELD: f64 = 0.01;
 /// The most of the measured time in which a thread may have been paused, or the generator throttled.
 const MAX_PAUSED: f64 = 0.01;
-/// Waits for a core that are shorter in all, in s, say nothing of a share.
-const MIN_WAITED_S: f64 = 0.01;
+/// Shares of a shorter time, in s, say nothing: a run may have ended early because the target was gone.
+const MIN_JUDGED_S: f64 = 0.02;
 /// The part of what is asked that must be sent, and come back.
 const ACHIEVED: f64 = 0.99;
 /// Pressure and steal that are worth a word.
@@ -86,6 +87,9 @@ fn invalid(result: &RunResult, plan: &Plan, withheld: u64) -> Vec<String> {
     let generator = &result.generator;
     let (measured_s, bound_ms) = (result.measured_s, plan.max_lag.as_secs_f64() * 1e3);
     let mut reasons = Vec::new();
+    if measured_s < MIN_JUDGED_S {
+        return reasons;
+    }
     for (index, share) in generator.thread_cpu.iter().enumerate().filter(|(_, share)| **share > MAX_CPU) {
         reasons.push(format!(
             "generator thread {index} used {:.0}% of a core, over 90%: give it more threads (-t) or less load",
@@ -109,14 +113,14 @@ fn invalid(result: &RunResult, plan: &Plan, withheld: u64) -> Vec<String> {
     }
     if let Some(throttled) = generator.throttled.filter(|throttled| throttled.time_s > measured_s * MAX_PAUSED) {
         reasons.push(format!(
-            "the CPU quota of the generator's control group held it back for {:.2} s in {} periods, over 1% of the time: raise \
-             the quota",
-            throttled.time_s, throttled.periods
+            "the CPU quota of the generator's control group held it back for {:.2} s in {}, over 1% of the time: raise the quota",
+            throttled.time_s,
+            counted(throttled.periods, "period")
         ));
     }
     let max_wait = plan.max_wait * 100.0;
     for (index, share) in generator.thread_waited.iter().enumerate() {
-        if let Some(share) = share.filter(|share| *share > plan.max_wait && share * measured_s > MIN_WAITED_S) {
+        if let Some(share) = share.filter(|share| *share > plan.max_wait) {
             reasons.push(format!(
                 "generator thread {index} waited for a core {:.0}% of the time, over {max_wait:.0}% (--max-wait): leave it more of \
                  the machine",
@@ -131,7 +135,7 @@ fn invalid(result: &RunResult, plan: &Plan, withheld: u64) -> Vec<String> {
     }
     let offered = plan.own_rate().unwrap_or(0.0) * measured_s;
     if withheld as f64 > offered * MAX_WITHHELD && withheld > 1 {
-        reasons.push(format!("{withheld} messages were due and not sent although connections were free"));
+        reasons.push(format!("{} messages were due and not sent although connections were free", count(withheld)));
     }
     reasons
 }
@@ -168,11 +172,12 @@ fn note(result: &mut RunResult) {
     let mut notes = Vec::new();
     let missing = result.latency.missing();
     if missing > 0 {
-        let (unanswered, unsent) = (result.totals.requests_unanswered, result.totals.requests_unsent);
-        let verb = if missing == 1 { "message has" } else { "messages have" };
+        let (unanswered, unsent) = (count(result.totals.requests_unanswered), count(result.totals.requests_unsent));
+        let verb = if missing == 1 { "has" } else { "have" };
         notes.push(format!(
-            "{missing} {verb} no latency ({unanswered} unanswered, {unsent} never sent for want of a free connection): \
-             figures that they could change are given as lower bounds"
+            "{} {verb} no latency ({unanswered} unanswered, {unsent} never sent for want of a free connection): figures that \
+             could be changed by that are given as lower bounds",
+            counted(missing, "message")
         ));
     }
     if let Some(steal) = environment.steal.filter(|steal| *steal > NOTABLE) {
@@ -186,13 +191,14 @@ fn note(result: &mut RunResult) {
     }
     if let (Some(longest_ns), true) = (result.generator.longest_pause_ns, result.invalid.is_empty()) {
         notes.push(format!(
-            "the generator was paused {} times, for {:.1} ms at most: what is rarer than 1 in 100 may be its own",
-            result.generator.pauses,
-            longest_ns as f64 / 1e6
+            "the generator was paused {}, for {} at most: what is rarer than 1 in 100 may be its own",
+            counted(result.generator.pauses, "time"),
+            time(longest_ns as f64)
         ));
     }
     if let Some(overflows) = environment.machine_listen_overflows.filter(|&overflows| overflows > 0) {
-        notes.push(format!("{overflows} connects on this machine met a full accept queue, of this target or another"));
+        let connects = counted(overflows, "connect");
+        notes.push(format!("{connects} on this machine met a full accept queue, of this target or another"));
     }
     result.notes = notes;
 }
@@ -275,7 +281,7 @@ pub fn conclude(report: &mut Report, signal: Option<i32>) {
 
 /// What was asked and achieved, whether it is valid, and what the SLO came to.
 fn details(result: &RunResult) -> Vec<String> {
-    let per_second = |rate: f64| format!("{rate:.0}/s");
+    let per_second = |rate: f64| format!("{}/s", number(rate));
     let mut lines = Vec::new();
     match (&result.achieved, result.rate()) {
         (Some(achieved), _) => {
@@ -285,7 +291,8 @@ fn details(result: &RunResult) -> Vec<String> {
         }
         (None, _) if result.settings.command == "idle" => {
             let totals = &result.totals;
-            lines.push(format!("{} of {} connections alive", totals.connections_alive, result.settings.connections));
+            let opened = counted(result.settings.connections, "connection");
+            lines.push(format!("{} of {opened} alive", count(totals.connections_alive)));
         }
         (None, Some(rate)) if result.totals.measured_completed > 0 => {
             lines.push(format!("closed loop, achieved {}", per_second(rate)));
@@ -296,7 +303,7 @@ fn details(result: &RunResult) -> Vec<String> {
     lines.push(slo_in_words(result.slo.as_ref()).to_owned());
     let errors = result.totals.errors();
     if errors > 0 {
-        lines.push(format!("{errors} {}", if errors == 1 { "error" } else { "errors" }));
+        lines.push(counted(errors, "error"));
     }
     lines
 }

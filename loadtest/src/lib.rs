@@ -15,6 +15,7 @@
 //! - [`output`], [`progress`]: what is shown and written.
 //! - [`statistics`], [`join`]: how sure a difference is, and results that are parts of one.
 //! - [`result`], [`totals`], [`samples`]: what a finished measurement is, as the JSON file has it.
+//! - [`mod@format`]: figures in words.
 //! - [`system`]: what the operating system is asked.
 #![allow(
     clippy::cast_precision_loss,
@@ -27,6 +28,7 @@ pub mod cli;
 pub mod command;
 pub mod engine;
 pub mod environment;
+pub mod format;
 pub mod hints;
 pub mod hosts;
 pub mod join;

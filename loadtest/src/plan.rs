@@ -135,7 +135,7 @@ impl Plan {
             duration: args.duration,
             warmup: args.warmup,
             rate: args.rate,
-            arrival: args.arrival,
+            arrival: args.arrival.unwrap_or(Arrival::Uniform),
             depth,
             size: usize::try_from(size).unwrap_or(usize::MAX),
             connect_rate: args.connect_rate,
@@ -162,7 +162,32 @@ impl Plan {
             slo: args.slo.as_deref().map(Slo::parse).transpose()?,
         };
         plan.check()?;
+        plan.check_needed(args)?;
         Ok(plan)
+    }
+
+    /// Whether `args` ask for what this kind of load has no use for.
+    fn check_needed(&self, args: &LoadArgs) -> Result<(), PlanError> {
+        let (is_idle, is_crr) = (self.kind == Kind::Idle, self.kind == Kind::Crr);
+        let table = [
+            (is_idle && self.rate.is_some(), "--rate", "none for idle: nothing is sent"),
+            (is_idle && args.depth.is_some(), "--depth", "none for idle: nothing is sent"),
+            (is_idle && args.size.is_some(), "--size", "none for idle: nothing is sent"),
+            (is_idle && self.reconnect, "--reconnect", "for rr and stream"),
+            (is_crr && args.depth.is_some(), "--depth", "none for crr: each connection has one message"),
+            (is_crr && self.reconnect, "--reconnect", "for rr and stream: crr makes connections anew in any case"),
+            (
+                is_crr && self.rate.is_some() && args.connect_rate.is_some(),
+                "--connect-rate",
+                "crr connects as --rate has it",
+            ),
+            (self.rate.is_none() && args.arrival.is_some(), "--arrival", "only with --rate"),
+            (self.header.is_none() && args.proxy_src.is_some(), "--proxy-src", "only with --proxy"),
+        ];
+        match table.into_iter().find(|(is_wrong, ..)| *is_wrong) {
+            Some((_, option, why)) => Err(PlanError::Range(option, why.to_owned())),
+            None => Ok(()),
+        }
     }
 
     /// Whether all of it fits together.
@@ -195,9 +220,6 @@ impl Plan {
             || self.header.version == Proxy::V1 && !self.header.tlvs.is_empty()
         {
             return Err(PlanError::Range("--tlv", "only with --proxy v2".into()));
-        }
-        if self.kind == Kind::Idle && self.rate.is_some() {
-            return Err(PlanError::Range("--rate", "none for idle: nothing is sent".into()));
         }
         Ok(())
     }
@@ -300,9 +322,6 @@ pub fn part(total: u64, index: u64, count: u64) -> u64 {
 }
 
 fn resolve(text: &str) -> Result<SocketAddr, PlanError> {
-    if !text.contains(':') {
-        return Err(PlanError::Target(text.to_owned(), "expected ADDRESS:PORT or NAME:PORT".into()));
-    }
     let found = text.to_socket_addrs().map_err(|error| PlanError::Target(text.to_owned(), error.to_string()));
     let target = found?.next().ok_or_else(|| PlanError::Target(text.to_owned(), "it has no address".into()))?;
     if target.port() == 0 {

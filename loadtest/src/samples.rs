@@ -300,3 +300,61 @@ fn decode(text: &str) -> Result<Histogram<u64>, String> {
     }
     HdrDeserializer::new().deserialize(&mut bytes.as_slice()).map_err(|error| error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::ZlibEncoder;
+
+    use super::*;
+
+    /// A histogram's header alone, with these numbers in it.
+    fn header(length: u32, digits: u32, low: u64, high: u64) -> String {
+        let mut inner = Vec::new();
+        for number in [0x1c84_9313, length, 0, digits] {
+            inner.extend_from_slice(&u32::to_be_bytes(number));
+        }
+        inner.extend_from_slice(&low.to_be_bytes());
+        inner.extend_from_slice(&high.to_be_bytes());
+        inner.extend_from_slice(&1.0_f64.to_be_bytes());
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(&inner).unwrap();
+        let inner = encoder.finish().unwrap();
+        let mut bytes = 0x1c84_9314_u32.to_be_bytes().to_vec();
+        bytes.extend_from_slice(&u32::try_from(inner.len()).unwrap().to_be_bytes());
+        bytes.extend_from_slice(&inner);
+        BASE64.encode(&bytes)
+    }
+
+    #[test]
+    fn a_few_bytes_do_not_ask_for_gigabytes() {
+        assert_eq!(decode(&header(0, 3, 1, MAX_NS)).unwrap().len(), 0);
+        for (length, digits, high) in [(u32::MAX, 3, MAX_NS), (0, 5, MAX_NS), (0, 3, u64::MAX)] {
+            let error = decode(&header(length, digits, 1, high)).unwrap_err();
+            assert!(error.contains("can be"), "{error}");
+        }
+        for nonsense in ["", "AAAA", "!", "HISTFAAAAAB4nA=="] {
+            assert!(decode(nonsense).is_err(), "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_bounds_what_it_could_change_and_nothing_else() {
+        let mut samples = Samples::new();
+        (1..=1000).for_each(|ms| samples.record(ms * 1_000_000));
+        let known = samples.percentile_ns(50.0);
+        // Slower than the median whatever they took: the median stays nearly, and is known.
+        samples.record_missing(900_000_000, 10);
+        let ms = |ns: Option<u64>| ns.map(|ns| ns / 1_000_000);
+        assert!(samples.percentile_ns(50.0) >= known && ms(samples.percentile_ns(50.0)) <= Some(507));
+        assert_eq!(samples.percentile_ns(99.0), None, "ten of 1,010 may be the slowest");
+        assert!(matches!(samples.percentile(99.0), Some(Known::AtLeast(ns)) if ns > 9e8));
+        assert_eq!((samples.max_ns(), samples.mean_ns()), (None, None));
+        // They may have been due just before the end: then nobody knows.
+        let mut early = samples.clone();
+        early.record_missing(1, 2000);
+        assert!(matches!(early.percentile(50.0), Some(Known::AtLeast(_))));
+    }
+}

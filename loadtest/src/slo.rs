@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::format;
 use crate::result::{Known, RunResult, Samples, SloCondition, SloOutcome};
 
 /// Conditions that must all hold.
@@ -111,6 +112,7 @@ impl Condition {
         let figure = figure
             .ok_or_else(|| wrong("the figures are p50 to p99.999, max, mean, rate, errors, unanswered and alive"))?;
         let bound = if figure.is_time() {
+            // A plain number says nothing of its unit, and 2 s is seldom meant.
             humantime::parse_duration(bound).map(|time| time.as_nanos() as f64).ok()
         } else {
             let number = if figure == Figure::ErrorShare { bound.trim_end_matches('%').trim() } else { bound };
@@ -148,9 +150,9 @@ impl Condition {
 
     fn words(&self, value: f64) -> String {
         match self.figure {
-            _ if self.figure.is_time() => time(value),
-            Figure::ErrorShare => format!("{value:.3}%"),
-            _ => format!("{value:.0}"),
+            _ if self.figure.is_time() => format::time(value),
+            Figure::ErrorShare => format::percent(value / 100.0),
+            _ => format::count(value as u64),
         }
     }
 }
@@ -158,7 +160,8 @@ impl Condition {
 /// How many messages have no latency.
 fn missing(latency: &Samples) -> String {
     let (missing, due) = (latency.missing(), latency.count() + latency.missing());
-    format!("{missing} of {due} messages were not answered, or not sent")
+    let verb = if missing == 1 { "was" } else { "were" };
+    format!("{} of {} {verb} not answered, or not sent", format::count(missing), format::counted(due, "message"))
 }
 
 impl Figure {
@@ -187,7 +190,8 @@ impl Figure {
         let due = latency.count() + latency.missing();
         let few = || match due {
             0 => "no message was due in the measured time".to_owned(),
-            due => format!("{due} samples are too few"),
+            1 => "1 sample is too few".to_owned(),
+            due => format!("{} samples are too few", format::count(due)),
         };
         let count = |count: u64| Ok(Known::Exactly(count as f64));
         match self {
@@ -205,18 +209,6 @@ impl Figure {
             Figure::Alive => count(totals.connections_alive),
         }
     }
-}
-
-/// A time in ns as people write it, to three digits.
-fn time(ns: f64) -> String {
-    let (value, unit) = match ns {
-        _ if ns < 1e3 => (ns, "ns"),
-        _ if ns < 1e6 => (ns / 1e3, "µs"),
-        _ if ns < 1e9 => (ns / 1e6, "ms"),
-        _ => (ns / 1e9, "s"),
-    };
-    let decimals = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
-    format!("{value:.decimals$} {unit}")
 }
 
 /// Why an SLO makes no sense.

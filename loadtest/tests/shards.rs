@@ -10,9 +10,10 @@ use common::{Misdeed, Server, report, run};
 use loadtest::cli::OutputArgs;
 use loadtest::output;
 use loadtest::result::{Report, RunResult, Samples};
+use proxy_echo_args::json::Json;
 
 fn save(result: &RunResult, path: &Path) {
-    let outputs = OutputArgs { json: Some(path.to_owned()), quiet: true, ..OutputArgs::default() };
+    let outputs = OutputArgs { json: Json::File(path.to_owned()), quiet: true, ..OutputArgs::default() };
     output::write_all(&Report::Run(Box::new(result.clone())), &outputs, false).unwrap();
 }
 
@@ -55,11 +56,14 @@ fn an_index_that_counts_from_0_comes_from_the_environment() {
     let directory = tempfile::tempdir().unwrap();
     let paths = [0, 1, 2].map(|index| {
         let path = directory.path().join(index.to_string());
-        let load =
-            format!("rr {} -c 7 -R 300 -d 200ms --warmup 0s --max-lag 1s --max-wait 1 -q --json", server.address);
+        let load = format!(
+            "rr {} -c 7 -R 300 -d 200ms --warmup 0s --max-lag 1s --max-wait 1 -q --json={}",
+            server.address,
+            path.display()
+        );
         let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
         // As a Kubernetes job with indexed completions has it: $(JOB_COMPLETION_INDEX)/3.
-        command.env("LOADTEST_SHARD", format!("{index}/3")).args(load.split(' ')).arg(&path);
+        command.env("LOADTEST_SHARD", format!("{index}/3")).args(load.split(' '));
         assert_eq!(command.status().unwrap().code(), Some(0));
         path
     });
@@ -141,7 +145,11 @@ fn two_processes_begin_together_and_merge() {
         .map(|(index, path)| {
             let load = format!("rr {} -c 4 -R 1000 -d 500ms --warmup 0s --max-lag 1s --max-wait 1 -q", server.address);
             let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
-            command.args(load.split(' ')).args(["--start-at", &start.to_string(), "--json"]).arg(path);
+            command.args(load.split(' ')).args([
+                "--start-at",
+                &start.to_string(),
+                &format!("--json={}", path.display()),
+            ]);
             command.args(["--shard", &format!("{}/2", index + 1)]).stdout(Stdio::null()).spawn().unwrap()
         })
         .collect();

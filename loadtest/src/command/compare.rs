@@ -91,11 +91,11 @@ fn plan(args: &CompareArgs, side: usize) -> Result<Plan, CommandError> {
     if load.proxy != Proxy::V2 {
         load.tlv.clear();
     }
-    if args.server_pid.len() > 2 {
+    if args.server_pid.concat().len() > 2 {
         return Err(PlanError::Range("--server-pid", "one process for each of A and B".into()).into());
     }
     let mut plan = Plan::new(kind, [&args.a, &args.b][side], &load)?;
-    plan.server_pid = args.server_pid.get(side).copied();
+    plan.server_pid = args.server_pid.concat().get(side).copied();
     Ok(plan)
 }
 

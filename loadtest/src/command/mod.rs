@@ -29,6 +29,7 @@ pub fn execute(command: &Command, interrupt: &AtomicBool) -> Result<Report, Comm
         Command::Compare(args) => compare::compare(args, interrupt),
         Command::Merge(args) => merge::merge(args),
         Command::Report(args) => return merge::report(args),
+        Command::Pages(_) => return Err(CommandError::Usage("there is nothing to measure".to_owned())),
     }?;
     judge::conclude(&mut report, None);
     Ok(report)
@@ -36,13 +37,14 @@ pub fn execute(command: &Command, interrupt: &AtomicBool) -> Result<Report, Comm
 
 /// What is to be shown and written.
 #[must_use]
-pub fn output(command: &Command) -> &OutputArgs {
+pub fn output(command: &Command) -> OutputArgs {
     match command {
-        Command::Rr(args) | Command::Crr(args) | Command::Stream(args) | Command::Idle(args) => &args.output,
-        Command::Search(args) => &args.output,
-        Command::Compare(args) => &args.output,
-        Command::Merge(args) => &args.output,
-        Command::Report(args) => &args.output,
+        Command::Rr(args) | Command::Crr(args) | Command::Stream(args) | Command::Idle(args) => args.output.clone(),
+        Command::Search(args) => args.output.clone(),
+        Command::Compare(args) => args.output.clone(),
+        Command::Merge(args) => args.output.clone(),
+        Command::Report(args) => args.output.clone(),
+        Command::Pages(_) => OutputArgs::default(),
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::CommandError;
 use super::run::measure;
 use crate::cli::SearchArgs;
+use crate::format::number;
 use crate::plan::{Kind, Plan, PlanError};
 use crate::progress::Bar;
 use crate::result::{FORMAT, INTERRUPTED, Report, RunResult, SearchResult, SearchStep};
@@ -20,6 +21,8 @@ const LEAST_RATE: f64 = 1.0;
 const DEFAULT_SLO: &str = "p99<10ms,errors=0";
 /// How often a rate is tried until it proves something. What misses an SLO by chance alone does not do so twice.
 const MAX_TRIES: u32 = 5;
+/// How many times as wide as asked for an interval may be, where probes within prove nothing.
+const WIDER: f64 = 2.0;
 /// How many times as long a probe is that is repeated, at most.
 const MAX_STRETCH: u32 = 3;
 /// A target that answers less than this part of what is asked did not miss by chance.
@@ -118,7 +121,7 @@ impl Search<'_> {
             };
             self.plan.rate = Some(rate);
             self.plan.duration = longer;
-            let what = format!("step {} at {rate:.0}/s", self.found.steps.len() + 1);
+            let what = format!("step {} at {}/s", self.found.steps.len() + 1, number(rate));
             let result = measure(&self.plan, &self.bar, &what, self.interrupt);
             self.plan.duration = asked;
             let result = result?;
@@ -146,6 +149,10 @@ impl Search<'_> {
                         by_generator: false,
                     }
                 }
+                // More samples than in the longest probe there will not be.
+                None if result.invalid.is_empty() && longer == most => {
+                    return Ok(Proof::Nothing { why, by_generator: false });
+                }
                 None => Proof::Nothing { why, by_generator: !result.invalid.is_empty() },
             };
         }
@@ -170,7 +177,7 @@ fn judged(result: &RunResult) -> (Option<bool>, String) {
     }
     let limit = result.achieved.as_ref().and_then(|achieved| {
         let limit = achieved.limit.as_ref()?;
-        Some(format!("{:.0}/s came back: {limit}", achieved.achieved_per_s))
+        Some(format!("{}/s came back: {limit}", number(achieved.achieved_per_s)))
     });
     match (missed.or(limit), unknown) {
         (Some(why), _) => (Some(false), [why].iter().chain(&result.hints).cloned().collect::<Vec<_>>().join("; ")),
@@ -197,7 +204,7 @@ impl Found {
         let upper = [self.missed.map(|(rate, _)| rate), self.unproven.as_ref().map(|(rate, ..)| *rate)];
         let upper = upper.into_iter().flatten().reduce(f64::min);
         let next = match (met, upper) {
-            (Some(met), Some(upper)) if upper / met <= 1.0 + precision => return Err(self.end(met, upper)),
+            (Some(met), Some(upper)) if upper / met <= 1.0 + precision => return Err(self.end(met, upper, precision)),
             // The geometric middle: the search is for a factor.
             (Some(met), Some(upper)) => (met * upper).sqrt(),
             (Some(met), None) => met * 2.0,
@@ -209,30 +216,39 @@ impl Found {
         };
         if next < LEAST_RATE {
             return Err(match &self.unproven {
-                Some((rate, why, _)) => End::Unknown(format!("at {rate:.0}/s {why}")),
-                None => End::Known(format!("not even {rate:.1}/s meets it")),
+                Some((rate, why, _)) => End::Unknown(format!("at {}/s {why}", number(*rate))),
+                None => End::Known(format!("not even {}/s meets it", number(rate))),
             });
         }
         Ok(next)
     }
 
     /// `met` and `upper` are near enough.
-    fn end(&self, met: f64, upper: f64) -> End {
-        match &self.unproven {
-            Some((rate, why, _)) if *rate <= upper => {
-                End::Unknown(format!("{met:.0}/s meets it, and whether {rate:.0}/s does is not known: {why}"))
+    fn end(&self, met: f64, upper: f64, precision: f64) -> End {
+        let Some((unproven, why, _)) = self.unproven.as_ref().filter(|(unproven, ..)| *unproven <= upper) else {
+            return End::Known(self.between(met, upper));
+        };
+        match self.missed {
+            // Where the next rate that is known to miss is near enough, the answer is known, if less finely.
+            Some((missed, _)) if missed / met <= 1.0 + precision * WIDER => {
+                End::Known(format!("{}; nothing nearer is proved: {why}", self.between(met, missed)))
             }
             _ => {
-                let number = |wanted: f64, met| {
-                    let is_it = |step: &SearchStep| step.rate.to_bits() == wanted.to_bits() && step.met == Some(met);
-                    self.steps.iter().rposition(is_it).map_or(0, |index| index + 1)
-                };
-                let (proof, disproof) = (number(met, true), number(upper, false));
-                End::Known(format!(
-                    "between {met:.0}/s (met, probe {proof}) and {upper:.0}/s (missed, probe {disproof})"
-                ))
+                let (met, unproven) = (number(met), number(*unproven));
+                End::Unknown(format!("{met}/s meets it, and whether {unproven}/s does is not known: {why}"))
             }
         }
+    }
+
+    /// The interval, with the probes that prove its ends.
+    fn between(&self, met: f64, missed: f64) -> String {
+        let probe = |wanted: f64, met| {
+            let is_it = |step: &SearchStep| step.rate.to_bits() == wanted.to_bits() && step.met == Some(met);
+            self.steps.iter().rposition(is_it).map_or(0, |index| index + 1)
+        };
+        let (proof, disproof) = (probe(met, true), probe(missed, false));
+        let (met, missed) = (number(met), number(missed));
+        format!("between {met}/s (met, probe {proof}) and {missed}/s (missed, probe {disproof})")
     }
 
     fn result(self, slo: &str, end: End) -> SearchResult {

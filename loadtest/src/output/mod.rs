@@ -14,6 +14,8 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use proxy_echo_args::json::Json;
+
 use crate::cli::OutputArgs;
 use crate::result::{FORMAT, Report, RunResult};
 
@@ -23,11 +25,11 @@ use crate::result::{FORMAT, Report, RunResult};
 ///
 /// If it cannot.
 pub fn check(outputs: &OutputArgs) -> Result<(), OutputError> {
-    let is_stdout = |path: &&PathBuf| path.as_path() == Path::new(STDOUT);
-    if paths(outputs).filter(is_stdout).count() > 1 {
+    let paths = paths(outputs);
+    if paths.iter().filter(|path| is_stdout(path)).count() > 1 {
         return Err(OutputError::TwoOnStdout);
     }
-    for path in paths(outputs) {
+    for path in &paths {
         let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
         let found = directory.map_or(Ok(()), |directory| directory.read_dir().map(drop));
         found.map_err(|error| OutputError::Write(path.clone(), error))?;
@@ -38,8 +40,21 @@ pub fn check(outputs: &OutputArgs) -> Result<(), OutputError> {
     Ok(())
 }
 
-fn paths(outputs: &OutputArgs) -> impl Iterator<Item = &PathBuf> {
-    [&outputs.json, &outputs.hgrm, &outputs.hlog, &outputs.html].into_iter().flatten()
+fn paths(outputs: &OutputArgs) -> Vec<PathBuf> {
+    let others = [&outputs.hgrm, &outputs.hlog, &outputs.html].into_iter().flatten().cloned();
+    json_path(outputs).into_iter().chain(others).collect()
+}
+
+fn json_path(outputs: &OutputArgs) -> Option<PathBuf> {
+    match &outputs.json {
+        Json::Off => None,
+        Json::Stdout => Some(STDOUT.into()),
+        Json::File(path) => Some(path.clone()),
+    }
+}
+
+fn is_stdout(path: &Path) -> bool {
+    path == Path::new(STDOUT)
 }
 
 /// Shows `report` and writes the files that `outputs` names; `is_terminal` tells whether standard output is one.
@@ -52,12 +67,12 @@ fn paths(outputs: &OutputArgs) -> impl Iterator<Item = &PathBuf> {
 /// The first that occurred. A reader of standard output that goes away is none.
 pub fn write_all(report: &Report, outputs: &OutputArgs, is_terminal: bool) -> Result<(), OutputError> {
     let mut written = Vec::new();
-    if !outputs.quiet && paths(outputs).all(|path| path.as_path() != Path::new(STDOUT)) {
+    if !outputs.quiet && !paths(outputs).iter().any(|path| is_stdout(path)) {
         let is_coloured = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         written.push(write(Path::new(STDOUT), |out| text::write(out, &contents::of_report(report), is_coloured)));
     }
-    if let Some(path) = &outputs.json {
-        written.push(write(path, |out| json(out, report)));
+    if let Some(path) = json_path(outputs) {
+        written.push(write(&path, |out| json(out, report)));
     }
     if let Some(path) = &outputs.hgrm {
         written.push(write_hgrm(path, report));
@@ -178,7 +193,9 @@ impl fmt::Display for OutputError {
             OutputError::NoRun(path) => {
                 write!(f, "{} is not written: no rate met the SLO, so there are no latencies", path.display())
             }
-            OutputError::TwoOnStdout => f.write_str("only one of --json, --hgrm, --hlog and --html can be '-'"),
+            OutputError::TwoOnStdout => {
+                f.write_str("only one of --json, --hgrm, --hlog and --html can go to standard output")
+            }
         }
     }
 }

@@ -10,6 +10,8 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 
+use proxy_echo_args::json::Json;
+
 use super::*;
 use crate::judge;
 use crate::result::{self, Samples};
@@ -82,7 +84,7 @@ fn what_is_missing_makes_lower_bounds_and_no_figures() {
     judge::conclude(&mut report, None);
     let text = shown(&report);
     let verdict = text.lines().nth(3).unwrap();
-    for words in ["RATE NOT ACHIEVED: asked 400000/s", "the target was the limit", "; valid; no SLO; exit code 4"] {
+    for words in ["RATE NOT ACHIEVED: asked 400,000/s", "the target was the limit", "; valid; no SLO; exit code 4"] {
         assert!(verdict.contains(words), "{words} is missing in: {verdict}");
     }
     let latency: Vec<_> = line(&text, "latency, scheduled").split("  ").filter(|cell| !cell.is_empty()).collect();
@@ -221,7 +223,7 @@ fn files_are_written_and_read_back_as_they_were() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
     let outputs = OutputArgs {
-        json: Some(path("x.json")),
+        json: Json::File(path("x.json")),
         hgrm: Some(path("x.hgrm")),
         hlog: Some(path("x.hlog")),
         html: Some(path("x.html")),
@@ -250,7 +252,7 @@ fn files_are_written_and_read_back_as_they_were() {
 fn a_file_that_cannot_be_written_is_named_and_the_others_are_still_written() {
     let directory = tempfile::tempdir().unwrap();
     let html = directory.path().join("x.html");
-    let json = Some(directory.path().join("missing/x.json"));
+    let json = Json::File(directory.path().join("missing/x.json"));
     let outputs = OutputArgs { json, html: Some(html.clone()), quiet: true, ..OutputArgs::default() };
     let error = write_all(&of_run(sample::idle()), &outputs, false).unwrap_err().to_string();
     assert!(error.starts_with("cannot write ") && error.contains("missing/x.json: No such file"), "{error}");

@@ -1,74 +1,10 @@
 //! Figures and facts in words, the same in the table and on the page.
 
+pub(super) use crate::format::*;
 use crate::result::{CompareResult, Ratio, RunResult, Samples, Settings, Shard, Totals};
 
 /// The percentiles that are shown, where the sample supports them.
 pub(super) const SHOWN: [f64; 5] = [50.0, 90.0, 99.0, 99.9, 99.99];
-
-/// What stands where there is no figure.
-pub(super) const NOTHING: &str = "–";
-
-/// A time in ns, to three digits.
-pub(super) fn time(ns: f64) -> String {
-    scaled(ns, &[(1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns")])
-}
-
-/// A number of bytes, to three digits.
-pub(super) fn bytes(bytes: f64) -> String {
-    const KI: f64 = 1024.0;
-    scaled(bytes, &[(KI * KI * KI * KI, "TiB"), (KI * KI * KI, "GiB"), (KI * KI, "MiB"), (KI, "KiB"), (1.0, "B")])
-}
-
-/// A count, with commas.
-pub(super) fn count(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (index, digit) in digits.char_indices() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// A number that need not be whole: to the unit from 100 on, to three digits below.
-pub(super) fn number(value: f64) -> String {
-    if value >= 99.95 { count(value.round() as u64) } else { three_digits(value) }
-}
-
-/// A share of 0 to 1.
-pub(super) fn percent(share: f64) -> String {
-    format!("{}%", three_digits(share * 100.0))
-}
-
-/// A figure with its unit, without zeros at the end of its fraction: for round figures.
-pub(super) fn short(text: &str) -> String {
-    let end = text.find(|character: char| !character.is_ascii_digit() && character != '.' && character != ',');
-    let (number, unit) = text.split_at(end.unwrap_or(text.len()));
-    let number = if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number };
-    format!("{number}{unit}")
-}
-
-/// A count with what is counted: `1 thread`, `2 threads`.
-pub(super) fn counted(number: u64, one: &str) -> String {
-    format!("{} {one}{}", count(number), if number == 1 { "" } else { "s" })
-}
-
-/// A time in s, without needless digits: `10 s`, `0.5 s`.
-pub(super) fn seconds(time_s: f64) -> String {
-    let text = format!("{time_s:.1}");
-    format!("{} s", text.strip_suffix(".0").unwrap_or(&text))
-}
-
-/// A text from outside, without what could steer a terminal or break a line.
-pub(super) fn plain(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character.is_control() { plain.extend(character.escape_default()) } else { plain.push(character) }
-    }
-    plain
-}
 
 /// `text` after the letter of its side, if there are sides.
 pub(super) fn sided(letter: Option<&str>, text: &str) -> String {
@@ -190,7 +126,7 @@ pub(super) fn difference(ratio: &Ratio) -> String {
     if !ratio.difference_shown {
         "no difference shown".to_owned()
     } else if ratio.ratio >= 2.0 {
-        format!("{} times", three_digits(ratio.ratio))
+        format!("{} times", number(ratio.ratio))
     } else {
         let word = if ratio.ratio < 1.0 { "lower" } else { "higher" };
         format!("{} {word}", percent((ratio.ratio - 1.0).abs()))
@@ -211,74 +147,5 @@ pub(super) fn verdict(result: &CompareResult, ratio: &Ratio) -> String {
         format!("B's {figure} is {} A's: {between}.", difference(ratio))
     } else {
         format!("B's {figure} is {} than A's: {between}.", difference(ratio))
-    }
-}
-
-fn scaled(value: f64, units: &[(f64, &str)]) -> String {
-    // What would be rounded up to 1000 is 1 of the next unit.
-    let fits = units.iter().find(|(scale, _)| value >= scale * 0.9995).or(units.last());
-    fits.map_or_else(String::new, |(scale, unit)| {
-        let value = value / scale;
-        // The smallest unit is not divided: 64 B, not 64.0 B.
-        let is_whole = *scale <= 1.0 && value.fract() == 0.0;
-        let number = if is_whole { format!("{value:.0}") } else { three_digits(value) };
-        format!("{number} {unit}")
-    })
-}
-
-fn three_digits(value: f64) -> String {
-    if value == 0.0 || value >= 99.95 {
-        format!("{value:.0}")
-    } else if value >= 9.995 {
-        format!("{value:.1}")
-    } else {
-        format!("{value:.2}")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_have_three_digits_and_the_unit_that_fits() {
-        let cases = [
-            (0.0, "0 ns"),
-            (412.0, "412 ns"),
-            (999.4, "999 ns"),
-            (999.6, "1.00 µs"),
-            (1_234.0, "1.23 µs"),
-            (12_345.0, "12.3 µs"),
-            (99_960.0, "100 µs"),
-            (1_500_000.0, "1.50 ms"),
-            (61e9, "61.0 s"),
-            (7.0, "7 ns"),
-            (7.5, "7.50 ns"),
-            (3.6e12, "3600 s"),
-        ];
-        for (ns, text) in cases {
-            assert_eq!(time(ns), text);
-        }
-    }
-
-    #[test]
-    fn round_figures_are_short() {
-        let cases =
-            [("1.00 ms", "1 ms"), ("50.0 µs", "50 µs"), ("95.0%", "95%"), ("1,500", "1,500"), ("0.50 s", "0.5 s")];
-        for (text, expected) in cases {
-            assert_eq!(short(text), expected);
-        }
-    }
-
-    #[test]
-    fn counts_have_commas() {
-        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
-            assert_eq!(count(number), text);
-        }
-    }
-
-    #[test]
-    fn control_characters_are_shown_not_sent() {
-        assert_eq!(plain("a\x1b[31mb\r\nc\u{9b}"), "a\\u{1b}[31mb\\r\\nc\\u{9b}");
     }
 }

@@ -1,0 +1,100 @@
+//! Every output of `--json` is as the schema in `docs/schema` says, and has nothing that the schema does not tell of.
+
+mod common;
+
+use common::{Misdeed, Server, report};
+use jsonschema::Validator;
+use loadtest::judge;
+use loadtest::result::{self, Report};
+use serde_json::{Value, json};
+
+#[path = "page/sample.rs"]
+mod sample;
+
+const LENIENT: &str = "--warmup 0s --max-lag 1s --max-wait 1";
+
+/// The schema, by which further properties are allowed, and a stricter one, by which they are not.
+fn validators() -> [Validator; 2] {
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/schema/loadtest-2.json")).unwrap();
+    let schema: Value = serde_json::from_str(&text).unwrap();
+    let mut strict = schema.clone();
+    close(&mut strict["$defs"]);
+    for kind in ["run", "compare", "search"] {
+        // The reports themselves have a kind besides; a side of a comparison has none.
+        strict["$defs"][kind]["properties"]["kind"] = json!(true);
+    }
+    [schema, strict].map(|schema| jsonschema::validator_for(&schema).unwrap())
+}
+
+/// No property that is not named.
+fn close(schema: &mut Value) {
+    match schema {
+        Value::Object(members) => {
+            if members.contains_key("required") {
+                members.insert("additionalProperties".to_owned(), json!(false));
+            }
+            members.values_mut().for_each(close);
+        }
+        Value::Array(items) => items.iter_mut().for_each(close),
+        _ => {}
+    }
+}
+
+fn check(validators: &[Validator; 2], report: &Report, what: &str) {
+    // As it is written: what is not a number becomes null.
+    let value: Value = serde_json::from_str(&serde_json::to_string(report).unwrap()).unwrap();
+    for validator in validators {
+        let errors: Vec<_> =
+            validator.iter_errors(&value).map(|error| format!("{}: {error:.300}", error.instance_path())).collect();
+        assert!(errors.is_empty(), "{what}: {errors:#?}");
+    }
+}
+
+#[test]
+fn what_is_measured_is_as_the_schema_says() {
+    let server = Server::start(Misdeed::None);
+    let broken = Server::start(Misdeed::Corrupts);
+    let drops = Server::start(Misdeed::Drops50th);
+    let validators = validators();
+    for load in [
+        format!("rr {} -c 2 -d 60ms {LENIENT}", server.address),
+        format!("rr {} -c 2 -d 60ms -R 1000 --slo p50<1s,p99.9<1s,errors<1% --shard 1/2 {LENIENT}", server.address),
+        format!("rr {} -c 2 -d 60ms -R 1000000 --runs 2 {LENIENT}", server.address),
+        // Nothing measured.
+        format!("rr {} -c 2 -d 60ms -R 0.01 --slo max<1s {LENIENT}", server.address),
+        format!("rr {} -c 2 -d 60ms --timeout 50ms {LENIENT}", broken.address),
+        format!("rr {} -c 2 -d 60ms -R 5000 --timeout 50ms {LENIENT}", drops.address),
+        format!("crr {} -c 2 -d 60ms {LENIENT}", server.address),
+        format!("stream {} -c 2 -d 60ms {LENIENT}", server.address),
+        format!("idle {} -c 2 -d 60ms --server-pid {} {LENIENT}", server.address, std::process::id()),
+        format!("compare {0} {0} -c 2 -d 60ms -R 500 --min-pairs 3 --max-pairs 3 {LENIENT}", server.address),
+        format!("search {} -c 2 -d 60ms --slo rate>=1000000 --first-rate 2 {LENIENT}", server.address),
+        format!("search {} -c 2 -d 60ms --slo p50<1s --first-rate 500 --precision 0.9 {LENIENT}", server.address),
+        // Every probe is INVALID.
+        format!("search {} -c 2 -d 60ms --slo rate>0 --first-rate 2 --warmup 0s --max-lag 1ns", server.address),
+    ] {
+        check(&validators, &report(&load).unwrap(), &load);
+    }
+}
+
+#[test]
+fn samples_are_as_the_schema_says() {
+    let runs = [sample::overloaded(), sample::steady(), sample::hostile(), sample::idle(), sample::stalling()];
+    let mut reports: Vec<_> = runs.into_iter().map(|run| Report::Run(Box::new(run))).collect();
+    reports.push(Report::Compare(Box::new(sample::comparison())));
+    reports.push(Report::Search(Box::new(sample::search())));
+    for (index, mut report) in reports.into_iter().enumerate() {
+        judge::conclude(&mut report, Some(15));
+        check(&validators(), &report, &index.to_string());
+    }
+}
+
+#[test]
+fn the_schema_refuses_what_is_something_else() {
+    let [schema, strict] = validators();
+    let mut value = serde_json::to_value(Report::Run(Box::new(sample::steady()))).unwrap();
+    value["more"] = json!(1);
+    assert!(schema.is_valid(&value) && !strict.is_valid(&value));
+    value["latency"]["max_ns"] = json!("long");
+    assert!(!schema.is_valid(&value));
+}
