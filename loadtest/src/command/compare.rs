@@ -91,6 +91,9 @@ fn plan(args: &CompareArgs, side: usize) -> Result<Plan, CommandError> {
     if load.proxy != Proxy::V2 {
         load.tlv.clear();
     }
+    if load.proxy == Proxy::None && (args.proxy_a.is_some() || args.proxy_b.is_some()) {
+        load.proxy_src = None;
+    }
     if args.server_pid.concat().len() > 2 {
         return Err(PlanError::Range("--server-pid", "one process for each of A and B".into()).into());
     }
@@ -111,6 +114,12 @@ fn pairs(results: &[Vec<RunResult>; 2], figure: fn(&Figures) -> Option<f64>) -> 
     results[0].iter().zip(&results[1]).filter_map(|(a, b)| Some((of(a)?, of(b)?))).collect()
 }
 
+/// The interval of a ratio, if there are pairs enough for one that says something.
+fn interval(pairs: &[(f64, f64)], confidence: f64) -> Option<RatioInterval> {
+    let interval = RatioInterval::of(pairs, confidence).filter(|_| pairs.len() >= MIN_PAIRS)?;
+    (interval.high / interval.low < MAX_SPREAD).then_some(interval)
+}
+
 fn put_together(results: [Vec<RunResult>; 2], slo: Option<&Slo>, stopped: String) -> CompareResult {
     let count = results[0].len();
     let known: Vec<_> = FIGURES
@@ -121,8 +130,7 @@ fn put_together(results: [Vec<RunResult>; 2], slo: Option<&Slo>, stopped: String
     // Bonferroni: so that all intervals hold at once with the confidence that is claimed.
     let each = 1.0 - (1.0 - CONFIDENCE) / known.len().max(1) as f64;
     let ratios = known.into_iter().map(|(figure, unit, pairs)| {
-        let interval = RatioInterval::of(&pairs, each).filter(|interval| interval.high / interval.low < MAX_SPREAD);
-        let interval = interval.filter(|_| pairs.len() >= MIN_PAIRS);
+        let interval = interval(&pairs, each);
         let ratio = pairs.iter().map(|(a, b)| (b / a).ln()).sum::<f64>() / pairs.len() as f64;
         let (a, b): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
         Ratio {
@@ -157,5 +165,20 @@ fn put_together(results: [Vec<RunResult>; 2], slo: Option<&Slo>, stopped: String
         verdict: None,
         stopped,
         invalid,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_pairs_make_no_absurd_interval() {
+        let [two, three] = [vec![(100.0, 101.0), (100.0, 140.0)], vec![(100.0, 101.0), (100.0, 140.0), (100.0, 90.0)]];
+        // Student's t would have it from 0.00… to millions.
+        assert!(RatioInterval::of(&two, 0.9975).is_some_and(|interval| interval.high / interval.low > 1e6));
+        assert_eq!((interval(&two, 0.9975), interval(&three, 0.9975)), (None, None));
+        let steady = [(100.0, 101.0), (100.0, 102.0), (100.0, 101.5)];
+        assert!(interval(&steady, 0.9975).is_some());
     }
 }
