@@ -419,7 +419,9 @@ fn a_page_of_another_site_cannot_ask_by_its_own_name() {
     };
     let known =
         ["127.0.0.1", "127.0.0.1:9000", "[::1]:9000", "localhost", "LOCALHOST:1", "echo.example", "proxy-echo:80", ""];
-    for path in ["/", "/status.json", "/connections.json", "/metrics", "/livez", "/readyz"] {
+    for path in
+        ["/", "/status.json", "/connections.json", "/balancers.json", "/history.json", "/metrics", "/livez", "/readyz"]
+    {
         for host in known {
             assert_eq!(status(path, host), 200, "{path} of {host}");
         }
@@ -513,4 +515,49 @@ fn clients_that_do_not_read_cost_little_memory() {
     }
     let kib = server.status("VmRSS").saturating_sub(before);
     assert!(kib < 8 * 1024, "16 clients that do not read cost {kib} KiB");
+}
+
+#[test]
+fn each_balancer_has_its_counts() {
+    let (server, admin) = start(&["--log", "quiet"]);
+    let from = |peer: &str, bytes: &[u8]| {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.bind(&format!("{peer}:0").parse::<SocketAddr>().expect("an address").into()).expect("it can be bound");
+        socket.connect(&server.address.into()).expect("the server accepts");
+        let mut stream = std::net::TcpStream::from(socket);
+        stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+        stream.write_all(bytes).expect("the server reads");
+        stream
+    };
+    let open = [from("127.0.0.2", HEADER), from("127.0.0.3", &v2(&[])), from("127.0.0.3", &v2(&[]))];
+    drop(from("127.0.0.3", HEADER));
+    let _ = from("127.0.0.4", b"GET / HTTP/1.1\r\n\r\n").read(&mut [0]);
+    wait_for_closed(admin, 2);
+    let end = Instant::now() + DEADLINE;
+    let balancers = loop {
+        let all = json(admin, "/balancers.json");
+        let headers = |row: &Value| row["v1"].as_u64().unwrap_or(0) + row["v2"].as_u64().unwrap_or(0);
+        if all["balancers"].as_array().expect("rows").iter().map(headers).sum::<u64>() == 4 {
+            break all;
+        }
+        assert!(Instant::now() < end, "{all}");
+    };
+    let row = |index: usize| {
+        let row = &balancers["balancers"][index];
+        let figures =
+            ["active", "accepted", "v1", "v2", "absent", "refused"].map(|name| row[name].as_u64().expect("a count"));
+        (row["peer"].as_str().expect("an address"), figures)
+    };
+    assert_eq!(row(0), ("127.0.0.3", [2, 3, 1, 2, 0, 0]));
+    assert_eq!(row(1), ("127.0.0.2", [1, 1, 1, 0, 0, 0]));
+    assert_eq!(row(2), ("127.0.0.4", [0, 1, 0, 0, 0, 1]));
+    assert_eq!(balancers["others"], Value::Null);
+    let seen = balancers["balancers"][0]["last_seen"].as_str().expect("a time");
+    assert!(seen.starts_with("20") && seen.ends_with('Z'), "{seen}");
+    let highest = json(admin, "/status.json")["highest"].clone();
+    assert!((3..=5).contains(&highest["active"]["value"].as_u64().expect("a count")), "{highest}");
+    let history = json(admin, "/history.json");
+    assert_eq!(history["period_seconds"], 10);
+    assert!(history["active"].is_array() && history["bytes_out"].is_array());
+    drop(open);
 }

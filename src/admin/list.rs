@@ -78,7 +78,10 @@ impl List {
                     *next_key += 1;
                     if let Some(row) = Row::at(key, view) {
                         work.spend_row(row.origin.kept_bytes());
-                        self.matched += usize::from(row.is_kept(&self.query, first));
+                        if row.matches(&self.query) {
+                            self.matched += 1;
+                            row.put(&self.query, first, work);
+                        }
                     } else {
                         work.spend_row(0);
                     }
@@ -171,11 +174,12 @@ impl<'a> Row<'a> {
         Some(Row { now_ms: view.now_ms, key, facts, record, origin })
     }
 
-    /// Puts it among the `first` if it matches and comes before one of them. Says whether it matches.
-    fn is_kept(&self, query: &Query, first: &mut BinaryHeap<Place>) -> bool {
-        if !query.filter.as_ref().is_none_or(|filter| filter.takes(self.origin, self.facts.state)) {
-            return false;
-        }
+    fn matches(&self, query: &Query) -> bool {
+        query.filter.as_ref().is_none_or(|filter| filter.takes(self.origin, self.facts.state))
+    }
+
+    /// Puts it among the `first`, if it comes before one of them.
+    fn put(&self, query: &Query, first: &mut BinaryHeap<Place>, work: &mut Work) {
         let value = self.value(query.sort);
         let rank = (if query.is_ascending { value } else { !value }, self.tie(query));
         let place = Place { rank, key: self.key };
@@ -184,9 +188,10 @@ impl<'a> Row<'a> {
         } else if let Some(mut last) = first.peek_mut()
             && place < *last
         {
+            // To move through a large heap takes as long as to look at a connection.
+            work.spend_row(0);
             *last = place;
         }
-        true
     }
 
     fn value(&self, sort: Key) -> u64 {

@@ -4,10 +4,12 @@
 //! [`Work`] in a turn. Clients are few and have little time; when they are too many, one of the peer that has the most makes
 //! room.
 
+mod balancers;
 mod client;
 mod exposition;
 #[cfg(test)]
 mod fixture;
+mod history;
 mod host;
 mod http;
 mod list;
@@ -25,6 +27,7 @@ use std::net::{IpAddr, SocketAddr};
 use slab::Slab;
 
 use self::client::{Client, Next};
+use self::history::History;
 use self::host::Hosts;
 use self::routes::Context;
 pub(crate) use self::view::View;
@@ -49,6 +52,7 @@ pub(crate) struct Admin<S: System> {
     visitors: Slab<Visitor<S::Stream>>,
     /// Keys of visitors that have something to do.
     ready: VecDeque<usize>,
+    history: History,
     /// Files that are open besides connections, listeners and visitors, once they are counted.
     other_files: Option<usize>,
 }
@@ -75,6 +79,7 @@ impl<S: System> Admin<S> {
             is_short: false,
             visitors: Slab::with_capacity(MAX_CLIENTS),
             ready: VecDeque::with_capacity(MAX_CLIENTS),
+            history: History::new(),
             other_files: None,
         })
     }
@@ -107,6 +112,7 @@ impl<S: System> Admin<S> {
     pub(crate) fn serve(&mut self, system: &mut S, first: usize, view: &View<'_>) {
         let mut work = Work::of_a_turn();
         self.count_files(view);
+        self.history.note(view);
         // No event tells when there are descriptors again. While there are connections, there are chores every second.
         self.has_more |= std::mem::take(&mut self.is_short);
         // Newcomers come first, because a probe is answered at once, but they do not get all of the work.
@@ -189,7 +195,7 @@ impl<S: System> Admin<S> {
         let Some(visitor) = self.visitors.get_mut(key) else {
             return;
         };
-        let context = Context { hosts: &self.hosts, open_files };
+        let context = Context { hosts: &self.hosts, history: &self.history, open_files };
         match visitor.client.turn(view, work, |request| routes::answer(request, view, &context)) {
             Next::Wait => {}
             Next::Again => self.remember(key),

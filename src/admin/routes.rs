@@ -4,18 +4,19 @@ use serde::Serialize;
 
 use super::client::Answer;
 use super::exposition::Format;
+use super::history::History;
 use super::host::Hosts;
 use super::http::{Request, Response};
 use super::list::List;
 use super::query::Query;
 use super::snapshot::Snapshot;
-use super::{View, exposition};
+use super::{View, balancers, exposition};
 use proxy::escape::Escaped;
 
 /// What answers are made of besides the view.
-#[derive(Debug)]
 pub(super) struct Context<'a> {
     pub(super) hosts: &'a Hosts,
+    pub(super) history: &'a History,
     /// Files that the process has open.
     pub(super) open_files: usize,
 }
@@ -34,7 +35,9 @@ pub(super) fn answer(request: &Request<'_>, view: &View<'_>, context: &Context<'
             misdirected(request.host.unwrap_or_default())
         }
         "/" => Response::document("text/html; charset=utf-8", include_bytes!("page.html").as_slice()),
-        "/status.json" => json(&snapshot()),
+        "/status.json" => json(&Status { snapshot: snapshot(), highest: context.history.highest(view.started) }),
+        "/balancers.json" => json(&balancers::of(view)),
+        "/history.json" => json(&context.history.document(view.started)),
         "/connections.json" => match Query::parse(request.query) {
             Ok(query) => match List::new(query, view.keys_end) {
                 Ok(list) => return Answer::List(list),
@@ -44,6 +47,14 @@ pub(super) fn answer(request: &Request<'_>, view: &View<'_>, context: &Context<'
         },
         _ => Response::status(404),
     })
+}
+
+/// The document of `/status.json`.
+#[derive(Serialize)]
+struct Status<'a, H> {
+    #[serde(flatten)]
+    snapshot: Snapshot<'a>,
+    highest: H,
 }
 
 fn misdirected(host: &str) -> Response {

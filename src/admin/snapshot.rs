@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
 
@@ -14,7 +14,7 @@ use crate::observe::json::Text;
 use crate::observe::metrics::{Headers, Refused, Turns};
 use proxy::escape::Escaped;
 
-/// Serialized, it is the document of `/status.json`.
+/// Serialized, it is most of the document of `/status.json`.
 #[derive(Serialize)]
 pub(super) struct Snapshot<'a> {
     pub(super) version: &'static str,
@@ -140,6 +140,11 @@ impl<'a> Refusal<'a> {
 /// The reasons that occurred.
 fn counted<S: Serializer>(all: &[RefusedFor], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(all.iter().filter(|refused| refused.count > 0))
+}
+
+/// The time of day at `ms` after the start, in UTC.
+pub(super) fn timestamp(started: SystemTime, ms: u64) -> Text<humantime::Rfc3339Timestamp> {
+    Text(humantime::format_rfc3339_seconds(started + Duration::from_millis(ms)))
 }
 
 /// Whole milliseconds in the fewest digits: `as_secs_f64` adds two roundings up to 1.5350000000000001.

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use memchr::memchr_iter;
 
 use crate::connection::{Observer, Reason, Refusal};
+use crate::observe::balancers::Balancers;
 use crate::observe::events::{Event, Farewell, offset, shown};
 use crate::observe::log::{Log, LogLevel};
 use crate::observe::metrics::{Metrics, Refused};
@@ -23,8 +24,8 @@ pub(crate) struct Journal {
     metrics: Metrics,
     next_trouble_ms: u64,
     records: Vec<Record>,
-    /// Where each connection comes from, for the admin port.
-    origins: Option<Vec<Origin>>,
+    /// What the admin port shows besides.
+    watched: Option<Watched>,
     /// At [`LogLevel::Clients`], what would be said of connections that may be health checks.
     withheld: HashMap<usize, Withheld>,
 }
@@ -36,6 +37,20 @@ pub(crate) struct Record {
     pub(crate) accepted_ms: u64,
     pub(crate) received: u64,
     pub(crate) sent: u64,
+}
+
+/// What is kept for the admin port alone.
+struct Watched {
+    /// Where each connection comes from.
+    origins: Vec<Origin>,
+    balancers: Balancers,
+}
+
+impl Watched {
+    /// The origin of the connection at `key`, with the balancers.
+    fn at(&mut self, key: usize) -> Option<(&mut Origin, &mut Balancers)> {
+        Some((self.origins.get_mut(key)?, &mut self.balancers))
+    }
 }
 
 struct Withheld {
@@ -54,9 +69,10 @@ impl Journal {
     pub(crate) fn new(log: Log, level: LogLevel, is_watched: bool, capacity: usize) -> Self {
         let is_off = level == LogLevel::Quiet && !is_watched;
         let records = Vec::with_capacity(if is_off { 0 } else { capacity });
-        let origins = is_watched.then(|| Vec::with_capacity(capacity));
+        let watched =
+            is_watched.then(|| Watched { origins: Vec::with_capacity(capacity), balancers: Balancers::default() });
         let (metrics, withheld) = (Metrics::default(), HashMap::new());
-        Journal { log, level, is_off, metrics, next_trouble_ms: 0, records, origins, withheld }
+        Journal { log, level, is_off, metrics, next_trouble_ms: 0, records, watched, withheld }
     }
 
     /// Something about the server's start or stop, said at every level.
@@ -83,12 +99,13 @@ impl Journal {
         if self.is_off {
             return;
         }
-        self.metrics.accepted += 1;
+        self.metrics.opened();
         let number = self.metrics.accepted;
         put(&mut self.records, key, Record { number, accepted_ms: now_ms, ..Record::default() });
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        if let Some(origins) = &mut self.origins {
-            put(origins, key, Origin::new(peer));
+        if let Some(watched) = &mut self.watched {
+            put(&mut watched.origins, key, Origin::new(peer));
+            watched.balancers.accepted(peer.ip(), number, now_ms);
         }
         if self.level == LogLevel::Clients {
             self.withheld.insert(key, Withheld { peer: peer.ip(), text: Vec::new(), lines: 0 });
@@ -108,7 +125,12 @@ impl Journal {
 
     /// What is known of a connection, where there is an admin port.
     pub(crate) fn known(&self, key: usize) -> Option<(&Record, &Origin)> {
-        self.records.get(key).zip(self.origins.as_ref()?.get(key))
+        self.records.get(key).zip(self.watched.as_ref()?.origins.get(key))
+    }
+
+    /// What the peers did, where there is an admin port.
+    pub(crate) fn balancers(&self) -> Option<&Balancers> {
+        self.watched.as_ref().map(|watched| &watched.balancers)
     }
 
     /// Lines of the log that were dropped since the start.
@@ -128,7 +150,8 @@ impl Journal {
             return;
         };
         self.metrics.closed(reason);
-        if let Some(origin) = self.origins.as_mut().and_then(|origins| origins.get_mut(key)) {
+        if let Some((origin, balancers)) = self.watched.as_mut().and_then(|watched| watched.at(key)) {
+            balancers.gone(origin.peer().ip(), number, now_ms);
             let may_be_probe = match origin.header() {
                 Some(header) => may_be_health_check(&header, origin.peer().ip()),
                 None => unfinished == 0 && matches!(reason, Reason::ByPeer | Reason::Reset),
@@ -208,13 +231,21 @@ impl Voice<'_> {
             self.journal.say(self.key, number, event);
         }
     }
+
+    /// The connection's number, and what is kept of it for the admin port.
+    fn watched(&mut self) -> Option<(u64, &mut Origin, &mut Balancers)> {
+        let number = self.record()?.number;
+        let (origin, balancers) = self.journal.watched.as_mut()?.at(self.key)?;
+        Some((number, origin, balancers))
+    }
 }
 
 impl Observer for Voice<'_> {
     fn header(&mut self, header: &Header<'_>) {
         self.journal.metrics.headers.count(header);
-        if let Some(origin) = self.journal.origins.as_mut().and_then(|origins| origins.get_mut(self.key)) {
+        if let Some((number, origin, balancers)) = self.watched() {
             origin.learn(header);
+            balancers.header(origin.peer().ip(), number, header);
         }
         self.say(Event::Header(header));
         if self.journal.level == LogLevel::Lines && header.version == Version::V1 {
@@ -229,13 +260,17 @@ impl Observer for Voice<'_> {
 
     fn plain(&mut self) {
         self.journal.metrics.headers.absent += 1;
+        if let Some((number, origin, balancers)) = self.watched() {
+            balancers.plain(origin.peer().ip(), number);
+        }
         self.say(Event::Plain);
     }
 
     fn refused(&mut self, refusal: Refusal, received: &[u8]) {
-        if let Some(origin) = self.journal.origins.as_ref().and_then(|origins| origins.get(self.key)) {
-            let (offset, received) = (offset(received), shown(received).into());
+        if let Some((number, origin, balancers)) = self.watched() {
             let (time, peer) = (SystemTime::now(), origin.peer());
+            balancers.refused(peer.ip(), number);
+            let (offset, received) = (offset(received), shown(received).into());
             self.journal.metrics.refused(Refused { time, peer, refusal, offset, received });
         }
         self.say(Event::Refused { refusal, received });

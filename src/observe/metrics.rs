@@ -13,6 +13,10 @@ use proxy::{Addresses, Command, Header, Version};
 #[derive(Debug)]
 pub(crate) struct Metrics {
     pub(crate) accepted: u64,
+    /// Connections that are open.
+    active: u64,
+    /// The most that were open at a time.
+    pub(crate) most_active: u64,
     pub(crate) closed: BTreeMap<&'static str, u64>,
     pub(crate) headers: Headers,
     /// In the order of [`Refusal::all`].
@@ -57,6 +61,8 @@ impl Default for Metrics {
         let zero = |name| (name, 0);
         Metrics {
             accepted: 0,
+            active: 0,
+            most_active: 0,
             closed: Reason::ALL.map(Reason::name).map(zero).into(),
             headers: Headers::default(),
             refused: Refusal::all().map(|refusal| (refusal, 0)).collect(),
@@ -73,7 +79,14 @@ impl Metrics {
     /// Most refusals that are remembered.
     const MAX_REFUSALS: usize = 20;
 
+    pub(crate) fn opened(&mut self) {
+        self.accepted += 1;
+        self.active += 1;
+        self.most_active = self.most_active.max(self.active);
+    }
+
     pub(crate) fn closed(&mut self, reason: Reason) {
+        self.active -= 1;
         *self.closed.entry(reason.name()).or_default() += 1;
     }
 

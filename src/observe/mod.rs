@@ -1,5 +1,6 @@
 //! What is known about connections, and what is said about them.
 
+pub(crate) mod balancers;
 pub(crate) mod events;
 pub(crate) mod hint;
 pub(crate) mod journal;

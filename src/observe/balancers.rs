@@ -1,0 +1,192 @@
+//! The peers that connect: in practice the balancers. They are counted at the events of their connections, so that nothing is
+//! walked and a message costs nothing.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use proxy::{Header, Version};
+use serde::Serialize;
+
+/// Counts for each peer, of which there may be any number: those that have no place are counted together.
+#[derive(Debug, Default)]
+pub(crate) struct Balancers {
+    known: HashMap<IpAddr, Balancer>,
+    others: Counts,
+    /// A place is not looked for before.
+    next_search_ms: u64,
+}
+
+#[derive(Debug)]
+struct Balancer {
+    /// The number of the first connection that counts here: earlier ones count with the others.
+    first: u64,
+    counts: Counts,
+}
+
+/// What the connections of a peer did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Counts {
+    /// Connections that are open.
+    pub(crate) active: u64,
+    pub(crate) accepted: u64,
+    /// Connections with a header of version 1.
+    pub(crate) v1: u64,
+    pub(crate) v2: u64,
+    /// Connections without one, where none is required.
+    pub(crate) absent: u64,
+    /// Connections whose header was refused.
+    pub(crate) refused: u64,
+    /// When one was accepted or ended last, in ms since the start.
+    #[serde(skip)]
+    pub(crate) seen_ms: u64,
+}
+
+impl Balancers {
+    /// Most peers that are counted each on its own.
+    pub(crate) const MAX_KNOWN: usize = 256;
+    /// Where all places are taken, one that has become free is looked for once in so many ms: it takes a walk.
+    const SEARCH_PERIOD_MS: u64 = 1000;
+
+    /// The connection with `number` was accepted.
+    pub(crate) fn accepted(&mut self, peer: IpAddr, number: u64, now_ms: u64) {
+        if self.known.len() >= Self::MAX_KNOWN && !self.known.contains_key(&peer) {
+            self.make_room(now_ms);
+        }
+        if self.known.len() < Self::MAX_KNOWN {
+            self.known.entry(peer).or_insert(Balancer { first: number, counts: Counts::default() });
+        }
+        let counts = self.of(peer, number);
+        counts.accepted += 1;
+        counts.active += 1;
+        counts.seen_ms = now_ms;
+    }
+
+    /// Its header has come.
+    pub(crate) fn header(&mut self, peer: IpAddr, number: u64, header: &Header<'_>) {
+        let counts = self.of(peer, number);
+        match header.version {
+            Version::V1 => counts.v1 += 1,
+            Version::V2 => counts.v2 += 1,
+        }
+    }
+
+    /// It has no header, and needs none.
+    pub(crate) fn plain(&mut self, peer: IpAddr, number: u64) {
+        self.of(peer, number).absent += 1;
+    }
+
+    /// What came is not a header.
+    pub(crate) fn refused(&mut self, peer: IpAddr, number: u64) {
+        self.of(peer, number).refused += 1;
+    }
+
+    /// It is closed.
+    pub(crate) fn gone(&mut self, peer: IpAddr, number: u64, now_ms: u64) {
+        let counts = self.of(peer, number);
+        counts.active -= 1;
+        counts.seen_ms = now_ms;
+    }
+
+    /// Each peer that is counted on its own.
+    pub(crate) fn known(&self) -> impl Iterator<Item = (IpAddr, &Counts)> {
+        self.known.iter().map(|(&peer, balancer)| (peer, &balancer.counts))
+    }
+
+    /// All others together.
+    pub(crate) fn others(&self) -> &Counts {
+        &self.others
+    }
+
+    /// Where a connection counts: where it did when it was accepted.
+    fn of(&mut self, peer: IpAddr, number: u64) -> &mut Counts {
+        match self.known.get_mut(&peer) {
+            Some(balancer) if balancer.first <= number => &mut balancer.counts,
+            _ => &mut self.others,
+        }
+    }
+
+    /// Takes the place of the peer that was seen least recently and has no connections. It counts with the others.
+    fn make_room(&mut self, now_ms: u64) {
+        if now_ms < self.next_search_ms {
+            return;
+        }
+        self.next_search_ms = now_ms + Self::SEARCH_PERIOD_MS;
+        let idle = self.known.iter().filter(|(_, balancer)| balancer.counts.active == 0);
+        if let Some((&peer, _)) = idle.min_by_key(|(_, balancer)| balancer.counts.seen_ms)
+            && let Some(balancer) = self.known.remove(&peer)
+        {
+            self.others.add(&balancer.counts);
+        }
+    }
+}
+
+impl Counts {
+    fn add(&mut self, other: &Counts) {
+        let Counts { active, accepted, v1, v2, absent, refused, seen_ms } = other;
+        self.active += active;
+        self.accepted += accepted;
+        self.v1 += v1;
+        self.v2 += v2;
+        self.absent += absent;
+        self.refused += refused;
+        self.seen_ms = self.seen_ms.max(*seen_ms);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(number: usize) -> IpAddr {
+        IpAddr::from([10, 0, (number >> 8) as u8, number as u8])
+    }
+
+    fn sum(balancers: &Balancers) -> Counts {
+        let mut sum = *balancers.others();
+        balancers.known().for_each(|(_, counts)| sum.add(counts));
+        sum
+    }
+
+    #[test]
+    fn however_many_peers_there_are_every_connection_is_counted_once() {
+        let mut balancers = Balancers::default();
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut open = Vec::new();
+        for number in 1..=50_000 {
+            let now_ms = number * 10;
+            let peer = peer(rng.usize(..1000));
+            balancers.accepted(peer, number, now_ms);
+            open.push((peer, number));
+            match number % 4 {
+                0 => balancers.refused(peer, number),
+                1 => balancers.plain(peer, number),
+                _ => {}
+            }
+            if open.len() > 100 {
+                let (peer, number) = open.swap_remove(rng.usize(..open.len()));
+                balancers.gone(peer, number, now_ms);
+            }
+            assert!(balancers.known.len() <= Balancers::MAX_KNOWN);
+        }
+        let counts = Counts { active: 100, accepted: 50_000, refused: 12_500, absent: 12_500, ..Counts::default() };
+        assert_eq!(Counts { seen_ms: 0, ..sum(&balancers) }, counts);
+        for (peer, number) in open {
+            balancers.gone(peer, number, 0);
+        }
+        assert_eq!(sum(&balancers).active, 0);
+        assert!(balancers.known().chain([(peer(0), balancers.others())]).all(|(_, counts)| counts.active == 0));
+    }
+
+    #[test]
+    fn a_peer_that_is_connected_keeps_its_place() {
+        let mut balancers = Balancers::default();
+        balancers.accepted(peer(0), 1, 0);
+        for number in 2..=1000 {
+            balancers.accepted(peer(number), number as u64, number as u64 * 2000);
+            balancers.gone(peer(number), number as u64, number as u64 * 2000);
+        }
+        assert!(balancers.known().any(|(known, counts)| known == peer(0) && counts.active == 1));
+        assert!(balancers.known().any(|(known, _)| known == peer(1000)), "the newest has a place");
+        assert_eq!(balancers.others().accepted, 1000 - Balancers::MAX_KNOWN as u64);
+    }
+}
