@@ -4,6 +4,9 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use proxy::{Addresses, Tlv, Transport, V2};
@@ -538,10 +541,43 @@ the connection arrives, and the server does not trust its peer (--trust)
     let down = Hop::start("127.0.0.1", nobody, "", "send-proxy");
     let words = "
 127.0.0.1:FRONT, from 127.0.0.1:CLIENT
-the connection is closed, and none arrives at the server: the balancer has no back end that is up
+the connection is closed, and none arrives at this server: the balancer has no back end that is up, or hands the \
+connection to another one
 - see whether the balancer's health checks find the server
 ";
     assert_told(down.address, &["--via-admin", &url], 3, words);
+}
+
+/// What others send to the server is not said of a connection that never reaches it, and a server that cannot be asked is
+/// named.
+#[test]
+fn a_closed_connection_is_not_explained_by_what_others_do() {
+    let (server, url) = server_with_admin(&[]);
+    let to = server.address;
+    let closing = serve(|_, _| Ok(()));
+    let is_over = Arc::new(AtomicBool::new(false));
+    let others = thread::spawn({
+        let is_over = is_over.clone();
+        move || {
+            while !is_over.load(Ordering::Relaxed) {
+                let mut stream = TcpStream::connect(to).expect("the server accepts");
+                let _ = stream.write_all(b"GET / HTTP/1.1\r\n\r\n").and_then(|()| stream.read(&mut [0]));
+            }
+        }
+    });
+    let (code, text) = check(closing, &["--via-admin", &url]);
+    is_over.store(true, Ordering::Relaxed);
+    others.join().expect("it ends");
+    let server_line = format!(
+        "  server      {url} counts other connections in the same moment, so it does not tell what became of this one\n"
+    );
+    assert!(code == 3 && text.contains(&server_line), "{text}");
+    assert!(text.ends_with(&["the connection is closed at once; why is unknown\n", CLOSED].concat()), "{text}");
+
+    let (code, text) = check(closing, &["--via-admin", "http://127.0.0.1:1"]);
+    let server_line =
+        "  server      http://127.0.0.1:1/status.json does not answer: Connection refused (os error 111)\n";
+    assert!(code == 3 && text.contains(server_line) && text.ends_with(CLOSED), "{text}");
 }
 
 /// nginx sends the address of the hop before it, unless it is told to believe that hop.
@@ -619,7 +655,8 @@ fn json_keeps_to_its_schema() {
         let report: Value = serde_json::from_slice(&std::fs::read(&file).expect("a file")).expect("JSON");
         let errors: Vec<String> = validator.iter_errors(&report).map(|error| error.to_string()).collect();
         assert!(errors.is_empty(), "{report:#}: {errors:?}");
-        assert_eq!(report["answers"][0]["finding"], finding);
+        let answer = &report["answers"][0];
+        assert_eq!((&answer["finding"], answer["refusal"].is_object()), (&json!(finding), finding == "header_refused"));
     }
     assert!(!validator.is_valid(&json!({})), "a schema that takes anything");
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Read;
 use std::iter;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -101,14 +101,14 @@ struct RefusedFor {
 }
 
 /// A header that the server refused.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Refusal {
     /// A stable name of the error.
     pub(super) reason: String,
     message: String,
     offset: usize,
     received: String,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) hint: Option<String>,
 }
 
@@ -120,19 +120,50 @@ impl fmt::Display for Refusal {
     }
 }
 
+impl Refusal {
+    /// Whether the bytes name `client`, so that no other connection brought them.
+    fn names(&self, client: SocketAddr) -> bool {
+        let has = |bytes: &[u8]| self.received.contains(&Escaped(bytes).to_string());
+        let address = match client.ip() {
+            IpAddr::V4(ip) => has(ip.to_string().as_bytes()) || has(&ip.octets()),
+            IpAddr::V6(ip) => has(ip.to_string().as_bytes()) || has(&ip.octets()),
+        };
+        let port = client.port();
+        address && (has(format!(" {port} ").as_bytes()) || has(&port.to_be_bytes()))
+    }
+}
+
 /// What arrived at the server between two looks at its status.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Arrival {
-    /// A header that was refused.
-    Refused(Refusal),
+    /// A header that was refused, and whether it names the client.
+    Refused(Refusal, bool),
     /// Our own words, with no header before them.
     OurWords,
     /// A connection from a peer that may not send a header.
     Untrusted,
     /// No connection.
     Nothing,
-    /// Some connection, of which nothing is known.
+    /// One connection, of which nothing is known.
     Unknown,
+    /// Several connections, of which any may be ours.
+    Several,
+}
+
+impl Arrival {
+    /// Whether it is known to be of our connection, and not of another one that came in the same moment.
+    pub(super) fn is_certain(&self) -> bool {
+        matches!(self, Arrival::Refused(_, true) | Arrival::OurWords | Arrival::Nothing)
+    }
+
+    /// Whether the same came again, which chance would hardly bring about.
+    pub(super) fn is_like(&self, other: &Arrival) -> bool {
+        match (self, other) {
+            (Arrival::Refused(one, _), Arrival::Refused(other, _)) => one.reason == other.reason,
+            (Arrival::Untrusted, Arrival::Untrusted) | (Arrival::Unknown, Arrival::Unknown) => true,
+            _ => false,
+        }
+    }
 }
 
 impl Status {
@@ -149,32 +180,61 @@ impl Status {
     }
 
     /// What has arrived since `before`; `is_ours` says whether refused bytes are our own words, with no header before them.
-    fn since(&self, before: &Status, is_ours: impl Fn(&str) -> bool) -> Arrival {
-        if self.refused() > before.refused() {
-            return match self.recent_refusals.first() {
-                Some(refusal) if !is_ours(&refusal.received) => Arrival::Refused(refusal.clone()),
-                _ => Arrival::OurWords,
-            };
+    fn since(&self, before: &Status, client: SocketAddr, is_ours: impl Fn(&str) -> bool) -> Arrival {
+        let refused = self.refused().saturating_sub(before.refused());
+        let mut new = self.recent_refusals.iter().take(usize::try_from(refused).unwrap_or(usize::MAX));
+        if new.clone().any(|refusal| is_ours(&refusal.received)) {
+            return Arrival::OurWords;
         }
-        match () {
-            () if self.untrusted() > before.untrusted() => Arrival::Untrusted,
-            () if self.connections.accepted == before.connections.accepted => Arrival::Nothing,
-            () => Arrival::Unknown,
+        if let Some(refusal) = new.clone().find(|refusal| refusal.names(client)) {
+            return Arrival::Refused(refusal.clone(), true);
+        }
+        match self.connections.accepted.saturating_sub(before.connections.accepted) {
+            0 => Arrival::Nothing,
+            1 => match new.next() {
+                Some(refusal) => Arrival::Refused(refusal.clone(), false),
+                None if self.untrusted() > before.untrusted() => Arrival::Untrusted,
+                None => Arrival::Unknown,
+            },
+            _ => Arrival::Several,
         }
     }
 }
 
-/// What arrived since `before`, when the server has had a moment to notice.
-pub(super) fn arrival(before: &Status, url: &str, is_ours: impl Fn(&str) -> bool, timeout: Duration) -> Arrival {
+/// How long the server may take to notice a connection that was closed at our end. What arrives later is not ours.
+const SETTLE: Duration = Duration::from_millis(200);
+
+/// What arrived of `client`'s connection since `before`.
+///
+/// # Errors
+///
+/// The server's status cannot be read.
+pub(super) fn arrival(
+    before: &Status,
+    client: SocketAddr,
+    url: &str,
+    is_ours: impl Fn(&str) -> bool,
+    timeout: Duration,
+) -> Result<Arrival, String> {
     const PAUSE: Duration = Duration::from_millis(20);
-    let end = Instant::now() + timeout.min(Duration::from_secs(1));
+    let end = Instant::now() + SETTLE;
     loop {
-        match Status::read(url, timeout).map(|now| now.since(before, &is_ours)) {
-            Ok(Arrival::Nothing | Arrival::Unknown) if Instant::now() < end => thread::sleep(PAUSE),
-            Ok(arrival) => return arrival,
-            Err(_) => return Arrival::Unknown,
+        match Status::read(url, timeout)?.since(before, client, &is_ours) {
+            Arrival::Nothing | Arrival::Unknown if Instant::now() < end => thread::sleep(PAUSE),
+            arrival => return Ok(arrival),
         }
     }
+}
+
+/// Whether no connection arrives for a while in which we make none.
+///
+/// # Errors
+///
+/// The server's status cannot be read.
+pub(super) fn is_quiet(url: &str, timeout: Duration) -> Result<bool, String> {
+    let before = Status::read(url, timeout)?.connections.accepted;
+    thread::sleep(SETTLE);
+    Ok(Status::read(url, timeout)?.connections.accepted == before)
 }
 
 impl Connection {

@@ -218,6 +218,14 @@ impl Finding {
         }
     }
 
+    /// The header that was refused, where the admin port tells.
+    pub(super) fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Finding::Refused(refusal) => Some(refusal),
+            _ => None,
+        }
+    }
+
     /// What to do about it, a step a line.
     pub(super) fn advice(&self) -> Vec<String> {
         let by_product =
@@ -332,7 +340,8 @@ impl fmt::Display for Finding {
                 f.write_str("the connection arrives, and the server does not trust its peer (--trust)")
             }
             Finding::NotArrived => f.write_str(
-                "the connection is closed, and none arrives at the server: the balancer has no back end that is up",
+                "the connection is closed, and none arrives at this server: the balancer has no back end that is up, or \
+                 hands the connection to another one",
             ),
             Finding::Tls => f.write_str("the listener speaks TLS: it answers plain text with a TLS alert"),
             Finding::ClosedAtOnce { .. } => f.write_str("the connection is closed at once; why is unknown"),

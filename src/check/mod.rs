@@ -60,7 +60,7 @@ fn ask_all(args: &CheckArgs) -> Vec<Answer> {
 }
 
 fn ask(address: SocketAddr, args: &CheckArgs) -> Answer {
-    let before = args.via_admin.as_ref().and_then(|url| Status::read(url, args.timeout).ok());
+    let before = args.via_admin.as_ref().map(|url| Status::read(url, args.timeout));
     let opening = args.send.map_or(Opening::Nothing, Opening::Header);
     let seen = match probe(address, opening, args.timeout) {
         Ok(seen) => seen,
@@ -71,12 +71,16 @@ fn ask(address: SocketAddr, args: &CheckArgs) -> Answer {
     let url = args.via_admin.as_ref().filter(|_| seen.end == End::Echoed);
     // Where the server reads no header, the header is what we say to it, too.
     let bytes_in = [seen.said, seen.said + seen.received.len() as u64];
-    let server = url.map(|url| admin::find(url, source, bytes_in, args.timeout));
+    let mut server = url.map(|url| admin::find(url, source, bytes_in, args.timeout));
     let client = args.client.unwrap_or(seen.local.ip());
     let known = Known { local: seen.local, client, is_client_given: args.client.is_some(), balancer: address };
     let finding = match seen.end {
         End::Echoed => finding::judge(&reflected, server.as_ref().and_then(|found| found.as_ref().ok()), &known),
-        End::Closed | End::ClosedAtOnce => why_closed(address, seen.end, before.as_ref(), args),
+        End::Closed | End::ClosedAtOnce => {
+            let arrival = before.map(|before| arrived(address, &before?, seen.local, args)).transpose();
+            server = arrival.as_ref().err().map(|error| Err(error.clone()));
+            why_closed(address, seen.end, arrival.ok().flatten(), args)
+        }
         End::Silent => Finding::Silent { timeout: args.timeout },
         End::NoEcho => finding::stranger(&seen.received),
     };
@@ -86,17 +90,42 @@ fn ask(address: SocketAddr, args: &CheckArgs) -> Answer {
     Answer::new(address, &seen, args.send.is_some(), server, finding)
 }
 
-/// Why the connection was closed: the admin port knows, or another connection shows it.
-fn why_closed(address: SocketAddr, end: End, before: Option<&Status>, args: &CheckArgs) -> Finding {
-    let asked = before.zip(args.via_admin.as_ref());
+/// What arrived at the server of the connection from `client`, which was closed. What does not name the client may belong to
+/// another connection of the same moment: it is believed if it comes again with each further probe, and not between them.
+///
+/// # Errors
+///
+/// The admin port does not answer, or other connections arrive, so that ours cannot be told apart.
+fn arrived(address: SocketAddr, before: &Status, client: SocketAddr, args: &CheckArgs) -> Result<Arrival, String> {
+    const CONFIRMATIONS: usize = 2;
+    const MAX_TRIES: usize = 6;
+    let Some(url) = &args.via_admin else { return Ok(Arrival::Unknown) };
+    let opening = args.send.map_or(Opening::Nothing, Opening::Header);
     let is_ours = |received: &str| args.send.is_none() && received.starts_with(GREETING);
-    let arrival = asked.map(|(before, url)| admin::arrival(before, url, is_ours, args.timeout));
-    let is_server_asked = arrival.is_some();
+    let mut arrival = admin::arrival(before, client, url, is_ours, args.timeout)?;
+    let mut confirmed = 0;
+    for _ in 0..MAX_TRIES {
+        if arrival.is_certain() || confirmed == CONFIRMATIONS {
+            return Ok(arrival);
+        }
+        let is_quiet = admin::is_quiet(url, args.timeout)?;
+        let before = Status::read(url, args.timeout)?;
+        let Ok(seen) = probe(address, opening, args.timeout) else { break };
+        let again = admin::arrival(&before, seen.local, url, is_ours, args.timeout)?;
+        confirmed = if is_quiet && again.is_like(&arrival) { confirmed + 1 } else { 0 };
+        arrival = again;
+    }
+    Err(format!("{url} counts other connections in the same moment, so it does not tell what became of this one"))
+}
+
+/// Why the connection was closed: the admin port knows, or another connection shows it.
+fn why_closed(address: SocketAddr, end: End, arrival: Option<Arrival>, args: &CheckArgs) -> Finding {
+    let is_server_asked = args.via_admin.is_some();
     let may_have_arrived = match arrival {
-        Some(Arrival::Refused(refusal)) => return Finding::Refused(refusal),
+        Some(Arrival::Refused(refusal, _)) => return Finding::Refused(refusal),
         Some(Arrival::Untrusted) => return Finding::Untrusted,
         Some(Arrival::Nothing) => false,
-        Some(Arrival::OurWords | Arrival::Unknown) | None => true,
+        Some(Arrival::OurWords | Arrival::Unknown | Arrival::Several) | None => true,
     };
     // A balancer that wants a header from us hands nothing on either.
     let wants = (end == End::Closed && args.send.is_none()).then(|| who_wants_a_header(address, args)).flatten();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::admin::Connection;
+use super::admin::{Connection, Refusal};
 use super::finding::{Finding, Reflected};
 use super::probe::Seen;
 use proxy::escape::Escaped;
@@ -210,6 +210,8 @@ struct AnswerJson<'a> {
     words: String,
     advice: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    refusal: Option<&'a Refusal>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     local: Option<SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     header: Option<When>,
@@ -235,6 +237,7 @@ impl<'a> AnswerJson<'a> {
             finding: answer.finding.name(),
             words: answer.finding.to_string(),
             advice: answer.finding.advice(),
+            refusal: answer.finding.refusal(),
             local: heard.map(|heard| heard.local),
             header: heard.map(|heard| heard.when),
             received: heard.map(|heard| heard.received.as_slice()),
