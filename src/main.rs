@@ -13,7 +13,7 @@ use proxy_echo::decode;
 use proxy_echo::server::{Error, Server};
 use proxy_echo_args::print;
 
-/// As clap's own, for arguments that do not make sense.
+/// As clap's own, for arguments that do not make sense, and files that cannot be read or written.
 const USAGE: u8 = 2;
 const FAILURE: u8 = 1;
 
@@ -56,7 +56,7 @@ fn run(command: &Command) -> ExitCode {
 fn check(args: &CheckArgs) -> ExitCode {
     match check::run(args) {
         Ok(code) => ExitCode::from(code),
-        Err(error) => printed(Err(error), FAILURE),
+        Err(error) => printed(Err(error), USAGE),
     }
 }
 
@@ -77,11 +77,11 @@ fn decode(args: &DecodeArgs) -> ExitCode {
     printed(written, if explained.is_valid { 0 } else { FAILURE })
 }
 
-/// The exit code `code` of a command whose output was printed.
+/// The exit code `code` of a command whose output was written. Where it was not, the code must not be one that is a verdict.
 fn printed(result: io::Result<()>, code: u8) -> ExitCode {
     match result {
         Ok(()) => ExitCode::from(code),
-        Err(error) => refuse(&format!("cannot print: {error}"), FAILURE),
+        Err(error) => refuse(&error, USAGE),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `proxy-echo check` as a user has it, mostly through real HAProxy in front of the real server: its words and exit codes.
 #![cfg(target_os = "linux")]
 
+use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Output, Stdio};
@@ -628,6 +629,24 @@ fn a_reader_who_leaves_is_not_an_error() {
     let mut command = command(&[&server.address.to_string(), "--send", "v1"]);
     let output = command.stdout(writer).output().expect("it runs");
     assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
+}
+
+/// The exit code must not be that of a verdict.
+#[test]
+fn an_output_that_cannot_be_written_is_named() {
+    let server = Server::start(&[]);
+    let target = server.address.to_string();
+    let full = File::options().write(true).open("/dev/full").expect("the device");
+    let [file, words] = [Stdio::piped(), full.into()].map(|stdout| {
+        let mut command = command(&[&target, "--send", "v1", "--json=/nonexistent/check.json"]);
+        command.stdout(stdout).output().expect("it runs")
+    });
+    for (output, line) in [
+        (file, "error: /nonexistent/check.json cannot be written: No such file or directory (os error 2)\n"),
+        (words, "error: standard output cannot be written: No space left on device (os error 28)\n"),
+    ] {
+        assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(2), line));
+    }
 }
 
 /// Answers of each kind, with and without the admin port.

@@ -251,8 +251,17 @@ fn variables_do_what_arguments_do() {
 #[test]
 fn an_error_names_the_variable_that_it_came_from() {
     for (variable, value, words) in [
-        ("PROXY_ECHO_PORT", "tcp://10.0.0.1:80", "from the variable PROXY_ECHO_PORT"),
-        ("PROXY_ECHO_TRUST", "10.0.0.0/8 nobody", "'nobody': expected a network such as 10.0.0.0/8"),
+        (
+            "PROXY_ECHO_PORT",
+            "tcp://10.0.0.1:80",
+            "'[PORT]' (from the variable PROXY_ECHO_PORT): expected a port from 0 to 65535; Kubernetes sets this for a \
+             Service: enableServiceLinks: false",
+        ),
+        (
+            "PROXY_ECHO_TRUST",
+            "10.0.0.0/8 nobody",
+            "'--trust <CIDR>' (from the variable PROXY_ECHO_TRUST): 'nobody': expected a network such as 10.0.0.0/8",
+        ),
         ("PROXY_ECHO_MAX_LINE", "0", "--max-line (from the variable PROXY_ECHO_MAX_LINE) must be from 1 to "),
         ("PROXY_ECHO_LOG", "loud", "from the variable PROXY_ECHO_LOG"),
     ] {
@@ -263,7 +272,7 @@ fn an_error_names_the_variable_that_it_came_from() {
         2,
         &["check", "localhost:1"],
         &variables,
-        "must be from 1 to 100000, from the variable PROXY_ECHO_CHECK_COUNT",
+        "'--count <COUNT>' (from the variable PROXY_ECHO_CHECK_COUNT): must be from 1 to 100000",
     );
     let argument = &["--max-line", "0"];
     assert_fails(2, argument, &[("PROXY_ECHO_MAX_LINE", "1KiB")], "error: --max-line must be from 1 to ");
@@ -297,6 +306,7 @@ fn addresses_lists_and_times_are_read_as_people_write_them() {
 fn nonsense_is_refused_with_one_line() {
     for (args, words) in [
         (&["--trust", "nobody"][..], "'nobody' for '--trust <CIDR>': expected a network such as 10.0.0.0/8"),
+        (&["10k"], "'10k' for '[PORT]': expected a port from 0 to 65535"),
         (&["--header-timeout", "10x"], "expected a time such as 10s, 500ms or 1h30m; a plain number is seconds"),
         (&["--max-held", "1"], "--max-held must be from 131102 to "),
         (&["--recv-buffer", "4GiB"], "--recv-buffer must be from 1 to 2147483647 bytes"),

@@ -381,7 +381,7 @@ fn a_file_is_read_and_json_has_the_same() {
 fn what_cannot_be_read_is_no_bad_header() {
     let too_long = vec![b' '; 1024 * 1024 + 1];
     for (args, input, words) in [
-        (&["/nonexistent"][..], b"".as_slice(), "the input cannot be read: No such file or directory (os error 2)"),
+        (&["/nonexistent"][..], b"".as_slice(), "/nonexistent cannot be read: No such file or directory (os error 2)"),
         (
             &["PROXY TCP4 1.2.3.4 5.6.7.8 1 2\\r\\n"],
             b"",

@@ -2,6 +2,23 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 
+/// A port to listen on; 0 lets the system choose.
+///
+/// # Errors
+///
+/// Text that is no port.
+pub fn port(text: &str) -> Result<u16, String> {
+    match text.parse() {
+        Ok(port) if text.starts_with(|c: char| c.is_ascii_digit()) => Ok(port),
+        // Kubernetes sets such a variable in every pod for a Service of the program's name.
+        _ if text.starts_with("tcp://") => {
+            Err("expected a port from 0 to 65535; Kubernetes sets this for a Service: enableServiceLinks: false"
+                .to_owned())
+        }
+        _ => Err("expected a port from 0 to 65535".to_owned()),
+    }
+}
+
 /// Addresses to listen on: `192.0.2.1:9000`, `[::1]:9000`, `localhost:9000` (every address of that name that this machine
 /// has, IPv4 first), or `:9000`, which is all addresses of both families.
 ///
@@ -93,6 +110,15 @@ fn is_ours(ip: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_port_is_a_number() {
+        assert_eq!((port("0"), port("65535")), (Ok(0), Ok(65_535)));
+        for text in ["", "-1", "+80", "65536", "10k", "http", "80 "] {
+            assert_eq!(port(text), Err("expected a port from 0 to 65535".to_owned()), "{text}");
+        }
+        assert!(port("tcp://10.0.0.1:80").is_err_and(|error| error.contains("enableServiceLinks")));
+    }
 
     #[test]
     fn what_can_be_listened_on() {

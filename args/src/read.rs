@@ -125,7 +125,12 @@ fn words(error: &clap::Error, command: &Command, args: &[OsString]) -> String {
     let paragraph = text.split("\n\n").next().unwrap_or_default();
     let line = paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
     let line = line.strip_prefix("error: ").unwrap_or(&line);
-    let origin = variable(error, command, args).map(|variable| format!(", from the variable {variable}"));
+    let line = match (variable(error, command, args), error.get(ContextKind::InvalidArg)) {
+        (Some(variable), Some(ContextValue::String(arg))) => {
+            line.replacen(&format!("'{arg}'"), &format!("'{arg}' (from the variable {variable})"), 1)
+        }
+        _ => line.to_owned(),
+    };
     let kinds = [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::SuggestedValue];
     let advice = match kinds.into_iter().find_map(|kind| suggestion(error, kind)) {
         Some(suggestion) => format!(" (did you mean {suggestion}?)"),
@@ -134,7 +139,7 @@ fn words(error: &clap::Error, command: &Command, args: &[OsString]) -> String {
         }
         None => String::new(),
     };
-    format!("{line}{}{advice}", origin.unwrap_or_default())
+    line + &advice
 }
 
 fn suggestion(error: &clap::Error, kind: ContextKind) -> Option<String> {

@@ -23,7 +23,7 @@ fn main() -> ExitCode {
         return match print(&pages.render(Cli::command())) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                complain(&format!("error: cannot print: {error}"));
+                complain(&format!("error: {error}"));
                 Verdict::Failed.into()
             }
         };

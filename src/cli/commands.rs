@@ -29,8 +29,8 @@ pub enum Command {
 /// A check from the client's side.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit code: 0 the client's address is preserved; 1 it is not, or the server refuses the header; 2 usage; \
-                  3 no proxy-echo is reached."
+    after_help = "Exit code: 0 the client's address is preserved; 1 it is not, or the server refuses the header; \
+                  2 usage, or output that cannot be written; 3 no proxy-echo is reached."
 )]
 pub struct CheckArgs {
     /// The balancer: ADDRESS:PORT or NAME:PORT
@@ -84,7 +84,8 @@ pub enum SendVersion {
 /// A captured header.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit code: 0 the header is valid; 1 it is invalid or incomplete; 2 usage, or unreadable input."
+    after_help = "Exit code: 0 the header is valid; 1 it is invalid or incomplete; \
+                  2 usage, unreadable input, or output that cannot be written."
 )]
 pub struct DecodeArgs {
     /// The file with the header's bytes; - is standard input

@@ -32,7 +32,7 @@ pub struct Cli {
 
     /// Port to listen on, on all addresses of both families; 0 lets the system choose
     #[arg(value_name = "PORT", env = "PROXY_ECHO_PORT", default_value_t = 8888)]
-    #[arg(value_parser = count(0..=u16::MAX))]
+    #[arg(value_parser = address::port)]
     pub port: u16,
 
     /// Address and port to listen on instead, such as 127.0.0.1:9000, localhost:9000 or :9000

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -158,7 +158,10 @@ pub fn run(args: &DecodeArgs) -> Result<Explained, InputError> {
         Some("-") => hex::bytes(&String::from_utf8_lossy(&read(io::stdin())?))?,
         Some(text) => hex::bytes(text)?,
         None if args.file == Path::new("-") => read(io::stdin())?,
-        None => read(File::open(&args.file).map_err(|error| InputError::open(error, &args.file))?)?,
+        None => {
+            let file = File::open(&args.file).map_err(|error| InputError::open(error, &args.file))?;
+            read(file).map_err(|error| error.of(&args.file))?
+        }
     };
     let input = bytes.get(args.skip..).ok_or(InputError::Skip(bytes.len()))?;
     let decoded = Decoded::new(input);
@@ -175,8 +178,10 @@ fn read(from: impl Read) -> Result<Vec<u8>, InputError> {
 /// Why there is nothing to explain.
 #[derive(Debug)]
 pub enum InputError {
-    /// The file cannot be read.
+    /// Standard input cannot be read.
     Io(io::Error),
+    /// The file cannot be read.
+    File(PathBuf, io::Error),
     /// The name of the file is a header itself; this command line decodes it.
     HeaderAsFile(String),
     /// More than [`MAX_INPUT`].
@@ -192,7 +197,7 @@ impl InputError {
     fn open(error: io::Error, file: &Path) -> Self {
         let name = file.to_string_lossy();
         match &name {
-            _ if error.kind() != io::ErrorKind::NotFound => InputError::Io(error),
+            _ if error.kind() != io::ErrorKind::NotFound => InputError::File(file.to_owned(), error),
             name if name.starts_with("PROXY ") => {
                 let line = name.trim_end_matches("\\n").trim_end_matches("\\r").trim_end();
                 InputError::HeaderAsFile(format!("printf '{}\\r\\n' | proxy-echo decode", Escaped(line.as_bytes())))
@@ -200,7 +205,15 @@ impl InputError {
             name if hex::bytes(name).is_ok_and(|bytes| bytes.len() > 1) => {
                 InputError::HeaderAsFile(format!("proxy-echo decode --hex '{name}'"))
             }
-            _ => InputError::Io(error),
+            _ => InputError::File(file.to_owned(), error),
+        }
+    }
+
+    /// The same about a file.
+    fn of(self, file: &Path) -> Self {
+        match self {
+            InputError::Io(error) => InputError::File(file.to_owned(), error),
+            other => other,
         }
     }
 }
@@ -220,7 +233,8 @@ impl From<HexError> for InputError {
 impl fmt::Display for InputError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            InputError::Io(error) => write!(f, "the input cannot be read: {error}"),
+            InputError::Io(error) => write!(f, "standard input cannot be read: {error}"),
+            InputError::File(path, error) => write!(f, "{} cannot be read: {error}", path.display()),
             InputError::HeaderAsFile(command) => {
                 write!(
                     f,
