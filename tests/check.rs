@@ -540,13 +540,24 @@ the connection arrives, and the server does not trust its peer (--trust)
     assert_told(server.address, &["--via-admin", &url], 1, words);
     let nobody = SocketAddr::from(([127, 0, 0, 1], 65_535));
     let down = Hop::start("127.0.0.1", nobody, "", "send-proxy");
+    let directory = tempfile::tempdir().expect("a directory");
+    let certificate = directory.path().join("certificate.pem");
+    let mut openssl = program("openssl", "openssl");
+    openssl.args("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 2 -subj /CN=hop".split(' '));
+    openssl.arg("-keyout").arg(&certificate).arg("-out").arg(&certificate);
+    assert!(openssl.output().expect("it runs").status.success());
+    // HAProxy closes without an alert.
+    let tls = Hop::start("127.0.0.1", server.address, &format!("ssl crt {}", certificate.display()), "send-proxy");
     let words = "
 127.0.0.1:FRONT, from 127.0.0.1:CLIENT
-the connection is closed, and none arrives at this server: the balancer has no back end that is up, or hands the \
-connection to another one
-- see whether the balancer's health checks find the server
+the connection is closed, and none arrives at this server
+- the balancer has no back end that is up: see whether its health checks find the server
+- or it hands the connection to another server
+- or the listener expects TLS, or a header from its clients
 ";
-    assert_told(down.address, &["--via-admin", &url], 3, words);
+    for hop in [down, tls] {
+        assert_told(hop.address, &["--via-admin", &url], 3, words);
+    }
 }
 
 /// What others send to the server is not said of a connection that never reaches it, and a server that cannot be asked is

@@ -260,7 +260,7 @@ impl Finding {
                 _ => Vec::new(),
             },
             Finding::Untrusted => vec!["name the balancer's address with --trust".to_owned()],
-            Finding::NotArrived => vec!["see whether the balancer's health checks find the server".to_owned()],
+            Finding::NotArrived => NOT_ARRIVED.map(str::to_owned).to_vec(),
             Finding::Tls => vec!["check a listener that takes plain TCP".to_owned()],
             Finding::ClosedAtOnce { is_server_asked } | Finding::Closed { is_server_asked } => {
                 let ask = (!is_server_asked).then_some(ASK_SERVER);
@@ -282,6 +282,13 @@ const CLOSED: [&str; 4] = [
     "or the server does not trust the balancer (--trust)",
     "or the server refuses the balancer's header: two families in one line, a CRC32C that a hop spoiled, a header cut short",
     "or the listener expects TLS",
+];
+
+/// Everything that keeps a connection from the server that was asked.
+const NOT_ARRIVED: [&str; 3] = [
+    "the balancer has no back end that is up: see whether its health checks find the server",
+    "or it hands the connection to another server",
+    "or the listener expects TLS, or a header from its clients",
 ];
 
 impl fmt::Display for Finding {
@@ -339,10 +346,7 @@ impl fmt::Display for Finding {
             Finding::Untrusted => {
                 f.write_str("the connection arrives, and the server does not trust its peer (--trust)")
             }
-            Finding::NotArrived => f.write_str(
-                "the connection is closed, and none arrives at this server: the balancer has no back end that is up, or \
-                 hands the connection to another one",
-            ),
+            Finding::NotArrived => f.write_str("the connection is closed, and none arrives at this server"),
             Finding::Tls => f.write_str("the listener speaks TLS: it answers plain text with a TLS alert"),
             Finding::ClosedAtOnce { .. } => f.write_str("the connection is closed at once; why is unknown"),
             Finding::Closed { .. } => {

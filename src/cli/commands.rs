@@ -83,10 +83,8 @@ pub enum SendVersion {
 
 /// A captured header.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Exit code: 0 the header is valid; 1 it is invalid or incomplete; \
-                  2 usage, unreadable input, or output that cannot be written."
-)]
+#[command(after_help = "Exit code: 0 the header is valid; 1 it is invalid or incomplete; \
+                  2 usage, unreadable input, or output that cannot be written.")]
 pub struct DecodeArgs {
     /// The file with the header's bytes; - is standard input
     #[arg(value_name = "FILE", default_value = "-", conflicts_with = "hex")]
