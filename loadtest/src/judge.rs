@@ -295,7 +295,9 @@ fn details(result: &RunResult) -> Vec<String> {
             lines.push(format!("{} of {opened} alive", count(totals.connections_alive)));
         }
         (None, Some(rate)) if result.totals.measured_completed > 0 => {
-            lines.push(format!("closed loop, achieved {}", per_second(rate)));
+            let asked =
+                result.settings.rate.map_or("closed loop".to_owned(), |rate| format!("asked {}", per_second(rate)));
+            lines.push(format!("{asked}, achieved {}", per_second(rate)));
         }
         _ => lines.push("nothing measured".to_owned()),
     }

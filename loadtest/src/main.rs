@@ -60,10 +60,17 @@ fn complain(line: &str) {
 /// The first signal ends the measurement, the second the program. Returns where the number of the signal will be.
 fn watch(interrupt: &Arc<AtomicBool>) -> io::Result<Arc<AtomicUsize>> {
     let number = Arc::new(AtomicUsize::new(0));
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
+    for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|&signal| signal != SIGHUP || !is_ignored(signal)) {
         flag::register_conditional_shutdown(signal, 128 + signal, interrupt.clone())?;
         flag::register_usize(signal, number.clone(), signal.cast_unsigned() as usize)?;
         flag::register(signal, interrupt.clone())?;
     }
     Ok(number)
+}
+
+/// Whether the program was started with `signal` ignored, as nohup(1) does it with SIGHUP.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }

@@ -222,6 +222,18 @@ fn interrupt(name: &str, number: i32) {
     assert!(result.measured_s < 60.0 && result.latency.count() > 0);
 }
 
+/// nohup(1) starts a program with SIGHUP ignored: it goes on.
+#[test]
+fn a_hangup_that_is_ignored_stays_ignored() {
+    let server = Server::start(Misdeed::None);
+    let load = format!("rr {} -c 1 -d 500ms --warmup 0s --max-lag 1s --max-wait 1 -q", server.address);
+    let script = "trap '' HUP; exec \"$0\" \"$@\"";
+    let mut child = Command::new("sh").args(["-c", script, LOADTEST]).args(load.split(' ')).spawn().unwrap();
+    within(Duration::from_secs(20), || server.messages() > 0);
+    Command::new("kill").args(["-HUP", &child.id().to_string()]).status().unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
 #[test]
 fn an_interrupt_before_the_start_is_told_too() {
     let server = Server::start(Misdeed::None);

@@ -3,6 +3,7 @@
 use super::CommandError;
 use crate::cli::{MergeArgs, ReportArgs};
 use crate::join::{How, join};
+use crate::judge;
 use crate::output;
 use crate::result::{Report, RunResult};
 use crate::slo::Slo;
@@ -11,7 +12,17 @@ use crate::slo::Slo;
 const NOTABLE: f64 = 0.1;
 
 pub(super) fn report(args: &ReportArgs) -> Result<Report, CommandError> {
-    output::read_report(&args.file).map_err(|error| CommandError::Usage(error.to_string()))
+    let mut report = output::read_report(&args.file).map_err(|error| CommandError::Usage(error.to_string()))?;
+    // Version 1 of the format had no verdict.
+    let is_without = match &report {
+        Report::Run(result) => result.verdict.is_none(),
+        Report::Compare(result) => result.verdict.is_none(),
+        Report::Search(result) => result.verdict.is_none(),
+    };
+    if is_without {
+        judge::conclude(&mut report, None);
+    }
+    Ok(report)
 }
 
 pub(super) fn merge(args: &MergeArgs) -> Result<Report, CommandError> {
