@@ -205,12 +205,19 @@ fn the_list_is_filtered_and_sorted_as_the_address_says() {
         ("127.0.0.0/8", "4 6 2 9 1 11 7 5 3 10 8"),
         ("vpce-08", "6"),
         ("<script>", ""),
+        ("authority", "9 5"),
+        ("cipher", "8"),
+        ("echoing", "4 6 2 9 1 11 7 5 3 10 8"),
+        ("0xe5", "9"),
+        ("awaiting header", ""),
     ] {
         let count = expected.split_whitespace().count();
         let shown = format!("find('#shown').textContent.startsWith('{count} that match, of 11')");
         assert_eq!(numbers(&filter(text), &shown), expected, "{text}");
     }
-    numbers(&filter("v2"), "all('#list tbody tr').length === 8");
+    let nothing = "find('#nothing').checkVisibility() && find('#nothing').textContent === 'Nothing matches “nobody”.'";
+    numbers(&filter("nobody"), nothing);
+    numbers(&filter("v2"), "all('#list tbody tr').length === 8 && !find('#nothing').checkVisibility()");
 
     // Who sends the address on shows others what he sees.
     let address = browser.evaluate("location.href");
@@ -322,5 +329,76 @@ fn a_page_that_is_paused_or_hidden_asks_nothing() {
         assert_eq!(browser.evaluate(&format!("{stop}; {then}")), 0, "{stop}");
         until(&mut browser, go, "fetched >= 2");
     }
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn balancers_are_told_apart() {
+    let site = Site::start("127.0.0.1:0", &["--proxy-protocol", "optional"]);
+    let _streams = [site.connect(mixed()), site.connect_from("127.0.0.5", &[v1(inet(1)), v2(inet(2), &[])])];
+    site.send_refused(b"PROXY TCP4 1.2.3.400 ");
+    site.await_figure("/connections/closed/header_refused", 1);
+    let mut browser = Browser::start();
+    browser.open(&format!("{}#every=1", site.url()));
+    until(&mut browser, "", "all('#balancers tbody tr').length === 3 && all('#balancers td')[3].textContent !== '–'");
+    let cells = texts(&mut browser, "#balancers td");
+    let rows: Vec<_> = cells.chunks(9).map(|row| [&row[..3], &row[4..8]].concat().join(" ")).collect();
+    assert_eq!(rows, ["127.0.0.2 11 11 3 8 0 0", "127.0.0.5 2 2 1 1 0 0", "127.0.0.1 0 1 0 0 0 1"]);
+    assert!(cells[8].starts_with("20") && cells[8].len() == "2026-01-01 00:00:00".len(), "{}", cells[8]);
+    assert_eq!(browser.evaluate("all('#balancers td')[25].className"), "number bad");
+    let _more = site.connect_from("127.0.0.6", &[v1(inet(3))]);
+    until(&mut browser, "", "all('#balancers tbody tr').length === 4");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+/// In the page: puts an hour of figures in the place of the server's.
+const AN_HOUR: &str = "
+    const real = fetch;
+    const wave = (high, shape) => Array.from({ length: 360 }, (_, n) => Math.round(high * shape(n)));
+    const hour = {
+        period_seconds: 10, end: '2026-01-01T12:00:00Z',
+        active: wave(1, (n) => n), accepted: wave(500, (n) => 1 + Math.sin(n / 30)), refused: wave(40, (n) => n % 60 < 5),
+        bytes_in: wave(5e9, (n) => n / 360), bytes_out: wave(6e9, (n) => n / 360), held: wave(3e7, (n) => n > 200),
+    };
+    window.fetch = async (path, ...rest) =>
+        String(path).startsWith('/history') ? new Response(JSON.stringify(hour)) : real(path, ...rest);
+    find('#now').click()";
+
+#[test]
+fn the_last_hour_is_drawn_and_told_sample_by_sample() {
+    let site = Site::start("127.0.0.1:0", &[]);
+    let streams = site.connect(mixed());
+    let mut browser = Browser::start();
+    for (view, width, scheme) in VIEWS {
+        browser.look(width, scheme, "screen");
+        browser.open("about:blank");
+        browser.open(&site.url());
+        until(&mut browser, "", "find('.value').textContent !== ''");
+        until(&mut browser, AN_HOUR, "find('.axis span').textContent === '400'");
+        assert_eq!(texts(&mut browser, "#charts article:first-child .axis span"), ["400", "200", "0"]);
+        assert_eq!(texts(&mut browser, "#charts article:nth-child(3) .axis span"), ["600 MiB", "300 MiB", "0 B"]);
+        let hours = texts(&mut browser, "#charts article:first-child .hours span");
+        assert_eq!(hours, ["11:15", "11:30", "11:45", "12:00"]);
+        let values = texts(&mut browser, "#charts .value");
+        assert_eq!(values[0], "12:00:00: 359 open");
+        assert_eq!(values[2], "12:00:00: 476 MiB/s in, 571 MiB/s out");
+        // The pointer at a third of the hour, the keyboard from there, and neither.
+        let point = "const plot = find('.plot'); const { left, width, top } = plot.getBoundingClientRect();
+            plot.dispatchEvent(new PointerEvent('pointermove', { clientX: left + width / 3, clientY: top }))";
+        until(&mut browser, point, "find('.value').textContent === '11:20:10: 120 open'");
+        let key = "find('.plot').dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowLeft', cancelable: true }))";
+        until(&mut browser, key, "find('.value').textContent === '11:20:00: 119 open'");
+        assert_eq!(browser.evaluate("find('.mark').checkVisibility()"), true);
+        assert_legible(&mut browser, view, width);
+        take_picture(&mut browser, &format!("history-{view}"));
+        let leave = "find('.plot').dispatchEvent(new PointerEvent('pointerleave'))";
+        until(&mut browser, leave, "find('.value').textContent === '12:00:00: 359 open'");
+    }
+    // The server's own.
+    drop(streams);
+    browser.open("about:blank");
+    browser.open(&format!("{}#every=1", site.url()));
+    until(&mut browser, "", "/^..:..:..: [0-9]+ open$/.test(find('.value').textContent)");
+    assert_eq!(texts(&mut browser, "#charts .highest data")[0], "11");
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }

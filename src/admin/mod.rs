@@ -13,6 +13,7 @@ mod history;
 mod host;
 mod http;
 mod list;
+mod page;
 mod process;
 mod query;
 mod routes;

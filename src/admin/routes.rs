@@ -10,7 +10,7 @@ use super::http::{Request, Response};
 use super::list::List;
 use super::query::Query;
 use super::snapshot::Snapshot;
-use super::{View, balancers, exposition};
+use super::{View, balancers, exposition, page};
 use proxy::escape::Escaped;
 
 /// What answers are made of besides the view.
@@ -34,7 +34,7 @@ pub(super) fn answer(request: &Request<'_>, view: &View<'_>, context: &Context<'
         _ if !request.host.is_none_or(|host| context.hosts.allow(host)) => {
             misdirected(request.host.unwrap_or_default())
         }
-        "/" => Response::document("text/html; charset=utf-8", include_bytes!("page.html").as_slice()),
+        "/" => Response::document("text/html; charset=utf-8", page::html()),
         "/status.json" => json(&Status { snapshot: snapshot(), highest: context.history.highest(view.started) }),
         "/balancers.json" => json(&balancers::of(view)),
         "/history.json" => json(&context.history.document(view.started)),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use proxy::{Addresses, Command, Tlv, Transport, V2, encode_v1, tlv};
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 
 use crate::browser::Browser;
 use crate::client::connect_many;
@@ -70,12 +71,33 @@ impl Site {
         for (stream, header) in streams.iter_mut().zip(&headers) {
             stream.write_all(header).expect("the server reads");
         }
+        self.await_headers(before + headers.len() as u64);
+        streams
+    }
+
+    /// The same from another address, one after the other.
+    pub fn connect_from(&self, address: &str, headers: &[Vec<u8>]) -> Vec<TcpStream> {
+        let before = self.headers();
+        let connect = |header: &Vec<u8>| {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+            let from: SocketAddr = format!("{address}:0").parse().expect("an address");
+            socket.bind(&from.into()).expect("it is this machine's");
+            socket.connect(&self.server.address.into()).expect("the server accepts");
+            let mut stream = TcpStream::from(socket);
+            stream.write_all(header).expect("the server reads");
+            stream
+        };
+        let streams = headers.iter().map(connect).collect();
+        self.await_headers(before + headers.len() as u64);
+        streams
+    }
+
+    fn await_headers(&self, count: u64) {
         let end = Instant::now() + DEADLINE;
-        while self.headers() < before + headers.len() as u64 {
+        while self.headers() < count {
             assert!(Instant::now() < end, "the server does not read the headers");
             sleep(Duration::from_millis(5));
         }
-        streams
     }
 
     /// Headers that the server has taken.
