@@ -414,6 +414,9 @@ pub struct Ratio {
 pub struct SearchResult {
     /// [`FORMAT`].
     pub format: u32,
+    /// The target as it was given.
+    #[serde(default)]
+    pub target: String,
     /// The SLO as it was given.
     pub slo: String,
     /// The number of the signal that ended it early.

@@ -82,6 +82,17 @@ fn time_in_which_the_generator_is_stopped_is_its_own() {
     }
 }
 
+/// An overloaded server lets the schedule fall far behind: pauses of 20 ms make no message later than that by themselves.
+#[test]
+fn short_pauses_do_not_take_the_blame_for_an_overload() {
+    let server = Server::start(Misdeed::Serial);
+    let load = format!("rr {} -c 10 -R 4000 -d 2s --warmup 0s --max-wait 1", server.address);
+    let (_, result, _) = stopped(&load, Duration::from_millis(20), Duration::from_millis(200));
+    let [late_ns, waited_ns] =
+        [&result.generator.lag, &result.waited].map(|samples| samples.percentile_ns(98.0).expect("enough samples"));
+    assert!(late_ns < 150_000_000 && waited_ns > 500_000_000, "late {late_ns} ns, waited {waited_ns} ns");
+}
+
 /// A quota of 20%, by a control group where one can be made, else by stopping it for 80 of every 100 ms.
 #[test]
 fn a_generator_with_a_fifth_of_a_core_says_so() {

@@ -51,7 +51,7 @@ pub(super) fn search(args: &SearchArgs, interrupt: &AtomicBool) -> Result<Report
     let mut search = Search { plan, bar, slo, interrupt, found: Found::default() };
     let end = search.run(args.first_rate, args.precision)?;
     search.bar.finish();
-    Ok(Report::Search(Box::new(search.found.result(search.slo.text(), end))))
+    Ok(Report::Search(Box::new(search.found.result(&args.target, search.slo.text(), end))))
 }
 
 /// How a search ended: in words, and whether that leaves the answer unknown.
@@ -251,7 +251,7 @@ impl Found {
         format!("between {met}/s (met, probe {proof}) and {missed}/s (missed, probe {disproof})")
     }
 
-    fn result(self, slo: &str, end: End) -> SearchResult {
+    fn result(self, target: &str, slo: &str, end: End) -> SearchResult {
         let (stopped, unknown) = match end {
             End::Known(words) => (words, None),
             End::Unknown(why) => (format!("unknown, because {why}"), Some(why)),
@@ -259,6 +259,7 @@ impl Found {
         let is_above = |rate: f64| self.best.as_ref().is_none_or(|(best, _)| rate > *best);
         SearchResult {
             format: FORMAT,
+            target: target.to_owned(),
             slo: slo.to_owned(),
             signal: None,
             verdict: None,

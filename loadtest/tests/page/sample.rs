@@ -168,6 +168,7 @@ pub fn search() -> SearchResult {
     };
     SearchResult {
         format: FORMAT,
+        target: "127.0.0.1:8888".to_owned(),
         slo: "p99<2ms".to_owned(),
         steps: vec![step(10_000.0, true), step(40_000.0, true), step(140_000.0, false), step(90_000.0, true)],
         best_rate: Some(90_000.0),

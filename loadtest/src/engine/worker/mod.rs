@@ -39,6 +39,8 @@ const EVENTS: usize = 1024;
 const BATCH: usize = 16;
 /// How often a worker looks at the clock while the load runs, at least: a pause that is longer cannot go unseen.
 const BEAT_NS: u64 = 5_000_000;
+/// Pauses that are kept in mind until what was due meanwhile is sent.
+const MAX_PAUSES: usize = 256;
 /// With so many connects failed and none made, there is no target.
 const HOPELESS: u64 = 64;
 
@@ -94,8 +96,8 @@ pub(super) struct Worker {
     now_ns: u64,
     /// Since when what is dealt with may have waited: since the worker woke, or since the pause before began.
     ready_ns: u64,
-    /// The last pause, from and to: what was due meanwhile is late because of it.
-    pause_ns: (u64, u64),
+    /// Pauses, from and to, in which messages were due that are not sent yet: they are late because of them.
+    pauses: VecDeque<(u64, u64)>,
     /// When the worker is woken, whatever happens; and when it wants to be at the latest, to see that it runs.
     wake_at_ns: u64,
     beat_ns: u64,
@@ -149,7 +151,7 @@ impl Worker {
             scratch: Vec::with_capacity(MAX_PIECE),
             now_ns,
             ready_ns: now_ns,
-            pause_ns: (0, 0),
+            pauses: VecDeque::with_capacity(MAX_PAUSES),
             wake_at_ns: NEVER,
             beat_ns: 0,
             max_pause_ns: plan.max_lag.as_nanos() as u64,
@@ -275,11 +277,13 @@ impl Worker {
     #[cold]
     fn note_pause(&mut self, due_ns: u64) {
         self.ready_ns = self.ready_ns.min(due_ns);
-        let is_behind = self.schedule.as_ref().is_some_and(|schedule| {
-            self.times.phase == Phase::Running && self.times.start_ns + schedule.next_ns() < self.pause_ns.1
-        });
-        // Where the last pause is not made up for, this one prolongs it.
-        self.pause_ns = (if is_behind { self.pause_ns.0 } else { due_ns }, self.now_ns);
+        if self.schedule.is_some() {
+            // A schedule that is so far behind has other troubles.
+            if self.pauses.len() == MAX_PAUSES {
+                self.pauses.pop_front();
+            }
+            self.pauses.push_back((due_ns, self.now_ns));
+        }
         let (from_ns, to_ns) = (due_ns.max(self.times.measure_ns), self.now_ns.min(self.times.end_ns));
         if to_ns > from_ns {
             self.gauge.was_paused(to_ns - from_ns);

@@ -33,8 +33,7 @@ impl Worker {
             if due_ns >= self.times.measure_ns {
                 // Late is what the generator is, not what it was kept from; and what was due in a pause could not be sent before
                 // its end, whether a connection was free or not.
-                let (from_ns, to_ns) = self.pause_ns;
-                let could_ns = if due_ns < to_ns && due_ns >= from_ns { to_ns } else { due_ns };
+                let could_ns = if self.pauses.is_empty() { due_ns } else { self.after_pause(due_ns) };
                 let waited_ns = free_ns.saturating_sub(could_ns);
                 self.tally.lag.record(self.now_ns.saturating_sub(due_ns + waited_ns));
                 if waited_ns > 0 {
@@ -46,6 +45,15 @@ impl Worker {
             }
         }
         Ok(())
+    }
+
+    /// When a message could be sent that was due at `due_ns`: at once, or after the pause that it was due in.
+    #[cold]
+    fn after_pause(&mut self, due_ns: u64) -> u64 {
+        while self.pauses.front().is_some_and(|&(_, to_ns)| to_ns <= due_ns) {
+            self.pauses.pop_front();
+        }
+        self.pauses.front().filter(|&&(from_ns, _)| due_ns >= from_ns).map_or(due_ns, |&(_, to_ns)| to_ns)
     }
 
     /// Sends a message on the connection that is free longest. Returns since when it was, or `None` if it is no more.

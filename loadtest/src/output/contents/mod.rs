@@ -68,7 +68,7 @@ fn search(result: &SearchResult) -> Document {
     let best = result.best.as_ref();
     let heading = Heading {
         kind: "search".to_owned(),
-        title: best.map_or_else(|| result.slo.clone(), |best| best.settings.target.clone()),
+        title: best.map_or(&result.target, |best| &best.settings.target).clone(),
         lines: best.map(|best| format!("{}: {}", result.slo, words::settings(&best.settings))).into_iter().collect(),
         when: best.map_or_else(String::new, when),
     };
