@@ -92,7 +92,7 @@ impl History {
             active: view.connections.len() as u64,
             held: view.budget.held() as u64,
             accepted: metrics.accepted,
-            refused: metrics.refused.iter().map(|(_, count)| count).sum(),
+            refused: metrics.refused_total,
             received: metrics.received,
             sent: metrics.sent,
         };

@@ -1,7 +1,6 @@
 //! The peers that connect: in practice the balancers. They are counted at the events of their connections, so that nothing is
 //! walked and a message costs nothing.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 
 use proxy::{Header, Version};
@@ -10,7 +9,8 @@ use serde::Serialize;
 /// Counts for each peer, of which there may be any number: those that have no place are counted together.
 #[derive(Debug, Default)]
 pub(crate) struct Balancers {
-    known: HashMap<IpAddr, Balancer>,
+    /// In the order of their addresses: of so few, a search among them is quicker than a hash.
+    known: Vec<Balancer>,
     others: Counts,
     /// A place is not looked for before.
     next_search_ms: u64,
@@ -18,6 +18,7 @@ pub(crate) struct Balancers {
 
 #[derive(Debug)]
 struct Balancer {
+    peer: IpAddr,
     /// The number of the first connection that counts here: earlier ones count with the others.
     first: u64,
     counts: Counts,
@@ -49,11 +50,15 @@ impl Balancers {
 
     /// The connection with `number` was accepted.
     pub(crate) fn accepted(&mut self, peer: IpAddr, number: u64, now_ms: u64) {
-        if self.known.len() >= Self::MAX_KNOWN && !self.known.contains_key(&peer) {
-            self.make_room(now_ms);
-        }
-        if self.known.len() < Self::MAX_KNOWN {
-            self.known.entry(peer).or_insert(Balancer { first: number, counts: Counts::default() });
+        if self.find(peer).is_err() {
+            if self.known.len() >= Self::MAX_KNOWN {
+                self.make_room(now_ms);
+            }
+            if let Err(place) = self.find(peer)
+                && self.known.len() < Self::MAX_KNOWN
+            {
+                self.known.insert(place, Balancer { peer, first: number, counts: Counts::default() });
+            }
         }
         let counts = self.of(peer, number);
         counts.accepted += 1;
@@ -89,7 +94,7 @@ impl Balancers {
 
     /// Each peer that is counted on its own.
     pub(crate) fn known(&self) -> impl Iterator<Item = (IpAddr, &Counts)> {
-        self.known.iter().map(|(&peer, balancer)| (peer, &balancer.counts))
+        self.known.iter().map(|balancer| (balancer.peer, &balancer.counts))
     }
 
     /// All others together.
@@ -99,10 +104,14 @@ impl Balancers {
 
     /// Where a connection counts: where it did when it was accepted.
     fn of(&mut self, peer: IpAddr, number: u64) -> &mut Counts {
-        match self.known.get_mut(&peer) {
-            Some(balancer) if balancer.first <= number => &mut balancer.counts,
+        match self.find(peer) {
+            Ok(place) if self.known[place].first <= number => &mut self.known[place].counts,
             _ => &mut self.others,
         }
+    }
+
+    fn find(&self, peer: IpAddr) -> Result<usize, usize> {
+        self.known.binary_search_by_key(&peer, |balancer| balancer.peer)
     }
 
     /// Takes the place of the peer that was seen least recently and has no connections. It counts with the others.
@@ -111,10 +120,9 @@ impl Balancers {
             return;
         }
         self.next_search_ms = now_ms + Self::SEARCH_PERIOD_MS;
-        let idle = self.known.iter().filter(|(_, balancer)| balancer.counts.active == 0);
-        if let Some((&peer, _)) = idle.min_by_key(|(_, balancer)| balancer.counts.seen_ms)
-            && let Some(balancer) = self.known.remove(&peer)
-        {
+        let idle = self.known.iter().enumerate().filter(|(_, balancer)| balancer.counts.active == 0);
+        if let Some((place, _)) = idle.min_by_key(|(_, balancer)| balancer.counts.seen_ms) {
+            let balancer = self.known.remove(place);
             self.others.add(&balancer.counts);
         }
     }

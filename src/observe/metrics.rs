@@ -21,6 +21,8 @@ pub(crate) struct Metrics {
     pub(crate) headers: Headers,
     /// In the order of [`Refusal::all`].
     pub(crate) refused: Vec<(Refusal, u64)>,
+    /// All of them.
+    pub(crate) refused_total: u64,
     /// Those that were refused last, the newest first.
     pub(crate) refusals: VecDeque<Refused>,
     /// Connections that ended and looked like health checks.
@@ -66,6 +68,7 @@ impl Default for Metrics {
             closed: Reason::ALL.map(Reason::name).map(zero).into(),
             headers: Headers::default(),
             refused: Refusal::all().map(|refusal| (refusal, 0)).collect(),
+            refused_total: 0,
             refusals: VecDeque::new(),
             probes: 0,
             received: 0,
@@ -91,6 +94,7 @@ impl Metrics {
     }
 
     pub(crate) fn refused(&mut self, refused: Refused) {
+        self.refused_total += 1;
         if let Some((_, count)) = self.refused.iter_mut().find(|(refusal, _)| *refusal == refused.refusal) {
             *count += 1;
         }
