@@ -74,7 +74,9 @@ fn get<T: DeserializeOwned>(url: &str, timeout: Duration) -> Result<T, String> {
     let request = minreq::get(url).with_timeout(timeout.as_secs().max(1)).with_follow_redirects(false);
     let answer = request.send_lazy().map_err(|error| format!("{url} does not answer: {error}"))?;
     if answer.status_code != 200 {
-        return Err(format!("{url} answers with status {}", answer.status_code));
+        // What the server says when it is asked by a name that it was not given.
+        let hint = if answer.status_code == 421 { ": ask by its address, or give it --admin-host" } else { "" };
+        return Err(format!("{url} answers with status {}{hint}", answer.status_code));
     }
     let document = serde_json::from_reader(answer.take(MAX_ANSWER_BYTES));
     document.map_err(|error| format!("{url} does not answer as a proxy-echo does: {error}"))
