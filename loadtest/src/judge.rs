@@ -301,7 +301,13 @@ fn details(result: &RunResult) -> Vec<String> {
         }
         _ => lines.push("nothing measured".to_owned()),
     }
-    lines.push(if result.invalid.is_empty() { "valid" } else { "INVALID" }.to_owned());
+    let is_measured = result.settings.command == "idle" || result.totals.measured_completed > 0;
+    match (result.invalid.is_empty(), is_measured) {
+        (false, _) => lines.push("INVALID".to_owned()),
+        (true, true) => lines.push("valid".to_owned()),
+        // Nothing is neither.
+        (true, false) => {}
+    }
     lines.push(slo_in_words(result.slo.as_ref()).to_owned());
     let errors = result.totals.errors();
     if errors > 0 {

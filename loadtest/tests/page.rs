@@ -151,7 +151,18 @@ fn assert_says(text: &str, value: f64) {
     assert!((shown * scale - value).abs() <= last_digit * 0.5001, "{text} is shown for {value}");
 }
 
-/// Nothing sticks out to the side, and one picture of each is shown, with letters of a size that can be read.
+/// Labels of a picture that touch each other, or leave it.
+const COLLISIONS: &str = "[...document.querySelectorAll('svg')].filter(e => e.checkVisibility()).flatMap(svg => {
+    const frame = svg.getBoundingClientRect();
+    const labels = [...svg.querySelectorAll('text')].map(e => ({words: e.textContent, box: e.getBoundingClientRect()}));
+    const touch = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom - 2 && b.top < a.bottom - 2;
+    const outside = labels.filter(({box}) => box.left < frame.left - 1 || box.right > frame.right + 1);
+    const pairs = labels.flatMap((a, i) => labels.slice(i + 1).filter(b => touch(a.box, b.box)).map(b => [a, b]));
+    return [...outside.map(a => a.words + ' is cut'), ...pairs.map(([a, b]) => a.words + ' touches ' + b.words)];
+})";
+
+/// Nothing sticks out to the side, and one picture of each is shown, with letters of a size that can be read, and labels
+/// that leave room to each other. Words below a row are within the screen, however wide the table is.
 fn assert_legible(browser: &mut Browser, view: &str, width: u32) {
     let wide = browser.evaluate("document.documentElement.scrollWidth");
     assert!(wide.as_u64().is_some_and(|wide| wide <= u64::from(width)), "{view}: the page is {wide} px wide");
@@ -166,4 +177,10 @@ fn assert_legible(browser: &mut Browser, view: &str, width: u32) {
         letters.iter().all(|size| size.as_f64().is_some_and(|size| size > 9.5)),
         "{view}: letters of {letters:?} px"
     );
+    assert_eq!(browser.evaluate(COLLISIONS), json!([]), "{view}");
+    let below = browser.evaluate(
+        "[...document.querySelectorAll('.below div')].map(e => e.getBoundingClientRect())
+         .filter(e => e.left < 0 || e.right > innerWidth || e.width == 0).length",
+    );
+    assert_eq!(below, json!(0), "{view}: reasons are out of sight");
 }

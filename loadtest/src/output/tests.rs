@@ -98,6 +98,38 @@ fn what_is_missing_makes_lower_bounds_and_no_figures() {
     assert_eq!(json["latency"]["max_ns"], serde_json::Value::Null);
 }
 
+/// What the page's pictures call their lines, picture by picture.
+fn legends(report: &Report) -> Vec<String> {
+    let page = super::html::page(report).unwrap();
+    let legends = page.split("<ul class=\"legend\">").skip(1).filter_map(|rest| rest.split("</ul>").next());
+    legends.map(str::to_owned).collect()
+}
+
+#[test]
+fn a_picture_names_its_lines_even_if_nothing_is_known_of_one() {
+    let mut result = sample::comparison();
+    result.b.latency = Samples::new();
+    result.b.intervals.clear();
+    let all = legends(&Report::Compare(Box::new(result)));
+    assert_eq!(all.len(), 3);
+    for legend in &all {
+        assert!(legend.contains(">A: ") && legend.contains(">B: ") && legend.contains("(not known)"), "{legend}");
+    }
+    // Of an overload only the fastest answers are known: no line may pass for the latency of all.
+    let all = legends(&of_run(sample::overloaded()));
+    assert!(all[0].contains(">latency, scheduled (not known)<") && all[0].contains(">service time<"), "{all:?}");
+}
+
+#[test]
+fn nothing_measured_is_not_valid() {
+    let mut result = sample::idle();
+    result.settings.command = "rr".to_owned();
+    let mut report = of_run(result);
+    judge::conclude(&mut report, None);
+    let text = shown(&report);
+    assert!(text.contains("nothing measured; no SLO") && !text.to_lowercase().contains("valid"), "{text}");
+}
+
 #[test]
 fn an_invalid_run_says_so_before_its_figures_and_why() {
     let text = shown(&of_run(sample::hostile()));
@@ -142,7 +174,7 @@ fn a_comparison_gives_ratio_interval_and_verdict() {
 fn a_search_gives_the_rate_and_what_was_tried() {
     let text = shown(&Report::Search(Box::new(sample::search())));
     assert!(line(&text, "Highest rate that met the SLO").contains(" 90,000/s"), "{text}");
-    assert!(line(&text, "140,000/s").trim_end().ends_with("p99<2ms: 7.1ms measured"), "{text}");
+    assert!(line(&text, "140,000/s").trim_end().ends_with("missed: p99<2ms: 7.1ms measured"), "{text}");
 }
 
 #[test]

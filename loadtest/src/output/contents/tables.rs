@@ -56,7 +56,11 @@ pub(super) fn steps(result: &SearchResult) -> Part {
         let pointer = format!("/steps/{index}");
         let mut row = vec![rate(&format!("{pointer}/rate"), step.rate)];
         row.extend(of_figures(&format!("{pointer}/figures"), &step.figures));
-        row.push(if step.met == Some(true) { "met".into() } else { step.why.as_str().into() });
+        row.push(match step.met {
+            Some(true) => "met".into(),
+            Some(false) => format!("missed: {}", step.why).into(),
+            None => format!("unknown: {}", step.why).into(),
+        });
         row
     });
     let header = ["offered", "achieved", "p50", "p99", "p99.9", "max", "errors", "SLO"];

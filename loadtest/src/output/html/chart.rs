@@ -82,8 +82,13 @@ const CANVASES: [Canvas; 2] = [
 ];
 
 /// About the widest that a letter of the labels is, and a bold one of the values beside dots, in px.
-const LETTER: f64 = 7.0;
-const BOLD_LETTER: f64 = 8.0;
+const LETTER: f64 = 8.0;
+const BOLD_LETTER: f64 = 9.0;
+/// How far the letters of a value reach above and below the line they stand on, in px.
+const ASCENT: f64 = 12.0;
+const DESCENT: f64 = 4.0;
+/// The radius of a dot, in px.
+const RADIUS: f64 = 4.0;
 
 impl Chart {
     /// The picture in all its sizes.
@@ -92,7 +97,7 @@ impl Chart {
         let mut html =
             format!("<figure class=\"card\">\n<figcaption><h2>{heading}</h2><p>{}</p>", escape(&self.explanation));
         let named: Vec<_> = self.lines.iter().filter(|line| !line.name.is_empty()).collect();
-        if named.len() > 1 || self.level.is_some() {
+        if !named.is_empty() || self.level.is_some() {
             html.push_str("<ul class=\"legend\">");
             for line in named {
                 let _ = write!(html, "<li class=\"{}\">{}</li>", line.look.class(), escape(&line.name));
@@ -133,14 +138,31 @@ impl Chart {
             let title = escape(&dot.title);
             let _ = writeln!(
                 html,
-                r#"<circle class="{look}" cx="{x:.1}" cy="{y:.1}" r="4"><title>{title}</title></circle>"#
+                r#"<circle class="{look}" cx="{x:.1}" cy="{y:.1}" r="{RADIUS}"><title>{title}</title></circle>"#
             );
-            if let Some(label) = &dot.label {
-                let (x, y) = (x.max(canvas.left + label.chars().count() as f64 * BOLD_LETTER) - 4.0, y - 9.0);
-                let _ = writeln!(html, r#"<text class="value" x="{x:.1}" y="{y:.1}">{}</text>"#, escape(label));
-            }
         }
+        self.draw_values(canvas, html);
         html.push_str("</svg>\n");
+    }
+
+    /// The values beside dots, above or below: those that would touch a dot or another value are left out, and shown when
+    /// pointed at.
+    fn draw_values(&self, canvas: &Canvas, html: &mut String) {
+        let place = |dot: &Dot| (canvas.x(&self.x, dot.x), canvas.y(&self.y, dot.y));
+        let mut taken: Vec<Area> = self.dots.iter().map(|dot| Area::around(place(dot))).collect();
+        for (dot, label) in self.dots.iter().filter_map(|dot| Some((dot, dot.label.as_ref()?))) {
+            let ((x, y), width) = (place(dot), label.chars().count() as f64 * BOLD_LETTER);
+            let above = ((x - RADIUS).max(canvas.left + width + RADIUS), y - 9.0);
+            let below = ((x + RADIUS + width).min(canvas.wall()), y + 9.0 + ASCENT);
+            let free = [above, below].into_iter().find_map(|(end, line)| {
+                let area = Area { left: end - width, right: end, top: line - ASCENT, bottom: line + DESCENT };
+                let is_free = area.bottom < canvas.floor() && !taken.iter().any(|other| area.touches(other));
+                is_free.then_some((end, line, area))
+            });
+            let Some((end, line, area)) = free else { continue };
+            let _ = writeln!(html, r#"<text class="value" x="{end:.1}" y="{line:.1}">{}</text>"#, escape(label));
+            taken.push(area);
+        }
     }
 
     fn draw_axes(&self, canvas: &Canvas, html: &mut String) {
@@ -160,7 +182,7 @@ impl Chart {
             let x = x.min(canvas.width - half);
             if x - half > free_from {
                 let _ =
-                    writeln!(html, r#"<text class="x" x="{x:.1}" y="{:.1}">{}</text>"#, floor + 17.0, escape(label));
+                    writeln!(html, r#"<text class="x" x="{x:.1}" y="{:.1}">{}</text>"#, floor + 20.0, escape(label));
                 free_from = x + half + 1.5 * LETTER;
             }
         }
@@ -168,7 +190,7 @@ impl Chart {
         let _ = writeln!(
             html,
             r#"<text class="name" x="{wall:.1}" y="{:.1}">{}</text>"#,
-            floor + 36.0,
+            floor + 38.0,
             escape(self.x_name)
         );
         let _ = writeln!(html, r#"<text class="name-y" x="4" y="{:.1}">{}</text>"#, top - 26.0, escape(self.y_name));
@@ -196,6 +218,25 @@ impl Chart {
             }
             let _ = writeln!(html, r#"<path class="line {look}" d="{path}"/>"#);
         }
+    }
+}
+
+/// A rectangle of a picture, in px.
+struct Area {
+    left: f64,
+    right: f64,
+    top: f64,
+    bottom: f64,
+}
+
+impl Area {
+    /// That of a dot.
+    fn around((x, y): (f64, f64)) -> Self {
+        Area { left: x - RADIUS, right: x + RADIUS, top: y - RADIUS, bottom: y + RADIUS }
+    }
+
+    fn touches(&self, other: &Area) -> bool {
+        self.left < other.right && other.left < self.right && self.top < other.bottom && other.top < self.bottom
     }
 }
 

@@ -9,9 +9,9 @@ use crate::result::{Report, RunResult, Samples, SearchResult, percentile_name};
 /// The most points of a line over time: more cannot be told apart.
 const MOST_POINTS: usize = 300;
 /// Points for each halving of the distance to 100%.
-const TICKS_PER_HALF_DISTANCE: u32 = 8;
-/// Samples that lie beyond a percentile that is drawn, at least: as for those that are told.
-const BEYOND: f64 = 10.0;
+const TICKS_PER_HALF_DISTANCE: f64 = 8.0;
+/// The most points of a distribution: to the 1 in 2^40 that no run has samples for.
+const MAX_TICKS: u32 = 320;
 
 /// All pictures of `report`.
 pub(super) fn of_report(report: &Report) -> String {
@@ -22,30 +22,38 @@ pub(super) fn of_report(report: &Report) -> String {
 }
 
 fn percentiles(sides: &[Side]) -> Option<Chart> {
+    let is_connects = sides.iter().all(|(_, result)| result.latency.is_empty());
     let mut named: Vec<(String, &Samples)> = Vec::new();
     for (letter, result) in sides {
-        let times = words::times(result);
-        let is_connects = result.latency.is_empty();
+        if letter.is_some() {
+            // Two targets are told apart by colour, so that there is one line each.
+            let samples = if is_connects { &result.connect_time } else { &result.latency };
+            named.push((words::sided(*letter, &result.settings.target), samples));
+            continue;
+        }
         let shown = |name: &str| {
             if is_connects { name == "connect" } else { name.contains("latency") || name == "service time" }
         };
-        // Two targets are told apart by colour, so that there is one line each.
-        let most = if letter.is_some() { 1 } else { 3 };
-        named.extend(times.iter().filter(|times| shown(times.name)).take(most).map(|times| {
-            let name = letter
-                .map_or_else(|| times.name.to_owned(), |letter| words::sided(Some(letter), &result.settings.target));
-            (name, times.samples)
-        }));
+        let times = words::times(result).into_iter().filter(|times| shown(times.name));
+        named.extend(times.map(|times| (times.name.to_owned(), times.samples)));
     }
-    named.retain(|(_, samples)| samples.percentile_ns(50.0).is_some());
     let looks = [Look::First, Look::Second, Look::Third];
-    let lines: Vec<_> =
-        named.iter().zip(looks).map(|((name, samples), look)| distribution(name, look, samples)).collect();
-    let dots = named.iter().zip(looks).flat_map(|((name, samples), look)| marked(name, look, samples)).collect();
-    let is_connects = sides.iter().all(|(_, result)| result.latency.is_empty());
+    let lines: Vec<_> = named
+        .iter()
+        .zip(looks)
+        .map(|((name, samples), look)| Line { pieces: vec![distribution(samples)], ..line(name.clone(), look) })
+        .map(told_if_empty)
+        .collect();
+    let mut dots: Vec<_> =
+        named.iter().zip(looks).flat_map(|((name, samples), look)| marked(name, look, samples)).collect();
+    if sides.len() == 1 {
+        dots.iter_mut().filter(|dot| dot.look != Look::First).for_each(|dot| dot.label = None);
+    }
     Some(Chart {
         heading: if is_connects { "Connect time by percentile" } else { "Latency by percentile" },
-        explanation: "So many took no longer. Drawn as far as the number of samples supports.".to_owned(),
+        explanation:
+            "So many took no longer. Drawn as far as samples are enough, and as what is missing cannot change it."
+                .to_owned(),
         x: Axis::of_percentiles(bounds(&lines, |(x, _)| x)?.1),
         x_name: "percentile",
         y: time_axis(&lines)?,
@@ -57,12 +65,27 @@ fn percentiles(sides: &[Side]) -> Option<Chart> {
     })
 }
 
-fn distribution(name: &str, look: Look, samples: &Samples) -> Line {
-    let end = samples.count() as f64 / BEYOND;
-    let steps = samples.histogram().iter_quantiles(TICKS_PER_HALF_DISTANCE);
-    let points = steps.map(|step| (1.0 / (1.0 - step.quantile_iterated_to()), step.value_iterated_to() as f64));
-    let pieces = vec![points.take_while(|(x, _)| *x <= end).collect()];
-    Line { name: name.to_owned(), look, is_area: false, pieces }
+/// Percentiles, as far as samples are enough and what is missing cannot change them.
+fn distribution(samples: &Samples) -> Vec<(f64, f64)> {
+    let ticks = (0..MAX_TICKS).map(|tick| 0.5_f64.powf(f64::from(tick) / TICKS_PER_HALF_DISTANCE));
+    let points = ticks.map_while(|left| Some((1.0 / left, samples.percentile_ns(100.0 * (1.0 - left))? as f64)));
+    let points: Vec<_> = points.collect();
+    // The shortest time alone is no distribution.
+    if points.len() > 1 { points } else { Vec::new() }
+}
+
+/// A line that has no points yet.
+fn line(name: String, look: Look) -> Line {
+    Line { name, look, is_area: false, pieces: Vec::new() }
+}
+
+/// A line without points has no place in the picture, but one in the legend.
+fn told_if_empty(mut line: Line) -> Line {
+    line.pieces.retain(|piece| !piece.is_empty());
+    if line.pieces.is_empty() && !line.name.is_empty() {
+        line.name.push_str(" (not known)");
+    }
+    line
 }
 
 /// The percentiles that are told elsewhere as figures.
@@ -76,7 +99,7 @@ fn marked(name: &str, look: Look, samples: &Samples) -> Vec<Dot> {
             x: 100.0 / (100.0 - percentile),
             y: ns as f64,
             title: format!("{name}: {} {time}", percentile_name(percentile)),
-            label: (look == Look::First).then_some(time),
+            label: Some(time),
         }
     });
     dots.collect()
@@ -89,9 +112,13 @@ fn throughput(sides: &[Side]) -> Option<Chart> {
         .iter()
         .zip([Look::First, Look::Second])
         .map(|((letter, result), look)| {
-            let name =
-                letter.map_or("achieved".to_owned(), |letter| words::sided(Some(letter), &result.settings.target));
-            over_time(name, look, letter.is_none(), result, |group| Some(rate(group)))
+            let name = match letter {
+                Some(_) => words::sided(*letter, &result.settings.target),
+                // Alone it is what the picture is about.
+                None if result.settings.rate.is_none() => String::new(),
+                None => "achieved".to_owned(),
+            };
+            told_if_empty(over_time(name, look, letter.is_none(), result, |group| Some(rate(group))))
         })
         .collect();
     let offered = sides.first().and_then(|(_, result)| result.settings.rate).filter(|_| !is_stream);
@@ -135,11 +162,13 @@ fn latency_over_time(sides: &[Side]) -> Option<Chart> {
             lines.push(over_time(words::sided(*letter, "p50"), look, false, result, percentile(50.0)));
         }
     }
-    lines.retain(|line| !line.pieces.is_empty());
+    let lines: Vec<_> = lines.into_iter().map(told_if_empty).collect();
+    let is_all = sides.iter().all(|(_, result)| result.latency.missing() == 0);
     let heading = if sides.len() > 1 { "Median latency over time" } else { "Latency over time" };
     Some(Chart {
         heading,
-        explanation: String::new(),
+        explanation: if is_all { "" } else { "Of the messages that came back, in the interval in which they did." }
+            .to_owned(),
         x: elapsed_axis(sides),
         x_name: "s since the start of measuring",
         y: time_axis(&lines)?,

@@ -7,6 +7,8 @@ use super::super::words;
 
 /// The most lines of a box.
 const MAX_LINES: usize = 20;
+/// The most letters in a column of words.
+const MAX_WORDS: usize = 24;
 
 /// `text` as HTML's text or attribute value, without control characters.
 pub(super) fn escape(text: &str) -> String {
@@ -63,26 +65,34 @@ pub(super) fn tiles(tiles: &[Tile]) -> String {
     html + "</section>\n"
 }
 
-/// In a box that scrolls by itself on a narrow screen.
+/// In a box that scrolls by itself on a narrow screen. Words that would make a column wide, or be out of sight there, have a
+/// line of their own below their row.
 pub(super) fn table(table: &Table) -> String {
     let caption = escape(&table.caption);
     let mut html =
         format!("<section class=\"card\"><div class=\"scroll\"><table><caption>{caption}</caption><thead><tr>");
-    for name in &table.header {
-        let _ = write!(html, "<th scope=\"col\">{}</th>", escape(name));
+    for (index, name) in table.header.iter().enumerate() {
+        let class = if table.ends_in_words && index == table.header.len() - 1 { " class=\"words\"" } else { "" };
+        let _ = write!(html, "<th scope=\"col\"{class}>{}</th>", escape(name));
     }
     html.push_str("</tr></thead><tbody>\n");
     for row in table.rows.iter().take(Table::MAX_ROWS) {
         html.push_str("<tr>");
+        let last = row.len().saturating_sub(1);
+        let below = row.last().map(rich).filter(|cell| table.ends_in_words && cell.chars().count() > MAX_WORDS);
         for (index, cell) in row.iter().enumerate() {
-            let cell = rich(cell);
+            let cell = if index == last && below.is_some() { String::new() } else { rich(cell) };
             let _ = match index {
                 0 => write!(html, "<th scope=\"row\">{cell}</th>"),
-                last if table.ends_in_words && last == row.len() - 1 => write!(html, "<td class=\"words\">{cell}</td>"),
+                index if table.ends_in_words && index == last => write!(html, "<td class=\"words\">{cell}</td>"),
                 _ => write!(html, "<td>{cell}</td>"),
             };
         }
         html.push_str("</tr>\n");
+        if let Some(words) = below {
+            let columns = row.len();
+            let _ = writeln!(html, "<tr class=\"below\"><td colspan=\"{columns}\"><div>{words}</div></td></tr>");
+        }
     }
     html + "</tbody></table></div></section>\n"
 }
