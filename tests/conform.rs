@@ -447,3 +447,22 @@ fn a_senders_json_keeps_to_its_schema() {
     assert_eq!((document["headers"].as_array().map(Vec::len), &document["must_missed"]), (Some(2), &json!(1)));
     assert!(!validator.is_valid(&json!({ "schema": "conform-sender-1" })), "a schema that takes anything");
 }
+
+/// The cookbook shows what was tested: each file of it stands there as it is.
+#[test]
+fn the_cookbook_has_the_files_that_were_tested() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("docs/receivers.md")).expect("the page");
+    let mut count = 0;
+    for part in page.split("<!-- tests/receivers/").skip(1) {
+        let (name, rest) = part.split_once(" -->\n```").expect("a file's name, then its text");
+        let (_, rest) = rest.split_once('\n').expect("a line");
+        let (shown, _) = rest.split_once("\n```\n").expect("the end of the text");
+        let file = std::fs::read_to_string(root.join("tests/receivers").join(name)).expect(name);
+        assert_eq!(shown, file.trim_end(), "docs/receivers.md and tests/receivers/{name} differ");
+        count += 1;
+    }
+    assert!(count > 25, "{count} files are shown");
+    let own = page.lines().find(|line| line.starts_with("| proxy-echo |")).expect("a row of our own");
+    assert!(own.contains("| 0 | 0 | 0 | yes | yes | yes | yes | yes | yes | yes |"), "{own}");
+}

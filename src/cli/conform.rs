@@ -106,7 +106,7 @@ pub enum Preset {
     ProxyEcho,
     /// What is said comes back, perhaps after a line that shows the client
     Echo,
-    /// HTTP: any answer but 400 is that of a receiver that accepted the header
+    /// HTTP: 400 and 5xx are the answers of a receiver that refused the header
     Http,
     /// SMTP: the server speaks first
     Smtp,

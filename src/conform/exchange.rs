@@ -19,6 +19,12 @@ pub(super) struct Heard {
     pub(super) fault: Option<String>,
 }
 
+impl Heard {
+    pub(super) fn is_accepted_as_it_is(&self) -> bool {
+        self.outcome == Outcome::Accepted && self.fault.is_none()
+    }
+}
+
 /// How a receiver took a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {

@@ -37,8 +37,8 @@ impl Setting {
             Preset::ProxyEcho | Preset::Echo => (WORDS, literal(WORDS.as_bytes()), None),
             Preset::Http => (
                 "GET / HTTP/1.0\r\nHost: conform\r\n\r\n",
-                r"^HTTP/1\.[01] (?:[235]\d\d|40[1-9])".to_owned(),
-                Some(r"^HTTP/1\.[01] 400"),
+                r"^HTTP/1\.[01] (?:[23]\d\d|40[1-9])".to_owned(),
+                Some(r"^HTTP/1\.[01] (?:400|5\d\d)"),
             ),
             Preset::Smtp => ("", r"^220[ -]".to_owned(), Some(r"^(?:421|[45]\d\d)[ -]")),
             Preset::Imap => ("", r"^\* (?:OK|PREAUTH)".to_owned(), Some(r"^\* BYE")),

@@ -1,0 +1,126 @@
+"""docs/receivers.md: the table, what each receiver gets wrong, and the cookbook with its files."""
+
+import datetime
+import itertools
+import pathlib
+import subprocess
+import sys
+
+from receivers import ABSENT, NOTES, RECEIVERS
+
+HERE = pathlib.Path(__file__).resolve().parent
+MISSED = ("must_missed", "should_missed", "misread")
+LABELS = {"must_missed": "MUST missed", "should_missed": "SHOULD missed", "misread": "misread"}
+COLUMNS = ["receiver", "version", "MUST missed", "SHOULD missed", "misread", "split header", "v1", "v2", "TLVs", "CRC32C verified", "LOCAL",
+           "strangers refused"]
+LANGUAGES = {"yaml": "yaml", "yml": "yaml", "py": "python", "js": "js", "go": "go", "java": "java", "rs": "rust", "rb": "ruby"}
+
+
+def write(results, path):
+    ordered = [(receiver, next(result for result in results if result["name"] == receiver.name)) for receiver in RECEIVERS]
+    text = (HERE / "cookbook.md").read_text()
+    senders = subprocess.run([sys.executable, HERE / "senders"], capture_output=True, text=True, check=True).stdout.rstrip()
+    parts = {"@senders": senders, "@table": table(ordered), "@details": details([result for _, result in ordered]), "@date": f"{datetime.date.today()}"}
+    lines = []
+    for line in text.splitlines():
+        if line.startswith("@file "):
+            lines.append(file(line.split()[1]))
+        else:
+            lines.append(next((line.replace(mark, part) for mark, part in parts.items() if mark in line), line))
+    path.write_text("\n".join(lines) + "\n")
+
+
+def file(name):
+    """A file of a test, as it is."""
+    text = (HERE / name).read_text()
+    language = LANGUAGES.get(name.rsplit(".")[-1], "")
+    return f"<!-- tests/receivers/{name} -->\n```{language}\n{text.rstrip()}\n```"
+
+
+def table(ordered):
+    rows = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
+    for group, members in itertools.groupby(ordered, lambda pair: pair[0].group):
+        rows.append(f"| **{group}** |" + " |" * (len(COLUMNS) - 1))
+        rows += [row(receiver, result) for receiver, result in members]
+    rows += [f"| {name} | not tested: {why} |" + " |" * (len(COLUMNS) - 2) for name, why in ABSENT.items()]
+    return "\n".join(rows)
+
+
+def row(receiver, result):
+    report = result["report"]
+    if not report:
+        return f"| {receiver.title} | {result['version']} | unknown: {reason(result)} |" + " |" * (len(COLUMNS) - 3)
+    cases = report["cases"]
+    counts = report["counts"]
+    split = [case for case in cases if case["delivery"] in ("bytewise", "split", "held") and case["expect"] == "accept"]
+    outcome = {case["id"]: case.get("outcome") for case in cases}
+    crc = {"accepted": "no", None: "–"}.get(outcome.get("v2-crc32c-wrong"), "yes") if outcome.get("v2-crc32c") else "–"
+    cells = [receiver.title, result["version"], *(str(counts[name]) for name in MISSED),
+             share(split), *("yes" if version in report["versions"] else "no" for version in (1, 2)),
+             share(of(cases, "v2 TLVs", "v2 SSL", expect="accept")), crc, share(of(cases, "v2 LOCAL", expect="accept")),
+             share(of(cases, "strangers", expect="reject"))]
+    return "| " + " | ".join(cells) + " |"
+
+
+def reason(result):
+    error = result["error"]
+    return (error if isinstance(error, str) else " ".join(error)).replace("|", "/")[:200]
+
+
+def of(cases, *groups, expect):
+    return [case for case in cases if case["group"] in groups and case["expect"] == expect]
+
+
+def share(cases):
+    """Whether all of these were passed, or how many."""
+    asked = [case for case in cases if case["verdict"] != "skipped"]
+    passed = sum(case["verdict"] == "passed" for case in asked)
+    if not asked:
+        return "–"
+    return {len(asked): "yes", 0: "no"}.get(passed, f"{passed} of {len(asked)}")
+
+
+def details(results, limit=4):
+    titles = {receiver.name: receiver.title for receiver in RECEIVERS}
+    return "\n\n".join(detail(titles[result["name"]], result, limit) for result in results)
+
+
+def detail(title, result, limit):
+    lines = [f"### {title} {result['version']}", ""]
+    if note := NOTES.get(result["name"]):
+        lines += [note, ""]
+    if not result["report"]:
+        return "\n".join([*lines, f"Unknown, because {reason(result)}"])
+    missed = [case for case in result["report"]["cases"] if case["verdict"] in MISSED]
+    if not missed:
+        return "\n".join([*lines, "Misses nothing."])
+
+    def key(case):
+        return (case["group"], case["verdict"], case["outcome"])
+
+    for (group, verdict, outcome), members in itertools.groupby(sorted(missed, key=key), key):
+        members = list(members)
+        ids = ", ".join(f"`{case['id']}`" for case in members[:limit])
+        more = f" and {len(members) - limit} more" if limit and len(members) > limit else ""
+        first = members[0]
+        lines.append(f"- {LABELS[verdict]}, {group}: {ids}{more}: {outcome}. Such as {bytes_of(first)}" + shown(first))
+    return "\n".join(lines)
+
+
+def bytes_of(case):
+    """The bytes of a header: a line as text, a binary one in hexadecimal."""
+    if not case["length"]:
+        return "no header at all"
+    digits = case["bytes"].split("<")[0]
+    raw = bytes.fromhex(digits)
+    is_text = all(32 <= byte < 127 or byte in (13, 10, 9, 0) for byte in raw) and not raw.startswith(b"\r\n\r\n\0")
+    more = "…" if case["length"] > 80 else ""
+    if is_text:
+        return "`" + repr(raw[:80])[2:-1].replace("`", "'") + more + "`"
+    return "`" + digits[:160] + more + "`"
+
+
+def shown(case):
+    """What a misread header was taken for."""
+    words = case["happened"]
+    return ": " + words.split("misread: ", 1)[1].split(";")[0].split(", with")[0] + "." if case["verdict"] == "misread" else "."
