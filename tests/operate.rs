@@ -293,6 +293,119 @@ fn a_log_that_nobody_reads_stops_nothing_however_little_is_said() {
     assert!(server.0.wait().expect("it ends").success());
 }
 
+#[test]
+fn a_service_manager_that_reads_nothing_stops_nothing() {
+    let manager = Manager::new();
+    // The queue of a datagram socket is full after a moment (net.unix.max_dgram_qlen).
+    let mut server = manager.start("2000", &[]);
+    let full = UnixDatagram::unbound().expect("a socket");
+    full.set_nonblocking(true).expect("it can");
+    let end = Instant::now() + DEADLINE;
+    while full.send_to(b"x", manager.folder.path().join("notify")).is_ok() {
+        assert!(Instant::now() < end, "the queue takes everything");
+    }
+    let mut talk = client(&server);
+    // A hundred times of the watchdog.
+    let since = Instant::now();
+    while since.elapsed() < Duration::from_millis(100) {
+        round_trip(&mut talk);
+    }
+    server.signal(Signal::TERM);
+    drop(talk);
+    assert!(server.ended().success());
+}
+
+#[test]
+fn a_manager_that_had_no_room_for_the_start_hears_of_it_later() {
+    let manager = Manager::new();
+    let full = UnixDatagram::unbound().expect("a socket");
+    full.set_nonblocking(true).expect("it can");
+    while full.send_to(b"x", manager.folder.path().join("notify")).is_ok() {}
+    let _server = manager.start("3600000000", &[]);
+    let end = Instant::now() + DEADLINE;
+    while manager.next() != "READY=1\nSTATUS=serving\n" {
+        assert!(Instant::now() < end);
+    }
+}
+
+#[test]
+fn signals_that_end_other_programs_are_ignored_and_logged() {
+    let mut server = Server::start(&[]);
+    let mut talk = client(&server);
+    for (signal, name) in [
+        (Signal::USR1, "SIGUSR1"),
+        (Signal::USR2, "SIGUSR2"),
+        (Signal::ALARM, "SIGALRM"),
+        (Signal::VTALARM, "SIGVTALRM"),
+        (Signal::PROF, "SIGPROF"),
+    ] {
+        server.signal(signal);
+        server.wait_for(&format!("{name} means nothing to the server: ignored"));
+        round_trip(&mut talk);
+    }
+    drop(talk);
+    server.stop();
+}
+
+#[test]
+fn a_log_that_meets_its_limit_of_size_costs_only_its_lines() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("log");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("an address");
+    let mut limited = Command::new("sh");
+    // In units of 512 bytes or of 1 KiB, by the shell.
+    limited.args(["-c", "ulimit -f 8; exec \"$@\"", "sh"]);
+    let activated = activated(&listener, &["--log", "lines"]);
+    limited.arg(activated.get_program()).args(activated.get_args());
+    limited
+        .stdin(OwnedFd::from(listener.try_clone().expect("a second handle")))
+        .stdout(File::create(&path).expect("a file"));
+    let mut server = Child(limited.spawn().expect("the server starts"));
+    let address = listener.local_addr().expect("an address");
+    for _ in 0..500 {
+        visit(address).expect("it serves");
+    }
+    let log = std::fs::read_to_string(&path).expect("a file");
+    assert!((4096..=8192).contains(&log.len()), "{} bytes", log.len());
+    server.signal(Signal::TERM);
+    assert!(server.0.wait().expect("it ends").success());
+}
+
+#[test]
+fn a_full_pipe_for_a_log_does_not_keep_a_quiet_server_from_serving() {
+    let (_reader, mut writer) = io::pipe().expect("a pipe");
+    rustix::io::ioctl_fionbio(&writer, true).expect("it can");
+    while writer.write(&[b'x'; 4096]).is_ok() {}
+    rustix::io::ioctl_fionbio(&writer, false).expect("it can");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("an address");
+    let child = activated(&listener, &["--log", "quiet"]).stdout(writer).spawn().expect("the server starts");
+    let mut server = Child(child);
+    let mut stream = TcpStream::connect(listener.local_addr().expect("an address")).expect("a connection");
+    stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+    stream.write_all(HEADER).expect("it reads");
+    stream.read_exact(&mut [0; HEADER.len()]).expect("it serves");
+    drop(stream);
+    server.signal(Signal::TERM);
+    assert!(server.0.wait().expect("it ends").success());
+}
+
+#[test]
+fn passed_sockets_that_make_no_sense_are_refused() {
+    let unbound = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    let pass = |count: &str, socket: Stdio| {
+        let mut command = Command::new("sh");
+        let script = format!("exec 3<&0; LISTEN_PID=$$ LISTEN_FDS={count} exec \"$@\"");
+        command.args(["-c", &script, "sh", PROGRAM]).stdin(socket);
+        let output = command.output().expect("it runs");
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).expect("words")
+    };
+    let words = pass("1", OwnedFd::from(unbound).into());
+    assert!(words.contains("descriptor 3 that was passed: the socket is not bound to an address"), "{words}");
+    let words = pass("300000000", Stdio::null());
+    assert!(words.contains("LISTEN_FDS=300000000, and at most 1024 sockets can be passed"), "{words}");
+}
+
 /// A server whose log the test has for itself. It ends with its test.
 struct Child(std::process::Child);
 

@@ -17,6 +17,10 @@ impl<S: Stream> Connection<S> {
     pub fn time_left(&self, limits: &TimeLimits, now_ms: u32) -> Option<u32> {
         let (limit, _) = self.time_limit(limits);
         let mut passed_ms = now_ms.wrapping_sub(self.since_ms);
+        if passed_ms > u32::MAX / 2 {
+            // The connection was stamped after `now_ms`: a pass over all of them may take several turns.
+            passed_ms = 0;
+        }
         if let (TimeLimit::Idle, Some(from_ms)) = (self.time_limit_kind(), limits.idle_from_ms) {
             passed_ms = passed_ms.min(now_ms.wrapping_sub(from_ms));
         }
@@ -50,6 +54,60 @@ impl<S: Stream> Connection<S> {
             State::AwaitingHeader | State::AwaitingEither if self.held.is_some() => TimeLimit::Header,
             _ if self.unsent() > 0 || self.latched.intersects(Ready::BLOCKED) => TimeLimit::Stall,
             _ => TimeLimit::Idle,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Read, Write};
+
+    use super::*;
+    use crate::connection::Expect;
+
+    struct Silent;
+
+    impl Read for Silent {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+    }
+
+    impl Write for Silent {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Stream for Silent {
+        fn shutdown_write(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn peek(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+    }
+
+    #[test]
+    fn a_connection_that_came_after_a_pass_began_has_all_its_time() {
+        let limits = TimeLimits {
+            header_ms: 1_000,
+            idle_ms: Some(1_000),
+            stall_ms: 1_000,
+            linger_ms: 1_000,
+            is_draining: false,
+            idle_from_ms: None,
+            most_period_ms: None,
+        };
+        let limit_ms = Connection::new(Silent, Expect::Header, 5).time_left(&limits, 5);
+        assert!(limit_ms.is_some_and(|ms| ms >= 1_000));
+        for (came_ms, pass_ms) in [(6, 5), (3_000, 5), (2, u32::MAX - 3)] {
+            assert_eq!(Connection::new(Silent, Expect::Header, came_ms).time_left(&limits, pass_ms), limit_ms);
         }
     }
 }

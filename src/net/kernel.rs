@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mio::{Events, Interest, Poll, Token, Waker};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGALRM, SIGHUP, SIGINT, SIGPROF, SIGTERM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXCPU, SIGXFSZ};
 use signal_hook_mio::v1_0::Signals;
 
 use super::alarm::Alarm;
@@ -50,7 +50,7 @@ impl Kernel {
         let stop = Arc::new(StopRequests { waker: Waker::new(poll.registry(), Token(signals))?, count: 0.into() });
         let mut kernel = Kernel { poll, alarm, signals: None, stop, manager: None };
         if is_program {
-            let mut taken = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+            let mut taken = Signals::new(taken_signals())?;
             kernel.poll.registry().register(&mut taken, Token(signals), Interest::READABLE)?;
             kernel.signals = Some(taken);
             kernel.manager = Some(Manager::from_env());
@@ -85,7 +85,11 @@ impl System for Kernel {
     }
 
     fn watch(&mut self, stream: &mut Socket, token: usize) -> io::Result<()> {
-        self.poll.registry().register(&mut stream.0, Token(token), interest())
+        let registry = self.poll.registry();
+        registry.register(&mut stream.0, Token(token), interest()).inspect_err(|_| {
+            // A debug build of mio remembers the failed try, and would refuse the next one.
+            let _ = registry.deregister(&mut stream.0);
+        })
     }
 
     fn watch_listener(&mut self, listener: &mut Listener, token: usize) -> io::Result<()> {
@@ -126,6 +130,18 @@ impl System for Kernel {
     fn tell(&mut self, news: News, status: &str) -> io::Result<()> {
         self.manager.as_mut().map_or(Ok(()), |manager| manager.tell(news, status))
     }
+}
+
+/// The signals that end a process by default, but for those of a fault, for SIGQUIT and for what cannot be taken: whoever
+/// sends one of them by mistake, or has a log that meets `ulimit -f`, must not end a server.
+fn taken_signals() -> Vec<i32> {
+    let mut signals = vec![SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGXFSZ, SIGXCPU];
+    #[cfg(target_os = "linux")]
+    {
+        signals.extend([libc::SIGIO, libc::SIGPWR, libc::SIGSTKFLT]);
+        signals.extend(libc::SIGRTMIN()..=libc::SIGRTMAX());
+    }
+    signals
 }
 
 /// For the whole life of a connection: edges cost nothing while there is nothing to report.

@@ -49,6 +49,11 @@ pub(crate) fn after_error(error: &io::Error) -> AfterError {
     }
 }
 
+/// Whether `epoll_ctl(2)` failed for want of memory or watches, which others may give back.
+pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::ENOMEM | libc::ENOBUFS | libc::EMFILE | libc::ENFILE))
+}
+
 /// A listening socket of the reactor's.
 pub(crate) struct Listener {
     pub(crate) socket: TcpListener,
@@ -103,15 +108,40 @@ pub(crate) fn bind(config: &Config) -> Result<Vec<Listener>, BindError> {
 /// Takes listening sockets that the caller made.
 pub(crate) fn take(sockets: Vec<std::net::TcpListener>, config: &Config) -> Result<Vec<Listener>, BindError> {
     let take = |(index, socket): (usize, std::net::TcpListener)| {
-        listen(&SockRef::from(&socket), config)
+        has_address(&socket)
+            .and_then(|()| listen(&SockRef::from(&socket), config))
             .map(|()| Listener { socket: TcpListener::from_std(socket), is_shared: true })
             .map_err(|error| BindError { place: Place::Passed(index), error })
     };
     sockets.into_iter().enumerate().map(take).collect()
 }
 
+/// The kernel would choose a port for a socket without one, which nobody knows.
+fn has_address(socket: &std::net::TcpListener) -> io::Result<()> {
+    match socket.local_addr()?.port() {
+        0 => Err(io::Error::new(ErrorKind::InvalidInput, "the socket is not bound to an address")),
+        _ => Ok(()),
+    }
+}
+
+/// Most sockets that can be passed: each number is looked at, and kept.
+const MAX_PASSED: usize = 1024;
+
+/// How many sockets `LISTEN_FDS` says were passed to this process, if it is too many.
+fn too_many_passed() -> Option<usize> {
+    let pid = std::env::var("LISTEN_PID").unwrap_or_default();
+    let count = std::env::var("LISTEN_FDS").ok()?.parse().ok()?;
+    let is_ours = pid.is_empty() || pid == std::process::id().to_string();
+    (is_ours && count > MAX_PASSED).then_some(count)
+}
+
 /// Listening sockets that a service manager passed as descriptors from 3 on, counted by `LISTEN_FDS`: `sd_listen_fds(3)`.
 pub(crate) fn passed() -> Result<Vec<std::net::TcpListener>, BindError> {
+    if let Some(count) = too_many_passed() {
+        let text = format!("LISTEN_FDS={count}, and at most {MAX_PASSED} sockets can be passed");
+        let error = io::Error::new(ErrorKind::InvalidInput, text);
+        return Err(BindError { place: Place::Passed(MAX_PASSED), error });
+    }
     let mut sockets = ListenFd::from_env();
     let count = sockets.len();
     let mut take = |index| {

@@ -9,6 +9,7 @@ use crate::connection::{Reason, Refusal};
 use crate::observe::hint::mixed_families;
 use proxy::Header;
 use proxy::escape::Escaped;
+use signal_hook::low_level::signal_name;
 
 /// A line of the log.
 pub(crate) struct Entry<'a> {
@@ -55,6 +56,12 @@ pub(crate) enum Event<'a> {
     Cut(usize),
     /// SIGHUP came.
     NothingReloaded,
+    /// A signal of this number came that means nothing to the server.
+    SignalIgnored(i32),
+    /// The log's file is as large as `ulimit -f` allows.
+    LogFull,
+    /// A new connection cannot be watched: no memory, or too many watches.
+    WatchFailed(&'a io::Error),
     LinesDropped(u64),
     Terminated,
 }
@@ -113,9 +120,27 @@ impl fmt::Display for Event<'_> {
             Event::NothingReloaded => f.write_str(
                 "SIGHUP: nothing is reloaded, all settings are arguments (a restart need not lose a connection)",
             ),
+            Event::SignalIgnored(number) => match signal_name(*number) {
+                Some(name) => write!(f, "{name} means nothing to the server: ignored"),
+                None => write!(f, "signal {number} means nothing to the server: ignored"),
+            },
+            Event::LogFull => {
+                f.write_str("the log's file is as large as it may be (SIGXFSZ; ulimit -f): lines are dropped")
+            }
+            Event::WatchFailed(error) => {
+                write!(f, "cannot watch a new connection ({}): {error}; trying again", watch_limit(error))
+            }
             Event::LinesDropped(count) => write!(f, "{count} log lines were dropped: their reader is too slow"),
             Event::Terminated => f.write_str("server was terminated."),
         }
+    }
+}
+
+/// What `epoll_ctl(2)` had not enough of.
+fn watch_limit(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::ENOSPC) => "fs.epoll.max_user_watches",
+        _ => "memory",
     }
 }
 

@@ -88,7 +88,7 @@ impl Journal {
     /// Something that keeps clients waiting: said once in ten seconds, because it comes in storms.
     pub(crate) fn trouble(&mut self, event: Event<'_>, now_ms: u64) {
         const MIN_DISTANCE_MS: u64 = 10_000;
-        self.metrics.accept_errors += u64::from(matches!(event, Event::AcceptFailed(_)));
+        self.metrics.accept_errors += u64::from(matches!(event, Event::AcceptFailed(_) | Event::WatchFailed(_)));
         if self.level > LogLevel::Quiet && now_ms >= self.next_trouble_ms {
             self.next_trouble_ms = now_ms + MIN_DISTANCE_MS;
             self.log.write(None, event);

@@ -39,6 +39,9 @@ fn name(event: &Event<'_>) -> &'static str {
         Event::Stopping { .. } => "stopping",
         Event::Cut(_) => "cut",
         Event::NothingReloaded => "nothing_reloaded",
+        Event::SignalIgnored(_) => "signal_ignored",
+        Event::LogFull => "log_full",
+        Event::WatchFailed(_) => "watch_failed",
         Event::LinesDropped(_) => "lines_dropped",
         Event::Terminated => "terminated",
     }
@@ -68,7 +71,7 @@ fn fields<M: SerializeMap>(event: &Event<'_>, map: &mut M) -> Result<(), M::Erro
             map.serialize_entry("bytes_unsent", unsent)?;
             map.serialize_entry("seconds", &lasted.as_secs_f64())
         }
-        Event::AcceptFailed(error) => map.serialize_entry("error", &Text(error)),
+        Event::AcceptFailed(error) | Event::WatchFailed(error) => map.serialize_entry("error", &Text(error)),
         Event::Full(limit) => map.serialize_entry("connections", limit),
         Event::Leaving { delay } => map.serialize_entry("seconds", &delay.as_secs_f64()),
         Event::Stopping { open, timeout, .. } => {
@@ -77,7 +80,8 @@ fn fields<M: SerializeMap>(event: &Event<'_>, map: &mut M) -> Result<(), M::Erro
         }
         Event::LinesDropped(count) => map.serialize_entry("lines", count),
         Event::Cut(open) => map.serialize_entry("connections", open),
-        Event::Plain | Event::NothingReloaded | Event::Terminated => Ok(()),
+        Event::SignalIgnored(number) => map.serialize_entry("signal", number),
+        Event::Plain | Event::NothingReloaded | Event::LogFull | Event::Terminated => Ok(()),
     }
 }
 

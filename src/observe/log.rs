@@ -144,6 +144,9 @@ impl Log {
     #[cold]
     fn queue_batch(&mut self) {
         let mut batch = std::mem::take(&mut self.batch);
+        if self.writer.is_none() && would_block() {
+            self.detach();
+        }
         let Some(writer) = &self.writer else {
             return batch.print(&self.dropped);
         };
@@ -205,6 +208,21 @@ impl Batch {
             dropped.lose(self);
         }
     }
+}
+
+/// Whether a line would have to wait for the reader of standard output. A pipe that is ready takes a page, more than a line
+/// about the server's start or stop.
+#[cfg(target_os = "linux")]
+fn would_block() -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let stdout = io::stdout();
+    let mut asked = [PollFd::new(&stdout, PollFlags::OUT)];
+    poll(&mut asked, Some(&Timespec::default())) == Ok(0)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn would_block() -> bool {
+    false
 }
 
 fn render(out: &mut Vec<u8>, format: LogFormat, connection: Option<u64>, event: Event<'_>) {

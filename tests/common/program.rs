@@ -13,6 +13,7 @@ pub fn program(name: &str, packages: &str) -> Command {
 }
 
 /// Ends a program with its test.
+#[allow(dead_code, reason = "not every test leaves a program running")]
 pub struct Running(pub Child);
 
 impl Drop for Running {

@@ -47,7 +47,7 @@ fn send_random(target: Target, count: usize, thread: usize, rng: &mut Rng) -> us
             let expected = answer(&bytes);
             accepted += usize::from(!expected.is_empty());
             let heard = rest_of(&mut stream);
-            assert!(heard == expected, "{:?} for {:?}", heard.escape_ascii(), bytes.escape_ascii());
+            assert!(heard == expected, "{} for {}", heard.escape_ascii(), bytes.escape_ascii());
             // No port is left waiting.
             reset(stream);
         }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::{PAUSE_MS, Reactor};
 use crate::connection::{Connection, Expect, Reason};
-use crate::net::listener::{AfterError, after_error};
+use crate::net::listener::{AfterError, after_error, is_exhaustion};
 use crate::net::system::System;
 use crate::observe::events::Event;
 use proxy::policy::Policy;
@@ -13,8 +13,10 @@ use proxy::policy::Policy;
 const MAX_ACCEPTS: usize = 128;
 
 /// The listeners, and who may come in when.
-pub(super) struct Entrance<L> {
-    doors: Vec<Door<L>>,
+pub(super) struct Entrance<S: System> {
+    doors: Vec<Door<S::Listener>>,
+    /// A connection that is accepted, and cannot be watched yet.
+    unwatched: Option<(S::Stream, SocketAddr)>,
     addresses: Vec<SocketAddr>,
     policy: Policy,
     max_connections: usize,
@@ -28,11 +30,11 @@ struct Door<L> {
     has_more: bool,
 }
 
-impl<L> Entrance<L> {
-    pub(super) fn new(listeners: Vec<(L, SocketAddr)>, policy: Policy, max_connections: usize) -> Self {
+impl<S: System> Entrance<S> {
+    pub(super) fn new(listeners: Vec<(S::Listener, SocketAddr)>, policy: Policy, max_connections: usize) -> Self {
         let addresses = listeners.iter().map(|&(_, address)| address).collect();
         let doors = listeners.into_iter().map(|(listener, _)| Door { listener, has_more: true }).collect();
-        Entrance { doors, addresses, policy, max_connections, pause_ends_ms: 0 }
+        Entrance { doors, unwatched: None, addresses, policy, max_connections, pause_ends_ms: 0 }
     }
 
     pub(super) fn addresses(&self) -> &[SocketAddr] {
@@ -57,7 +59,12 @@ impl<L> Entrance<L> {
 
     /// Whether connections wait, as far as is known.
     pub(super) fn has_more(&self) -> bool {
-        self.doors.iter().any(|door| door.has_more)
+        self.has_unwatched() || self.doors.iter().any(|door| door.has_more)
+    }
+
+    /// Whether a connection is accepted that cannot be watched yet.
+    pub(super) fn has_unwatched(&self) -> bool {
+        self.unwatched.is_some()
     }
 
     pub(super) fn is_paused(&self, now_ms: u64) -> bool {
@@ -73,7 +80,7 @@ impl<L> Entrance<L> {
     }
 
     /// Keeps further connections out; those that wait are still to be accepted.
-    pub(super) fn keep_out<S: System<Listener = L>>(&mut self, system: &S) {
+    pub(super) fn keep_out(&mut self, system: &S) {
         for door in &mut self.doors {
             system.keep_out(&door.listener);
             door.has_more = true;
@@ -92,6 +99,11 @@ impl<S: System> Reactor<S> {
     }
 
     pub(super) fn accept(&mut self) {
+        if self.may_accept()
+            && let Some((stream, peer)) = self.entrance.unwatched.take()
+        {
+            self.admit(stream, peer);
+        }
         let mut left = MAX_ACCEPTS;
         for index in 0..self.entrance.doors.len() {
             // None takes what the others need.
@@ -126,16 +138,25 @@ impl<S: System> Reactor<S> {
 
     /// Takes in a connection. What it has sent by now is reported with the next events: a read at once would find nothing,
     /// but for a server that is late.
-    fn admit(&mut self, stream: S::Stream, peer: SocketAddr) {
+    fn admit(&mut self, mut stream: S::Stream, peer: SocketAddr) {
         let expect = self.entrance.policy.admit(peer.ip());
+        let watched = match expect {
+            Some(_) => self.system.watch(&mut stream, self.connections.vacant_key()),
+            None => Ok(()),
+        };
+        if let Err(error) = &watched
+            && is_exhaustion(error)
+        {
+            self.entrance.unwatched = Some((stream, peer));
+            self.entrance.pause_ends_ms = self.now_ms() + PAUSE_MS;
+            return self.journal.trouble(Event::WatchFailed(error), self.now_ms());
+        }
         let now_ms = self.now_ms() as u32;
         let key = self.connections.insert(Connection::new(stream, expect.unwrap_or(Expect::Header), now_ms));
         self.keys_end = self.keys_end.max(key + 1);
         self.journal.accepted(key, peer, self.now_ms());
-        if expect.is_none() {
-            return self.close(key, Reason::NotTrusted);
-        }
-        match self.system.watch(self.connections[key].stream(), key) {
+        match watched {
+            _ if expect.is_none() => self.close(key, Reason::NotTrusted),
             Ok(()) => self.watch_time(key),
             Err(error) => self.close(key, Reason::Failed(error.kind())),
         }

@@ -55,6 +55,8 @@ impl Deadlines {
         self.limits.is_draining = true;
         self.limits.idle_ms = Some(self.limits.idle_ms.map_or(idle_ms, |now| now.min(idle_ms)));
         self.limits.idle_from_ms = Some(now_ms as u32);
+        // A pass that has begun knows only the time before.
+        self.pass = None;
         self.due_ms = now_ms;
     }
 

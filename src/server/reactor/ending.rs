@@ -73,7 +73,10 @@ impl<S: System> Reactor<S> {
         for signal in self.system.signals() {
             match (signal, self.ending.phase) {
                 (Signal::Reload, _) => self.journal.server(Event::NothingReloaded),
-                (Signal::Other(_), _) | (Signal::Stop, Phase::Cutting { .. } | Phase::Stopped) => {}
+                // The log's file is as large as it may be: each line that says so means another signal.
+                (Signal::Other(libc::SIGXFSZ), _) => self.journal.trouble(Event::LogFull, self.now_ms()),
+                (Signal::Other(number), _) => self.journal.server(Event::SignalIgnored(number)),
+                (Signal::Stop, Phase::Cutting { .. } | Phase::Stopped) => {}
                 (Signal::Stop, Phase::Serving) => self.leave(),
                 (Signal::Stop, _) => self.cut(),
             }
@@ -107,6 +110,7 @@ impl<S: System> Reactor<S> {
         }
         if let Phase::Draining { .. } | Phase::Cutting { .. } = self.ending.phase
             && self.connections.is_empty()
+            && !self.entrance.has_unwatched()
         {
             self.ending.phase = Phase::Stopped;
         }

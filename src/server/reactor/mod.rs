@@ -80,7 +80,7 @@ pub(super) struct Reactor<S: System> {
     connections: Slab<Connection<S::Stream>>,
     /// No key of a connection has been as large as this.
     keys_end: usize,
-    entrance: Entrance<S::Listener>,
+    entrance: Entrance<S>,
     queues: Queues,
     shared: Shared,
     journal: Journal,
