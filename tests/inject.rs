@@ -1,4 +1,4 @@
-//! System calls that fail, by `strace -e inject`: an LD_PRELOAD shim does not see those that rustix makes itself.
+//! System calls that fail, by `strace -e inject`: a shim by `LD_PRELOAD` does not see those that rustix makes itself.
 #![cfg(target_os = "linux")]
 
 #[path = "common/client.rs"]

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use client::{HEADER, client, connect_many, round_trip};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, prlimit};
 use server::{DEADLINE, Server};
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 
 /// Closes by a reset.
 fn reset(stream: TcpStream) {
@@ -388,4 +388,49 @@ fn an_urgent_byte_is_not_overlooked_while_signals_come() {
             assert_eq!(&answer, b"before!");
         }
     });
+}
+
+/// A client with a small window that takes a little at a time: its kernel acknowledges, but the server's socket has no space for
+/// a long time, because Linux reports a socket as writable only when a third of its buffer is free.
+#[test]
+fn who_takes_a_little_at_a_time_is_not_closed_and_the_log_counts_what_who_takes_nothing_missed() {
+    const SIZE: usize = 1 << 20;
+    let mut server = Server::start(&["--stall-timeout", "500ms", "--send-buffer", "512KiB"]);
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("a size");
+    let mut slow = client::connect(socket, server.address);
+    slow.write_all(HEADER).expect("the server reads");
+    slow.read_exact(&mut [0; HEADER.len()]).expect("the header comes back");
+    let said: Vec<u8> = (0..SIZE).map(|index| (index / 7) as u8).collect();
+    let mut writer = slow.try_clone().expect("a second handle");
+    let copy = said.clone();
+    let writing = thread::spawn(move || writer.write_all(&copy));
+    let mut heard = vec![0; SIZE];
+    let (mut at, since) = (0, Instant::now());
+    while since.elapsed() < Duration::from_secs(3) {
+        slow.read_exact(&mut heard[at..at + 2048]).expect("the server has not closed");
+        at += 2048;
+        thread::sleep(Duration::from_millis(100));
+    }
+    slow.read_exact(&mut heard[at..]).expect("the server has not closed");
+    writing.join().expect("it does not panic").expect("all is taken");
+    assert!(heard == said, "other bytes came back");
+    drop(slow);
+    assert!(!server.story(1).last().is_some_and(|gone| gone.contains("unsent")), "{:?}", server.log);
+
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("a size");
+    let mut deaf = client::connect(socket, server.address);
+    deaf.write_all(HEADER).expect("the server reads");
+    assert!((0..16).any(|_| deaf.write_all(&said).is_err()), "nothing is read, and all is taken");
+    let gone = server.story(2).pop().expect("it was waited for");
+    let number = |unit: &str| {
+        let (before, _) = gone.split_once(unit)?;
+        before.rsplit(' ').next()?.parse::<usize>().ok()
+    };
+    let received = number(" bytes in").expect("a count");
+    let unsent = number(" bytes unsent").expect("a count");
+    // The client's kernel took as much as its small buffer holds.
+    assert!(gone.starts_with("is gone: stall timeout, "), "{gone}");
+    assert!((received - 64 * 1024..=received + HEADER.len()).contains(&unsent), "{gone}");
 }

@@ -137,6 +137,8 @@ pub struct Cli {
     pub idle_timeout: Duration,
 
     /// Longest time in which a client takes nothing of what it is owed
+    ///
+    /// It is kept to within a quarter. A client takes something when its kernel acknowledges it.
     #[arg(long, value_name = "TIME", env = "PROXY_ECHO_STALL_TIMEOUT", default_value = "60s")]
     #[arg(value_parser = time, help_heading = LIMITS)]
     pub stall_timeout: Duration,

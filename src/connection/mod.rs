@@ -32,7 +32,7 @@ pub use self::observer::Observer;
 pub use self::outcome::{Next, Reason, Refusal};
 pub use self::readiness::Ready;
 pub use self::shared::{Echo, Expect, Shared};
-pub use self::stream::Stream;
+pub use self::stream::{Delivery, Stream};
 use proxy::{Status, Version, encode_v1};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +110,15 @@ impl<S: Stream> Connection<S> {
     /// The stream, to be registered.
     pub fn stream(&mut self) -> &mut S {
         &mut self.stream
+    }
+
+    /// What became of the bytes that were sent.
+    ///
+    /// # Errors
+    ///
+    /// The system does not tell.
+    pub fn delivery(&self) -> io::Result<Delivery> {
+        self.stream.delivery()
     }
 
     /// Bytes that the peer was not sent.

@@ -1,6 +1,6 @@
 //! What a connection needs of a socket.
 
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 
 /// A byte stream that never blocks.
 pub trait Stream: Read + Write {
@@ -17,4 +17,22 @@ pub trait Stream: Read + Write {
     ///
     /// Those of `recv(2)`.
     fn peek(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// What became of the bytes that were written.
+    ///
+    /// # Errors
+    ///
+    /// The system does not tell.
+    fn delivery(&self) -> io::Result<Delivery> {
+        Err(ErrorKind::Unsupported.into())
+    }
+}
+
+/// What became of bytes that were written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Bytes that the peer's kernel has acknowledged, since the connection began.
+    pub acknowledged: u64,
+    /// Bytes that it has not.
+    pub waiting: u64,
 }

@@ -16,15 +16,24 @@ impl<S: Stream> Connection<S> {
     #[must_use]
     pub fn time_left(&self, limits: &TimeLimits, now_ms: u32) -> Option<u32> {
         let (limit, _) = self.time_limit(limits);
-        let mut passed_ms = now_ms.wrapping_sub(self.since_ms);
-        if passed_ms > u32::MAX / 2 {
-            // The connection was stamped after `now_ms`: a pass over all of them may take several turns.
-            passed_ms = 0;
-        }
+        let mut passed_ms = self.passed_ms(now_ms);
         if let (TimeLimit::Idle, Some(from_ms)) = (self.time_limit_kind(), limits.idle_from_ms) {
             passed_ms = passed_ms.min(now_ms.wrapping_sub(from_ms));
         }
         Some(limit?.saturating_sub(passed_ms))
+    }
+
+    /// For how long its socket has taken nothing of what it owes, in ms, or `None` if it owes nothing.
+    #[must_use]
+    pub fn stalled_ms(&self, now_ms: u32) -> Option<u32> {
+        (self.time_limit_kind() == TimeLimit::Stall).then(|| self.passed_ms(now_ms))
+    }
+
+    /// The time since the active time limit began to run, in ms. A pass over all connections may take several turns: one that
+    /// was stamped after `now_ms` has all its time.
+    fn passed_ms(&self, now_ms: u32) -> u32 {
+        let passed_ms = now_ms.wrapping_sub(self.since_ms);
+        if passed_ms > u32::MAX / 2 { 0 } else { passed_ms }
     }
 
     /// The time is over: why the connection must be closed now.

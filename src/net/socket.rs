@@ -5,6 +5,8 @@ use std::net::Shutdown;
 
 use mio::net::TcpStream;
 
+#[cfg(target_os = "linux")]
+use crate::connection::Delivery;
 use crate::connection::Stream;
 
 /// A stream that on Linux makes its calls without the C library, whose own cost a fifth of all instructions for a message,
@@ -57,5 +59,26 @@ impl Stream for Socket {
 
     fn peek(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.0.peek(buffer)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn delivery(&self) -> io::Result<Delivery> {
+        use std::os::fd::AsRawFd;
+        // As linux/tcp.h's struct tcp_info has them, in the machine's byte order.
+        const BYTES_ACKED: usize = 120;
+        const NOTSENT_BYTES: usize = 144;
+        const BYTES_SENT: usize = 200;
+        const BYTES_RETRANS: usize = 208;
+        let mut info = [0; BYTES_RETRANS + 8];
+        let length = uapi::getsockopt(self.0.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, &mut info)?;
+        if length < info.len() {
+            // Linux before 4.19.
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        let word = |at: usize| info[at..].first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes));
+        let long = |at: usize| info[at..].first_chunk().map_or(0, |bytes| u64::from_ne_bytes(*bytes));
+        let acknowledged = long(BYTES_ACKED);
+        let in_flight = long(BYTES_SENT).saturating_sub(long(BYTES_RETRANS)).saturating_sub(acknowledged);
+        Ok(Delivery { acknowledged, waiting: in_flight + u64::from(word(NOTSENT_BYTES)) })
     }
 }

@@ -3,14 +3,18 @@
 //! A time limit is not kept track of while a connection works: it is looked at when the first one could be over, all of them
 //! in one pass, and passes keep a distance that grows with their length. A pass goes over the slab in slices, one a turn.
 
+use std::collections::HashMap;
+
 use super::{NEVER_MS, Reactor};
-use crate::connection::TimeLimits;
+use crate::connection::{Connection, Delivery, Stream, TimeLimits};
 use crate::net::system::System;
 
 /// Connections looked at in a turn.
 const MAX_LOOKS: usize = 4096;
-/// Connections closed by a slice of a pass in a turn.
+/// Connections closed by a slice of a pass in a turn, and those that the kernel is asked about.
 const MAX_CLOSES: usize = 128;
+/// The kernel is asked so many times in the stall timeout what a client has taken.
+const LOOKS_PER_STALL: u32 = 4;
 /// Batches of events that a pass which is due waits for at most, while they are full.
 const MAX_BATCHES: usize = 4096;
 
@@ -22,6 +26,15 @@ pub(super) struct Deadlines {
     /// Batches of events that a pass which is due has waited for.
     waits: usize,
     pass: Option<Pass>,
+    /// Of connections whose socket takes nothing, what their peers have taken.
+    stalls: HashMap<usize, Stall>,
+}
+
+/// What a connection's peer had acknowledged when the kernel was asked, and when that became more, as far as is known.
+#[derive(Debug)]
+struct Stall {
+    acknowledged: u64,
+    since_ms: u32,
 }
 
 /// A pass over all connections.
@@ -37,7 +50,7 @@ struct Pass {
 
 impl Deadlines {
     pub(super) fn new(limits: TimeLimits) -> Self {
-        Deadlines { limits, due_ms: NEVER_MS, waits: 0, pass: None }
+        Deadlines { limits, due_ms: NEVER_MS, waits: 0, pass: None, stalls: HashMap::new() }
     }
 
     /// When the next pass begins.
@@ -58,6 +71,45 @@ impl Deadlines {
         // A pass that has begun knows only the time before.
         self.pass = None;
         self.due_ms = now_ms;
+    }
+
+    /// The connection at `key` is gone.
+    pub(super) fn forget(&mut self, key: usize) {
+        if !self.stalls.is_empty() {
+            self.stalls.remove(&key);
+        }
+    }
+
+    /// How long until the kernel is asked what a client takes whose socket is full, in ms.
+    fn look_period_ms(&self) -> u32 {
+        (self.limits.stall_ms / LOOKS_PER_STALL).max(1)
+    }
+
+    /// The socket of `connection` has taken nothing for `stalled_ms`: what is left until it must be looked at again, or 0 if
+    /// the peer has acknowledged nothing either for the whole time limit.
+    fn stall_left_ms<T: Stream>(
+        &mut self,
+        key: usize,
+        connection: &Connection<T>,
+        stalled_ms: u32,
+        now_ms: u32,
+    ) -> u32 {
+        let (limit_ms, period_ms) = (self.limits.stall_ms, self.look_period_ms());
+        if stalled_ms < period_ms {
+            return period_ms - stalled_ms;
+        }
+        let Ok(Delivery { acknowledged, .. }) = connection.delivery() else {
+            return limit_ms.saturating_sub(stalled_ms);
+        };
+        if self.stalls.try_reserve(1).is_err() {
+            return period_ms;
+        }
+        let stall = self.stalls.entry(key).or_insert(Stall { acknowledged, since_ms: now_ms });
+        if stall.acknowledged != acknowledged {
+            *stall = Stall { acknowledged, since_ms: now_ms };
+        }
+        let passed_ms = stalled_ms.min(now_ms.wrapping_sub(stall.since_ms));
+        limit_ms.saturating_sub(passed_ms).min(period_ms)
     }
 
     /// Whether a pass is due that has let all events of its time be handled.
@@ -98,7 +150,11 @@ impl<S: System> Reactor<S> {
     pub(super) fn watch_time(&mut self, key: usize) {
         let now_ms = self.now_ms();
         let deadlines = &mut self.deadlines;
-        let left_ms = self.connections[key].time_left(&deadlines.limits, now_ms as u32);
+        let connection = &self.connections[key];
+        let mut left_ms = connection.time_left(&deadlines.limits, now_ms as u32);
+        if connection.stalled_ms(now_ms as u32).is_some() {
+            left_ms = left_ms.map(|left_ms| left_ms.min(deadlines.look_period_ms()));
+        }
         if let Some(next_ms) = left_ms.into_iter().chain(deadlines.limits.period_ms()).min() {
             deadlines.due_ms = deadlines.due_ms.min(now_ms + u64::from(next_ms));
         }
@@ -112,19 +168,25 @@ impl<S: System> Reactor<S> {
             return;
         }
         let Some(mut pass) = self.deadlines.pass.take() else { return };
-        let mut closes = 0;
+        let mut dear = 0;
         let end = self.keys_end.min(pass.cursor + MAX_LOOKS);
-        while pass.cursor < end && closes < MAX_CLOSES {
+        while pass.cursor < end && dear < MAX_CLOSES {
             let key = pass.cursor;
             pass.cursor += 1;
             let Some(connection) = self.connections.get(key) else { continue };
-            match connection.time_left(&self.deadlines.limits, pass.now_ms as u32) {
+            let pass_ms = pass.now_ms as u32;
+            let mut left_ms = connection.time_left(&self.deadlines.limits, pass_ms);
+            if let Some(stalled_ms) = connection.stalled_ms(pass_ms) {
+                left_ms = Some(self.deadlines.stall_left_ms(key, connection, stalled_ms, pass_ms));
+                dear += 1;
+            }
+            match left_ms {
                 // It has not had its turn for what it said in time.
                 Some(0) if connection.is_noted() => pass.next_ms = Some(1),
                 Some(0) => {
                     let reason = connection.expire(&self.deadlines.limits, &mut self.journal.of(key));
                     self.close(key, reason);
-                    closes += 1;
+                    dear += 1;
                 }
                 Some(left_ms) => pass.next_ms = Some(pass.next_ms.map_or(left_ms, |next_ms| next_ms.min(left_ms))),
                 None => {}

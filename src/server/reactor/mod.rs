@@ -28,7 +28,7 @@ use self::pace::{Spin, Timing};
 use self::queue::Queues;
 use crate::admin::{Admin, View};
 use crate::config::Config;
-use crate::connection::{Budget, Connection, Next, Ready, Reason, Shared, Stream};
+use crate::connection::{Budget, Connection, Delivery, Next, Ready, Reason, Shared, Stream};
 use crate::net::manager::News;
 use crate::net::system::{Batch, Event as _, System};
 use crate::observe::events::Event;
@@ -363,8 +363,16 @@ impl<S: System> Reactor<S> {
         if !self.journal.is_off() {
             self.shared.clock.read();
         }
-        let unsent = connection.unsent();
-        self.journal.gone(key, reason, [unsent, connection.held() - unsent], self.now_ms());
+        self.deadlines.forget(key);
+        let (mut unsent, held) = (connection.unsent(), connection.held());
+        let unfinished = held - unsent;
+        // What the kernel still has will be taken by nobody, either.
+        if reason == Reason::StallTimeout
+            && let Ok(Delivery { waiting, .. }) = connection.delivery()
+        {
+            unsent += waiting as usize;
+        }
+        self.journal.gone(key, reason, [unsent, unfinished], self.now_ms());
         connection.close(&mut self.shared.budget);
         // There is a descriptor now, if there was none.
         self.entrance.end_pause();
