@@ -29,8 +29,6 @@ class Receiver:
     prepare: str = ""
     # The web server behind a proxy.
     backend: bool = False
-    # How a check in words differs from what its users see, for the table's notes.
-    note: str = ""
 
 
 def dpkg(package):
@@ -51,6 +49,9 @@ def crate(name):
 
 # A question for x.example's address over TCP, id 0x1234.
 DNS = r"\x00\x1b\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01x\x07example\x00\x00\x01\x00\x01"
+
+# MySQL's answer to the greeting (protocol 4.1): the user "x", without a password.
+LOGIN = r"\x23\x00\x00\x01\x01\x82\x00\x00\x00\x00\x00\x01\x21" + r"\x00" * 23 + r"x\x00\x00"
 
 RECEIVERS = [
     Receiver("proxy-echo", "proxy-echo", "proxies and web servers", "{proxy_echo} --listen 127.0.0.1:8080",
@@ -103,7 +104,9 @@ RECEIVERS = [
                      "echo 'Debian-exim:x:990:990::/:/bin/false' >> passwd && echo 'Debian-exim:x:990:' >> group && "
                      "mount --bind passwd /etc/passwd && mount --bind group /etc/group && chown -R 990:990 spool && chown root exim.conf"),
     Receiver("mariadb", "MariaDB", "mail, data and names", "mariadbd --defaults-file={dir}/my.cnf",
-             ["--preset=mysql", "--accepted=is not allowed to connect", "--shows-client"], dpkg("mariadb-server-core"),
+             # It greets everybody, and reads a header in the place of a login, which is said behind it.
+             ["--preset=mysql", f"--say={LOGIN}", "--accepted=is not allowed to connect|Access denied for user", "--shows-client",
+              "--rejected=Failed to parse proxy header|Got packets out of order"], dpkg("mariadb-server-core"),
              apt=["mariadb-server"],
              prepare="chmod 755 {dir} && mariadb-install-db --no-defaults --datadir={dir}/data --auth-root-authentication-method=normal "
                      "--user=mysql >/dev/null && echo 'DELETE FROM mysql.global_priv;' | mariadbd --no-defaults --datadir={dir}/data --user=mysql "
@@ -164,7 +167,11 @@ NOTES = {
     "traefik": "From a trusted peer the header is optional: connections without one are served (go-proxyproto's policy USE).",
     "caddy": "From a peer in `allow` the header is optional: connections without one are served (go-proxyproto's policy USE; "
              "`fallback_policy` is for the others).",
-    "gunicorn": "For LOCAL `client_addr` is None, and so is REMOTE_ADDR (`_parse_proxy_protocol_v2` in gunicorn/http/message.py).",
+    "nghttpx": "The signature of version 2 is not compared: a header with a wrong one is read as if it were right.",
+    "jetty": "The header is optional: connections without one are served. Commands are not looked at, and a line's addresses are any "
+             "words (`ProxyConnectionFactory`).",
+    "rabbitmq": "LOCAL and UNKNOWN end in a reset, as do a balancer's health checks by LOCAL.",
+    "gunicorn": "The header is optional: connections without one are served. For LOCAL `client_addr` is None, and so is REMOTE_ADDR (`_parse_proxy_protocol_v2` in gunicorn/http/message.py).",
     "puma": "Version 1 only (`set_remote_address proxy_protocol: :v1`), and the header is optional: a request without one is served.",
     "exim": "A peer whose header is wrong is greeted, and each command but QUIT then refused with 503 (`proxy_session_failed` in "
             "src/smtp_in.c): that counts as refused.",

@@ -80,7 +80,7 @@ def share(cases):
     return {len(asked): "yes", 0: "no"}.get(passed, f"{passed} of {len(asked)}")
 
 
-def details(results, limit=4):
+def details(results, limit=3):
     titles = {receiver.name: receiver.title for receiver in RECEIVERS}
     return "\n\n".join(detail(titles[result["name"]], result, limit) for result in results)
 
@@ -91,19 +91,23 @@ def detail(title, result, limit):
         lines += [note, ""]
     if not result["report"]:
         return "\n".join([*lines, f"Unknown, because {reason(result)}"])
-    missed = [case for case in result["report"]["cases"] if case["verdict"] in MISSED]
+    # What is refused wrongly in one delivery is in the others too.
+    missed = [case for case in result["report"]["cases"]
+              if case["verdict"] in MISSED and (case["delivery"] == "together" or case["expect"] == "accept")]
     if not missed:
         return "\n".join([*lines, "Misses nothing."])
 
     def key(case):
-        return (case["group"], case["verdict"], case["outcome"])
+        # Deliveries at the end, all together.
+        group = case["group"] if case["delivery"] == "together" else "~deliveries"
+        return (group, case["verdict"], case["outcome"])
 
     for (group, verdict, outcome), members in itertools.groupby(sorted(missed, key=key), key):
         members = list(members)
         ids = ", ".join(f"`{case['id']}`" for case in members[:limit])
         more = f" and {len(members) - limit} more" if limit and len(members) > limit else ""
         first = members[0]
-        lines.append(f"- {LABELS[verdict]}, {group}: {ids}{more}: {outcome}. Such as {bytes_of(first)}" + shown(first))
+        lines.append(f"- {LABELS[verdict]}, {group.lstrip('~')}: {ids}{more}: {outcome}. Such as {bytes_of(first)}" + shown(first))
     return "\n".join(lines)
 
 
@@ -114,10 +118,10 @@ def bytes_of(case):
     digits = case["bytes"].split("<")[0]
     raw = bytes.fromhex(digits)
     is_text = all(32 <= byte < 127 or byte in (13, 10, 9, 0) for byte in raw) and not raw.startswith(b"\r\n\r\n\0")
-    more = "…" if case["length"] > 80 else ""
+    more = "…" if case["length"] > (72 if is_text else 44) else ""
     if is_text:
-        return "`" + repr(raw[:80])[2:-1].replace("`", "'") + more + "`"
-    return "`" + digits[:160] + more + "`"
+        return "`" + repr(raw[:72])[2:-1].replace("`", "'") + more + "`"
+    return "`" + digits[:88] + more + "`"
 
 
 def shown(case):
