@@ -21,13 +21,28 @@ def write(results, path):
     text = (HERE / "cookbook.md").read_text()
     senders = subprocess.run([sys.executable, HERE / "senders"], capture_output=True, text=True, check=True).stdout.rstrip()
     parts = {"@senders": senders, "@table": table(ordered), "@details": details([result for _, result in ordered]), "@date": f"{datetime.date.today()}"}
-    lines = []
+    lines, begun = [], set()
     for line in text.splitlines():
         if line.startswith("@file "):
-            lines.append(file(line.split()[1]))
+            name = line.split()[1]
+            # Above the first file of a receiver: what to install, and how it is started.
+            if (folder := name.split("/")[0]) not in begun:
+                begun.add(folder)
+                lines += [start(receiver) for receiver in RECEIVERS if receiver.name == folder]
+            lines.append(file(name))
         else:
             lines.append(next((line.replace(mark, part) for mark, part in parts.items() if mark in line), line))
     path.write_text("\n".join(lines) + "\n")
+
+
+def start(receiver):
+    """What to install, and the command, as it is typed beside the files."""
+    command = receiver.command
+    for place in ("{venv}/bin/", "HOME={dir} ", "NODE_PATH={node}/node_modules ", "{dir}/exim/usr/sbin/"):
+        command = command.replace(place, "")
+    kinds = {"Debian": receiver.apt or (["exim4-daemon-heavy"] if receiver.name == "exim" else []), "PyPI": receiver.pip, "npm": receiver.npm}
+    packages = "; ".join(f"{kind}'s {' '.join(names)}" for kind, names in kinds.items() if names)
+    return f"Install {packages}, and start it with `{command.replace('{dir}', '$PWD')}`.\n"
 
 
 def file(name):
