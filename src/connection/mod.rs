@@ -295,20 +295,13 @@ impl<S: Stream> Connection<S> {
     #[cold]
     fn read_failed(&mut self, error: &io::Error) -> Next {
         if error.kind() == ErrorKind::WouldBlock && self.latched.intersects(Ready::PRIORITY) {
-            if self.stands_at_mark() {
+            if self.stream.has_input() {
                 return Next::Again;
             }
-            // What was in front of the urgent byte and behind it is read.
+            // Everything before and after the urgent byte is read.
             self.latched = self.latched.difference(Ready::PRIORITY);
         }
         next_after(error)
-    }
-
-    /// Whether there is something to read all the same: in front of an urgent byte Linux says EAGAIN when a signal is
-    /// pending, too, and no edge will come for what is there. Looking again takes the signal; the next one may follow closely.
-    fn stands_at_mark(&mut self) -> bool {
-        const MAX_TRIES: usize = 16;
-        (0..MAX_TRIES).any(|_| self.stream.peek(&mut [0]).is_ok())
     }
 
     /// `buffer[new..end]` has come; what was unfinished stands before it.

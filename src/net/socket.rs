@@ -61,6 +61,14 @@ impl Stream for Socket {
         self.0.peek(buffer)
     }
 
+    /// In a storm of signals each look by `recv(2)` would meet one; poll(2) reports what is there all the same.
+    #[cfg(target_os = "linux")]
+    fn has_input(&mut self) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let mut asked = [PollFd::new(&self.0, PollFlags::IN)];
+        poll(&mut asked, Some(&Timespec::default())) == Ok(1)
+    }
+
     #[cfg(target_os = "linux")]
     fn delivery(&self) -> io::Result<Delivery> {
         use std::os::fd::AsRawFd;
