@@ -153,7 +153,7 @@ fn write_v1(client: SocketAddr, target: SocketAddr, out: &mut Vec<u8>) {
     let _ = write!(out, "PROXY {family} {} {} {} {}\r\n", client.ip(), target.ip(), client.port(), target.port());
 }
 
-/// The client of connection `number`: the network's addresses in turn, and a port that is none of the system's.
+/// The client of connection `number`: the network's addresses in turn, and a port above those of the system's services.
 fn client(clients: IpNet, number: u64) -> SocketAddr {
     let port = 1024 + (number % 64_000) as u16;
     SocketAddr::new(nth_host(clients, number), port)

@@ -2,6 +2,8 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 
+use super::uninterrupted;
+
 /// A byte stream that never blocks.
 pub trait Stream: Read + Write {
     /// Sends FIN behind what was written.
@@ -21,9 +23,7 @@ pub trait Stream: Read + Write {
     /// Whether there is something to read, although a read said that there is not: before an urgent byte Linux says EAGAIN
     /// when a signal is pending, too, and no edge will come for what is there.
     fn has_input(&mut self) -> bool {
-        // Looking again takes the signal; the next one may follow closely.
-        const MAX_TRIES: usize = 16;
-        (0..MAX_TRIES).any(|_| self.peek(&mut [0]).is_ok())
+        uninterrupted(|| self.peek(&mut [0])).is_ok()
     }
 
     /// What became of the bytes that were written.

@@ -61,7 +61,7 @@ impl Stream for Socket {
         self.0.peek(buffer)
     }
 
-    /// In a storm of signals each look by `recv(2)` would meet one; poll(2) reports what is there all the same.
+    /// In a storm of signals each look by `recv(2)` could meet one; poll(2) reports what is there all the same.
     #[cfg(target_os = "linux")]
     fn has_input(&mut self) -> bool {
         use rustix::event::{PollFd, PollFlags, Timespec, poll};

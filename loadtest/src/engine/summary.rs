@@ -10,14 +10,15 @@ use crate::judge;
 use crate::plan::{Kind, Plan};
 use crate::result::{FORMAT, Generator, Interval, RunResult, Samples, TcpUse, Totals};
 
-/// The pieces of the measured time: so many, or so long, or so short.
-const PIECES: (u64, u64) = (20, 100);
-const SHORTEST_PIECE_MS: u64 = 50;
+/// Fewest and most intervals of the measured time: one a second, within these.
+const INTERVALS: (u64, u64) = (20, 100);
+/// A short measurement has fewer, so that each lasts this long at least.
+const MIN_INTERVAL_MS: u64 = 50;
 
-/// Into how many pieces the measured time is divided.
+/// How many intervals the measured time is divided into.
 pub(super) fn pieces(duration: Duration) -> usize {
-    let most = (duration.as_millis() as u64 / SHORTEST_PIECE_MS).max(1);
-    duration.as_secs().clamp(PIECES.0, PIECES.1).min(most) as usize
+    let most = (duration.as_millis() as u64 / MIN_INTERVAL_MS).max(1);
+    duration.as_secs().clamp(INTERVALS.0, INTERVALS.1).min(most) as usize
 }
 
 /// The result of a run: what its workers found out, and what was seen meanwhile.
