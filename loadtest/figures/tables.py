@@ -1,4 +1,4 @@
-"""Figures as tables, in Markdown, so that README can have them as they are."""
+"""Figures as tables, in Markdown, so that the pages can have them as they are."""
 
 import statistics
 

@@ -1,4 +1,4 @@
-//! The events of the log as JSON objects; README lists their fields.
+//! The events of the log as JSON objects; docs/server.md lists their fields.
 
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};

@@ -20,10 +20,9 @@ openssl() { if [ "$1" = s_client ]; then echo "openssl $*"; else command openssl
 
 
 def blocks():
-    """The indented blocks of the page: (whether it is said, not typed; its text)."""
-    for block in re.findall(r"(?:^    .*\n|^\n(?=    ))+", PAGE.read_text(), re.MULTILINE):
-        for part in re.split(r"\n\n", block.strip("\n")):
-            text = re.sub(r"^    ", "", part, flags=re.MULTILINE)
+    """The blocks of the page: (whether it is said, not typed; its text)."""
+    for block in re.findall(r"^```.*\n((?:.*\n)*?)```$", PAGE.read_text(), re.MULTILINE):
+        for text in re.split(r"\n\n", block.strip("\n")):
             if text.startswith("$ "):
                 # The command with its continued lines; the rest is the session.
                 yield False, re.match(r"\$ ((?:.*\\\n)*.*)", text)[1]
