@@ -83,6 +83,9 @@ pub struct Settings {
     pub max_held: usize,
     /// Longest time from a header's first byte to its last.
     pub header_timeout: Duration,
+    /// Longest time from a connection's start to its first byte, where a header is required; `None` is as long as it may say
+    /// nothing.
+    pub first_byte_timeout: Option<Duration>,
     /// Longest time in which a connection says nothing; 0 is for ever.
     pub idle_timeout: Duration,
     /// Longest time in which a client takes nothing of what it is owed.
@@ -118,6 +121,7 @@ impl Default for Settings {
             max_connections: None,
             max_held: 256 * 1024 * 1024,
             header_timeout: Duration::from_secs(10),
+            first_byte_timeout: None,
             idle_timeout: Duration::from_secs(60 * 60),
             stall_timeout: Duration::from_secs(60),
             drain_delay: Duration::ZERO,
@@ -228,7 +232,9 @@ fn admin_hosts(names: Vec<String>) -> Result<Vec<String>, ConfigError> {
 }
 
 fn time_limits(settings: &Settings) -> Result<TimeLimits, ConfigError> {
+    let first_byte = settings.first_byte_timeout;
     Ok(TimeLimits {
+        first_byte_ms: first_byte.map(|time| at_least_1ms("--first-byte-timeout", time)).transpose()?,
         header_ms: at_least_1ms("--header-timeout", settings.header_timeout)?,
         idle_ms: Some(milliseconds("--idle-timeout", settings.idle_timeout)?).filter(|&ms| ms > 0),
         stall_ms: at_least_1ms("--stall-timeout", settings.stall_timeout)?,

@@ -37,6 +37,7 @@ const OPTIONS: &[(&str, &str, &str, &str)] = &[
     ("--max-connections", "PROXY_ECHO_MAX_CONNECTIONS", "10", "0"),
     ("--max-held", "PROXY_ECHO_MAX_HELD", "1GiB", "1KiB"),
     ("--header-timeout", "PROXY_ECHO_HEADER_TIMEOUT", "3s", "0s"),
+    ("--first-byte-timeout", "PROXY_ECHO_FIRST_BYTE_TIMEOUT", "1min", "0s"),
     ("--idle-timeout", "PROXY_ECHO_IDLE_TIMEOUT", "0s", "25days"),
     ("--stall-timeout", "PROXY_ECHO_STALL_TIMEOUT", "1min", "0s"),
     ("--drain-delay", "PROXY_ECHO_DRAIN_DELAY", "0s", "1year"),

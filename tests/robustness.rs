@@ -434,3 +434,39 @@ fn who_takes_a_little_at_a_time_is_not_closed_and_the_log_counts_what_who_takes_
     assert!(gone.starts_with("is gone: stall timeout, "), "{gone}");
     assert!((received - 64 * 1024..=received + HEADER.len()).contains(&unsent), "{gone}");
 }
+
+#[test]
+fn at_the_limit_of_connections_the_longest_silent_one_makes_room() {
+    let mut server = Server::start(&["--max-connections", "50", "--header-timeout", "300ms"]);
+    let mut talker = client(&server);
+    let silent: Vec<_> = (0..49).map(|_| server.connect()).collect();
+    let is_over = AtomicBool::new(false);
+    let newcomers = thread::scope(|scope| {
+        let (is_over, talker) = (&is_over, &mut talker);
+        scope.spawn(move || {
+            // It is never silent for as long as a header may take.
+            while !is_over.load(Ordering::Relaxed) {
+                round_trip(talker);
+                thread::sleep(Duration::from_millis(20));
+            }
+        });
+        let newcomers: Vec<_> = (0..10).map(|_| client(&server)).collect();
+        is_over.store(true, Ordering::Relaxed);
+        newcomers
+    });
+    round_trip(&mut talker);
+    drop((silent, newcomers, talker));
+    server.wait_for("silent longest when a newcomer needed its place");
+    let displaced = server.stop().into_iter().filter(|line| line.contains("silent longest")).count();
+    assert!((1..=10).contains(&displaced), "{displaced}");
+}
+
+#[test]
+fn the_first_byte_has_a_time_limit_of_its_own() {
+    let mut server = Server::start(&["--first-byte-timeout", "200ms"]);
+    let mut spoken = client(&server);
+    let mut silent = server.connect();
+    assert_eq!(silent.read(&mut [0; 1]).expect("a FIN"), 0);
+    assert!(server.story(2).last().is_some_and(|gone| gone.starts_with("is gone: first byte timeout, 0 bytes in")));
+    round_trip(&mut spoken);
+}

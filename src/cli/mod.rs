@@ -114,7 +114,7 @@ pub struct Cli {
     #[arg(value_parser = size)]
     pub max_line: ByteSize,
 
-    /// Most connections at a time; further ones wait in the backlog [default: what the limit on open files allows]
+    /// Most connections at a time [default: what the limit on open files allows]
     #[arg(long, value_name = "COUNT", env = "PROXY_ECHO_MAX_CONNECTIONS", help_heading = LIMITS)]
     #[arg(value_parser = count(1..=u32::MAX))]
     pub max_connections: Option<u32>,
@@ -128,6 +128,13 @@ pub struct Cli {
     #[arg(long, value_name = "TIME", env = "PROXY_ECHO_HEADER_TIMEOUT", default_value = "10s")]
     #[arg(value_parser = time, help_heading = LIMITS)]
     pub header_timeout: Duration,
+
+    /// Longest time from a connection's start to its first byte, where a header is required [default: the idle timeout]
+    ///
+    /// A Network Load Balancer sends its header only when the client speaks.
+    #[arg(long, value_name = "TIME", env = "PROXY_ECHO_FIRST_BYTE_TIMEOUT")]
+    #[arg(value_parser = time, help_heading = LIMITS)]
+    pub first_byte_timeout: Option<Duration>,
 
     /// Longest time in which nothing is said, from the connection's start on; 0 is for ever
     ///
@@ -211,6 +218,7 @@ impl From<Cli> for Settings {
             max_connections: cli.max_connections.map(|count| count as usize),
             max_held: bytes(cli.max_held),
             header_timeout: cli.header_timeout,
+            first_byte_timeout: cli.first_byte_timeout,
             idle_timeout: cli.idle_timeout,
             stall_timeout: cli.stall_timeout,
             drain_delay: cli.drain_delay,

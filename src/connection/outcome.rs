@@ -40,6 +40,10 @@ pub enum Reason {
     IdleTimeout,
     /// Nothing happened for some seconds while the server was stopping.
     Drained,
+    /// It was silent longest when a newcomer needed its place.
+    Displaced,
+    /// No byte came in the time for the first one.
+    FirstByteTimeout,
     /// The peer took none of what it was owed for too long.
     StallTimeout,
     /// The server stopped.
@@ -50,7 +54,7 @@ pub enum Reason {
 
 impl Reason {
     /// One of each name.
-    pub(crate) const ALL: [Reason; 12] = [
+    pub(crate) const ALL: [Reason; 14] = [
         Reason::ByPeer,
         Reason::Reset,
         Reason::HeaderRefused,
@@ -60,6 +64,8 @@ impl Reason {
         Reason::LineTooLong,
         Reason::IdleTimeout,
         Reason::Drained,
+        Reason::Displaced,
+        Reason::FirstByteTimeout,
         Reason::StallTimeout,
         Reason::Stopped,
         Reason::Failed(ErrorKind::Other),
@@ -78,6 +84,8 @@ impl Reason {
             Reason::LineTooLong => "line_too_long",
             Reason::IdleTimeout => "idle_timeout",
             Reason::Drained => "drained",
+            Reason::Displaced => "displaced",
+            Reason::FirstByteTimeout => "first_byte_timeout",
             Reason::StallTimeout => "stall_timeout",
             Reason::Stopped => "server_stopped",
             Reason::Failed(_) => "failed",

@@ -9,6 +9,7 @@ enum TimeLimit {
     Idle,
     Stall,
     Linger,
+    FirstByte,
 }
 
 impl<S: Stream> Connection<S> {
@@ -16,10 +17,7 @@ impl<S: Stream> Connection<S> {
     #[must_use]
     pub fn time_left(&self, limits: &TimeLimits, now_ms: u32) -> Option<u32> {
         let (limit, _) = self.time_limit(limits);
-        let mut passed_ms = self.passed_ms(now_ms);
-        if let (TimeLimit::Idle, Some(from_ms)) = (self.time_limit_kind(), limits.idle_from_ms) {
-            passed_ms = passed_ms.min(now_ms.wrapping_sub(from_ms));
-        }
+        let passed_ms = self.silent_ms(limits, now_ms).unwrap_or_else(|| self.passed_ms(now_ms));
         Some(limit?.saturating_sub(passed_ms))
     }
 
@@ -27,6 +25,16 @@ impl<S: Stream> Connection<S> {
     #[must_use]
     pub fn stalled_ms(&self, now_ms: u32) -> Option<u32> {
         (self.time_limit_kind() == TimeLimit::Stall).then(|| self.passed_ms(now_ms))
+    }
+
+    /// For how long it has been silent, in ms, or `None` if another time limit runs than those of silence.
+    #[must_use]
+    pub fn silent_ms(&self, limits: &TimeLimits, now_ms: u32) -> Option<u32> {
+        let passed_ms = match self.time_limit_kind() {
+            TimeLimit::Idle | TimeLimit::FirstByte => self.passed_ms(now_ms),
+            _ => return None,
+        };
+        Some(limits.idle_from_ms.map_or(passed_ms, |from_ms| passed_ms.min(now_ms.wrapping_sub(from_ms))))
     }
 
     /// The time since the active time limit began to run, in ms. A pass over all connections may take several turns: one that
@@ -50,9 +58,15 @@ impl<S: Stream> Connection<S> {
             TimeLimit::Linger => (Some(limits.linger_ms), Reason::LineTooLong),
             TimeLimit::Header => (Some(limits.header_ms), Reason::HeaderTimeout),
             TimeLimit::Stall => (Some(limits.stall_ms), Reason::StallTimeout),
-            TimeLimit::Idle => {
-                let limit = limits.idle_ms.zip(limits.period_ms()).map(|(idle, period)| idle + period);
-                (limit, if limits.is_draining { Reason::Drained } else { Reason::IdleTimeout })
+            kind @ (TimeLimit::Idle | TimeLimit::FirstByte) => {
+                let idle_ms = limits.idle_ms.zip(limits.period_ms()).map(|(idle, period)| idle.saturating_add(period));
+                match limits.first_byte_ms.filter(|_| kind == TimeLimit::FirstByte) {
+                    Some(first_ms) if idle_ms.is_none_or(|idle_ms| first_ms < idle_ms) => {
+                        (Some(first_ms), Reason::FirstByteTimeout)
+                    }
+                    _ if limits.is_draining => (idle_ms, Reason::Drained),
+                    _ => (idle_ms, Reason::IdleTimeout),
+                }
             }
         }
     }
@@ -61,6 +75,7 @@ impl<S: Stream> Connection<S> {
         match self.state {
             State::Draining => TimeLimit::Linger,
             State::AwaitingHeader | State::AwaitingEither if self.held.is_some() => TimeLimit::Header,
+            State::AwaitingHeader => TimeLimit::FirstByte,
             _ if self.unsent() > 0 || self.latched.intersects(Ready::BLOCKED) => TimeLimit::Stall,
             _ => TimeLimit::Idle,
         }
@@ -105,6 +120,7 @@ mod tests {
     #[test]
     fn a_connection_that_came_after_a_pass_began_has_all_its_time() {
         let limits = TimeLimits {
+            first_byte_ms: None,
             header_ms: 1_000,
             idle_ms: Some(1_000),
             stall_ms: 1_000,

@@ -167,6 +167,8 @@ impl fmt::Display for Reason {
             Reason::LineTooLong => "line too long",
             Reason::IdleTimeout => "idle timeout",
             Reason::Drained => "silent while the server stops",
+            Reason::Displaced => "silent longest when a newcomer needed its place",
+            Reason::FirstByteTimeout => "first byte timeout",
             Reason::StallTimeout => "stall timeout",
             Reason::Stopped => "server stopped",
             Reason::Failed(kind) => return write!(f, "socket failed: {kind}"),

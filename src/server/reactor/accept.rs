@@ -95,7 +95,7 @@ impl<S: System> Entrance<S> {
 
 impl<S: System> Reactor<S> {
     pub(super) fn may_accept(&self) -> bool {
-        self.connections.len() < self.entrance.max_connections && !self.entrance.is_paused(self.now_ms())
+        !self.is_full() && !self.entrance.is_paused(self.now_ms())
     }
 
     pub(super) fn accept(&mut self) {
@@ -108,14 +108,28 @@ impl<S: System> Reactor<S> {
         for index in 0..self.entrance.doors.len() {
             // None takes what the others need.
             let mut share = left.div_ceil(self.entrance.doors.len() - index);
-            while self.entrance.doors[index].has_more && share > 0 && self.may_accept() {
+            while self.entrance.doors[index].has_more && share > 0 && (self.may_accept() || self.makes_room(index)) {
                 (share, left) = (share - 1, left - 1);
                 self.accept_from(index);
             }
-            if self.entrance.doors[index].has_more && self.connections.len() == self.entrance.max_connections {
-                self.journal.trouble(Event::Full(self.entrance.max_connections), self.now_ms());
-            }
         }
+    }
+
+    /// Whether there is room for a connection that waits at the listener, now that somebody has made it.
+    fn makes_room(&mut self, index: usize) -> bool {
+        if !self.is_full() || self.entrance.is_paused(self.now_ms()) {
+            return false;
+        }
+        let door = &mut self.entrance.doors[index];
+        door.has_more = self.system.has_waiting(&door.listener);
+        if !door.has_more {
+            return false;
+        }
+        let is_displaced = self.displace();
+        if !is_displaced {
+            self.journal.trouble(Event::Full(self.entrance.max_connections), self.now_ms());
+        }
+        is_displaced
     }
 
     fn accept_from(&mut self, index: usize) {

@@ -26,6 +26,8 @@ pub(super) struct Deadlines {
     /// Batches of events that a pass which is due has waited for.
     waits: usize,
     pass: Option<Pass>,
+    /// Whether the next pass is to look for silent connections.
+    is_search: bool,
     /// Of connections whose socket takes nothing, what their peers have taken.
     stalls: HashMap<usize, Stall>,
 }
@@ -46,11 +48,12 @@ struct Pass {
     cursor: usize,
     /// What is left of the time limit that ends next, in ms.
     next_ms: Option<u32>,
+    is_search: bool,
 }
 
 impl Deadlines {
     pub(super) fn new(limits: TimeLimits) -> Self {
-        Deadlines { limits, due_ms: NEVER_MS, waits: 0, pass: None, stalls: HashMap::new() }
+        Deadlines { limits, due_ms: NEVER_MS, waits: 0, pass: None, is_search: false, stalls: HashMap::new() }
     }
 
     /// When the next pass begins.
@@ -71,6 +74,12 @@ impl Deadlines {
         // A pass that has begun knows only the time before.
         self.pass = None;
         self.due_ms = now_ms;
+    }
+
+    /// Has the next pass look for silent connections, and begin soon.
+    pub(super) fn search(&mut self, now_ms: u64) {
+        self.is_search = true;
+        self.due_ms = self.due_ms.min(now_ms);
     }
 
     /// The connection at `key` is gone.
@@ -130,7 +139,8 @@ impl Deadlines {
         self.waits = 0;
         self.forgive_sleep(now_ms);
         self.due_ms = NEVER_MS;
-        self.pass = Some(Pass { now_ms, cursor: 0, next_ms: self.limits.period_ms() });
+        let is_search = std::mem::take(&mut self.is_search);
+        self.pass = Some(Pass { now_ms, cursor: 0, next_ms: self.limits.period_ms(), is_search });
         true
     }
 
@@ -180,6 +190,13 @@ impl<S: System> Reactor<S> {
                 left_ms = Some(self.deadlines.stall_left_ms(key, connection, stalled_ms, pass_ms));
                 dear += 1;
             }
+            if pass.is_search
+                && let Some(silent_ms) = connection.silent_ms(&self.deadlines.limits, pass_ms)
+                && silent_ms >= self.deadlines.limits.min_silence_ms()
+                && !connection.is_noted()
+            {
+                self.displacing.offer(key, silent_ms);
+            }
             match left_ms {
                 // It has not had its turn for what it said in time.
                 Some(0) if connection.is_noted() => pass.next_ms = Some(1),
@@ -195,6 +212,9 @@ impl<S: System> Reactor<S> {
         if pass.cursor < self.keys_end {
             self.deadlines.pass = Some(pass);
             return;
+        }
+        if pass.is_search {
+            self.displacing.finish();
         }
         let distance_ms = 10 + self.connections.len() as u32 / 500;
         if let Some(next_ms) = pass.next_ms

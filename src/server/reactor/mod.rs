@@ -9,6 +9,7 @@
 
 mod accept;
 mod deadlines;
+mod displace;
 mod ending;
 mod notices;
 mod pace;
@@ -22,6 +23,7 @@ use slab::Slab;
 
 use self::accept::Entrance;
 use self::deadlines::Deadlines;
+use self::displace::Displacing;
 use self::ending::{Ending, Phase};
 use self::notices::Notices;
 use self::pace::{Spin, Timing};
@@ -85,6 +87,7 @@ pub(super) struct Reactor<S: System> {
     shared: Shared,
     journal: Journal,
     deadlines: Deadlines,
+    displacing: Displacing,
     ending: Ending,
     notices: Notices,
     admin: Option<Admin<S>>,
@@ -126,6 +129,7 @@ impl<S: System> Reactor<S> {
             shared: Shared::new(config.echo, config.reflect_header, READ_SIZE, Budget::new(config.max_held)),
             journal,
             deadlines: Deadlines::new(config.time_limits),
+            displacing: Displacing::default(),
             ending: Ending::new(config.drain_delay_ms, config.drain_ms),
             notices: Notices::new(watchdog_ms),
             timing: Timing::new(admin.is_some()),
@@ -193,7 +197,8 @@ impl<S: System> Reactor<S> {
             || self.ending.has_more()
             || self.admin.as_ref().is_some_and(Admin::has_more)
             || (!self.queues.starved.is_empty() && self.shared.budget.room() > 0)
-            || (self.may_accept() && self.entrance.has_more())
+            || (self.entrance.has_more() && self.may_accept())
+            || (self.entrance.has_more() && self.is_full() && self.displacing.has_candidates())
             || (self.spin.is_on() && self.spin.goes_on(!batch.is_empty(), self.shared.clock.elapsed()));
         let alarm_ms = self.next_time_ms();
         if alarm_ms < NEVER_MS {
@@ -207,10 +212,20 @@ impl<S: System> Reactor<S> {
         let admin_ms = self.admin.as_ref().and_then(Admin::ends_ms).unwrap_or(NEVER_MS);
         let accept_ms = Some(self.entrance.pause_ends_ms()).filter(|&ms| ms > self.now_ms()).unwrap_or(NEVER_MS);
         let pause_ms = self.queues.pause_ends_ms();
-        [self.deadlines.due_ms(), accept_ms, pause_ms, self.ending.ends_ms(), admin_ms, self.notices.next_ms()]
-            .into_iter()
-            .min()
-            .unwrap_or(NEVER_MS)
+        let is_awaited = self.is_full() && self.entrance.has_more();
+        let search_ms = if is_awaited { self.displacing.next_search_ms().max(self.now_ms() + 1) } else { NEVER_MS };
+        [
+            search_ms,
+            self.deadlines.due_ms(),
+            accept_ms,
+            pause_ms,
+            self.ending.ends_ms(),
+            admin_ms,
+            self.notices.next_ms(),
+        ]
+        .into_iter()
+        .min()
+        .unwrap_or(NEVER_MS)
     }
 
     fn serve_admin(&mut self) {
