@@ -8,6 +8,7 @@ mod server;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -469,4 +470,121 @@ fn the_first_byte_has_a_time_limit_of_its_own() {
     assert_eq!(silent.read(&mut [0; 1]).expect("a FIN"), 0);
     assert!(server.story(2).last().is_some_and(|gone| gone.starts_with("is gone: first byte timeout, 0 bytes in")));
     round_trip(&mut spoken);
+}
+
+/// The first `length` bytes of the longest header.
+fn long_header(length: usize) -> Vec<u8> {
+    let mut bytes = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff".to_vec();
+    bytes.extend([192, 0, 2, 1, 192, 0, 2, 2, 0xdc, 4, 1, 0xbb]);
+    // One TLV without meaning that takes the rest.
+    bytes.extend([0xe0, 0xff, 0xf0]);
+    bytes.resize(length, b'x');
+    bytes
+}
+
+#[test]
+fn unfinished_headers_do_not_keep_out_whoever_sends_a_usual_one() {
+    let mut server = Server::start(&["--max-held", "1MiB", "--header-timeout", "1h"]);
+    let mut early = server.connect();
+    early.write_all(&HEADER[..20]).expect("the server reads");
+    let hoarders: Vec<_> = (0..100)
+        .map(|_| {
+            let mut stream = server.connect();
+            stream.set_nonblocking(true).expect("it can");
+            let _ = stream.write(&long_header(60_000));
+            stream
+        })
+        .collect();
+    let since = Instant::now();
+    for _ in 0..20 {
+        round_trip(&mut client(&server));
+    }
+    // In two segments; the one that began before the others, too.
+    let mut late = server.connect();
+    late.write_all(&HEADER[..20]).expect("the server reads");
+    round_trip(&mut client(&server));
+    for stream in [&mut early, &mut late] {
+        stream.write_all(&HEADER[20..]).expect("the server reads");
+        stream.read_exact(&mut [0; HEADER.len()]).expect("the header comes back");
+        round_trip(stream);
+    }
+    // The longest legal header is taken beside them.
+    let mut long = server.connect();
+    let header = long_header(65_551);
+    for piece in header.chunks(20_000) {
+        long.write_all(piece).expect("the server reads");
+        round_trip(&mut late);
+    }
+    long.read_exact(&mut [0; HEADER.len()]).expect("the header comes back");
+    assert!(since.elapsed() < DEADLINE, "{:?}", since.elapsed());
+    drop((hoarders, early, late, long));
+    server.wait_for("held the most when memory for unfinished headers and lines was used up");
+    server.stop();
+}
+
+#[test]
+fn less_memory_than_may_be_held_ends_connections_and_not_the_server() {
+    let mut command = Command::new("prlimit");
+    command.args(["--as=50000000", env!("CARGO_BIN_EXE_proxy-echo"), "--listen", "127.0.0.1:0"]);
+    command.args(["--max-held", "1GiB", "--max-connections", "1000", "--send-buffer", "4KiB"]);
+    let mut server = Server::spawn(command);
+    let mut spoken = client(&server);
+    let payload = vec![b'x'; 1 << 20];
+    let hoarders: Vec<_> = (0..200)
+        .map(|_| {
+            let mut stream = client(&server);
+            stream.set_nonblocking(true).expect("it can");
+            while stream.write(&payload).is_ok() {}
+            stream
+        })
+        .collect();
+    server.wait_for("the system has less memory than --max-held");
+    round_trip(&mut spoken);
+    round_trip(&mut client(&server));
+    drop((hoarders, spoken));
+    server.stop();
+}
+
+#[test]
+fn a_header_may_be_limited_to_less_than_a_legal_one() {
+    let mut server = Server::start(&["--max-header", "4KiB"]);
+    let mut stream = server.connect();
+    stream.write_all(&long_header(5000)).expect("the server reads");
+    assert_closed(&mut stream);
+    let story = server.story(1);
+    assert!(story[1].contains("it is longer than --max-header allows"), "{story:?}");
+    round_trip(&mut client(&server));
+}
+
+#[test]
+fn unfinished_lines_do_not_starve_others() {
+    let args = ["--echo", "lines", "--max-line", "64KiB", "--max-held", "1MiB", "--idle-timeout", "0s"];
+    let mut server = Server::start(&args);
+    let mut early = client(&server);
+    early.write_all(b"half a li").expect("the server reads");
+    let hoarders: Vec<_> = (0..60)
+        .map(|_| {
+            let mut stream = client(&server);
+            stream.set_nonblocking(true).expect("it can");
+            let _ = stream.write(&vec![b'x'; 60_000]);
+            stream
+        })
+        .collect();
+    for _ in 0..20 {
+        round_trip(&mut client(&server));
+    }
+    early.write_all(b"ne\n").expect("the server reads");
+    let mut answer = [0; 12];
+    early.read_exact(&mut answer).expect("the line comes back");
+    assert_eq!(&answer, b"half a line\n");
+    drop((hoarders, early));
+    server.wait_for("held the most when memory for unfinished headers and lines was used up");
+    server.stop();
+}
+
+/// What the server may still send is read, and the end must come.
+fn assert_closed(stream: &mut TcpStream) {
+    let mut rest = Vec::new();
+    let end = stream.read_to_end(&mut rest);
+    assert!(end.is_ok() || end.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset));
 }

@@ -43,7 +43,7 @@ pub(crate) const HEADER: &[u8] = b"PROXY TCP4 124.100.123.123 10.0.8.154 53971 8
 pub(crate) const MESSAGE: &[u8] = &[b'x'; 64];
 
 pub(crate) fn shared() -> Shared {
-    Shared::new(Echo::Stream, true, 256 * 1024, Budget::new(1 << 20))
+    Shared::new(Echo::Stream, true, 256 * 1024, Budget::new(1 << 20, 1 << 17))
 }
 
 /// A connection whose header has come.

@@ -47,7 +47,7 @@ impl Fixture {
     pub(super) fn new(count: usize, header: &[u8]) -> Self {
         let log = Log::new(LogFormat::Text, false).unwrap();
         let journal = Journal::new(log, LogLevel::Quiet, true, 16);
-        let (budget, turns, connections) = (Budget::new(1 << 20), Turns::default(), Fake::default());
+        let (budget, turns, connections) = (Budget::new(7 << 17, 1 << 17), Turns::default(), Fake::default());
         let mut fixture = Fixture { journal, budget, turns, connections };
         (0..count).for_each(|key| fixture.open(key, header));
         fixture

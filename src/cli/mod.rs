@@ -119,10 +119,18 @@ pub struct Cli {
     #[arg(value_parser = count(1..=u32::MAX))]
     pub max_connections: Option<u32>,
 
-    /// Most memory for what is unsent or unfinished, all connections together
-    #[arg(long, value_name = "SIZE", env = "PROXY_ECHO_MAX_HELD", default_value = "256MiB", help_heading = LIMITS)]
+    /// Longest header, from 536 bytes; one that is longer is refused [default: every legal one]
+    #[arg(long, value_name = "SIZE", env = "PROXY_ECHO_MAX_HEADER", help_heading = PROTOCOL)]
     #[arg(value_parser = size)]
-    pub max_held: ByteSize,
+    pub max_header: Option<ByteSize>,
+
+    /// Most memory for what is unsent or unfinished, all connections together [default: 256MiB, or a quarter of the memory]
+    ///
+    /// An eighth of it is for unfinished headers. Where one of the parts is used up, the connection that holds the most of an
+    /// unfinished header or line is closed.
+    #[arg(long, value_name = "SIZE", env = "PROXY_ECHO_MAX_HELD", help_heading = LIMITS)]
+    #[arg(value_parser = size)]
+    pub max_held: Option<ByteSize>,
 
     /// Longest time from a header's first byte to its last
     #[arg(long, value_name = "TIME", env = "PROXY_ECHO_HEADER_TIMEOUT", default_value = "10s")]
@@ -216,7 +224,8 @@ impl From<Cli> for Settings {
             echo: cli.echo,
             max_line: bytes(cli.max_line),
             max_connections: cli.max_connections.map(|count| count as usize),
-            max_held: bytes(cli.max_held),
+            max_held: cli.max_held.map(bytes),
+            max_header: cli.max_header.map_or(Settings::default().max_header, bytes),
             header_timeout: cli.header_timeout,
             first_byte_timeout: cli.first_byte_timeout,
             idle_timeout: cli.idle_timeout,

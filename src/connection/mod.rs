@@ -25,8 +25,8 @@ use std::io::{self, ErrorKind};
 use std::ops::ControlFlow::{self, Break, Continue};
 
 pub use self::clock::Clock;
-pub use self::held::Budget;
-use self::held::Held;
+pub use self::held::{Budget, Pool};
+use self::held::{Held, HeldBox, OutOfMemory};
 pub use self::limits::TimeLimits;
 pub use self::observer::Observer;
 pub use self::outcome::{Next, Reason, Refusal};
@@ -59,7 +59,7 @@ pub struct Connection<S> {
     state: State,
     /// What was reported once and holds on: that the peer sent FIN, that an urgent byte is not read yet, that it is blocked.
     latched: Ready,
-    held: Option<Box<Held>>,
+    held: Option<HeldBox>,
 }
 
 /// A part of a turn: its value, or the end of the turn.
@@ -110,6 +110,17 @@ impl<S: Stream> Connection<S> {
     /// The stream, to be registered.
     pub fn stream(&mut self) -> &mut S {
         &mut self.stream
+    }
+
+    /// The pool and the number of the bytes that it holds of an unfinished header or line, if it does.
+    #[must_use]
+    pub fn unfinished(&self) -> Option<(Pool, usize)> {
+        let size = self.held.as_ref().map(|held| held.unfinished().len()).filter(|&size| size > 0)?;
+        match self.state {
+            State::AwaitingHeader | State::AwaitingEither => Some((Pool::Headers, size)),
+            State::Echoing => Some((Pool::Payload, size)),
+            State::Finishing | State::Condemned | State::Draining => None,
+        }
     }
 
     /// What became of the bytes that were sent.
@@ -255,9 +266,8 @@ impl<S: Stream> Connection<S> {
         if room == 0 {
             return Break(match self.state {
                 State::Echoing if shared.echo == Echo::Stream => self.echo_unheld(false, shared, observer),
-                State::Echoing => Next::Starved,
-                // Headers have an eighth of the budget for themselves, and it is not what others are woken for.
-                _ => Next::Pause,
+                State::AwaitingHeader | State::AwaitingEither => Next::Crowded,
+                _ => Next::Starved,
             });
         }
         let (end, took) = self.read(new, room, shared)?;
@@ -322,24 +332,24 @@ impl<S: Stream> Connection<S> {
         let start = Shared::HEADROOM;
         let header = match proxy::parse(&shared.buffer[start..end]) {
             Ok(Status::Complete(header)) => header,
-            Ok(Status::Partial) => {
+            Ok(Status::Partial) if end - start <= shared.max_header => {
                 if self.held.is_none() {
                     self.since_ms = shared.clock.read() as u32;
                 }
-                self.keep(new, end, shared);
-                return Continue(());
+                return self.keep(new, end, Pool::Headers, shared);
             }
+            Ok(Status::Partial) => return refuse(Refusal::TooLong, &shared.buffer[start..end], observer),
             Err(proxy::Error::Signature) if self.state == State::AwaitingEither => {
                 observer.plain();
                 self.begin_echo(shared);
                 observer.received(end - start);
                 return self.echo(Chunk { start, payload: start, new: start, end }, shared, observer);
             }
-            Err(error) => {
-                observer.refused(Refusal::Invalid(error), &shared.buffer[start..end]);
-                return Break(Next::Closed(Reason::HeaderRefused));
-            }
+            Err(error) => return refuse(Refusal::Invalid(error), &shared.buffer[start..end], observer),
         };
+        if header.len() > shared.max_header {
+            return refuse(Refusal::TooLong, &shared.buffer[start..end], observer);
+        }
         observer.header(&header);
         let payload = start + header.len();
         let reflected = match header.version {
@@ -386,8 +396,7 @@ impl<S: Stream> Connection<S> {
             return self.send_fin(shared);
         }
         if start == whole {
-            self.keep(new, end, shared);
-            return Continue(());
+            return self.keep(new, end, Pool::Payload, shared);
         }
         self.release(shared);
         self.deliver(start, whole, end, shared, observer)
@@ -414,16 +423,21 @@ impl<S: Stream> Connection<S> {
         if start + sent == end {
             return Continue(());
         }
-        self.hold(start + sent, owed, end, shared);
+        self.hold(start + sent, owed, end, shared)?;
         // A short write means that the socket is full, and that it will report when it no longer is.
         if start + sent < owed { Break(Next::Changed) } else { Continue(()) }
     }
 
     /// Keeps `buffer[start..owed]` for the peer, and `buffer[owed..end]` to be finished.
     #[inline(never)]
-    fn hold(&mut self, start: usize, owed: usize, end: usize, shared: &mut Shared) {
-        self.held = Some(Box::new(Held::new(&shared.buffer[start..end], owed - start, &mut shared.budget)));
+    fn hold(&mut self, start: usize, owed: usize, end: usize, shared: &mut Shared) -> Step {
+        let bytes = &shared.buffer[start..end];
+        match Held::keep(bytes, owed - start, Pool::Payload, &mut shared.budget) {
+            Ok(held) => self.held = Some(held),
+            Err(error) => return no_memory(error),
+        }
         self.since_ms = shared.clock.read() as u32;
+        Continue(())
     }
 
     /// The socket took nothing.
@@ -431,7 +445,7 @@ impl<S: Stream> Connection<S> {
     fn deliver_later(&mut self, error: &io::Error, start: usize, owed: usize, end: usize, shared: &mut Shared) -> Step {
         let next = next_after(error);
         if !matches!(next, Next::Closed(_)) {
-            self.hold(start, owed, end, shared);
+            self.hold(start, owed, end, shared)?;
         }
         Break(next)
     }
@@ -452,7 +466,9 @@ impl<S: Stream> Connection<S> {
         if !held.owed().is_empty() {
             return Break(Next::Changed);
         }
-        self.held = self.held.take().and_then(|held| held.settle(&mut shared.budget)).map(Box::new);
+        if !held.settle(&mut shared.budget) {
+            self.release(shared);
+        }
         Continue(())
     }
 
@@ -474,7 +490,7 @@ impl<S: Stream> Connection<S> {
             _ => {}
         }
         observer.payload(held.unfinished());
-        held.owe_all();
+        held.owe_all(&mut shared.budget);
         self.state = State::Finishing;
         self.since_ms = shared.clock.read() as u32;
         match self.send_held(shared, observer) {
@@ -494,13 +510,14 @@ impl<S: Stream> Connection<S> {
     }
 
     /// Holds `buffer[new..end]` behind what is unfinished.
-    fn keep(&mut self, new: usize, end: usize, shared: &mut Shared) {
+    fn keep(&mut self, new: usize, end: usize, pool: Pool, shared: &mut Shared) -> Step {
         let bytes = &shared.buffer[new..end];
-        match &mut self.held {
-            _ if bytes.is_empty() => {}
+        let kept = match &mut self.held {
+            _ if bytes.is_empty() => Ok(()),
             Some(held) => held.append(bytes, &mut shared.budget),
-            None => self.held = Some(Box::new(Held::new(bytes, 0, &mut shared.budget))),
-        }
+            None => Held::keep(bytes, 0, pool, &mut shared.budget).map(|held| self.held = Some(held)),
+        };
+        kept.map_or_else(no_memory, Continue)
     }
 
     fn release(&mut self, shared: &mut Shared) {
@@ -547,6 +564,19 @@ struct Chunk {
     /// From here on the payload is new; before, there is no end of a line.
     new: usize,
     end: usize,
+}
+
+/// What came is not a header, or none that is taken.
+#[cold]
+fn refuse(refusal: Refusal, received: &[u8], observer: &mut impl Observer) -> Step {
+    observer.refused(refusal, received);
+    Break(Next::Closed(Reason::HeaderRefused))
+}
+
+/// What came cannot be kept: it would be lost, so the connection ends here.
+#[cold]
+fn no_memory(_: OutOfMemory) -> Step {
+    Break(Next::Closed(Reason::Failed(ErrorKind::OutOfMemory)))
 }
 
 /// Runs a system call again for as long as a signal interrupts it.

@@ -13,7 +13,9 @@ pub enum Next {
     Again,
     /// When the budget has room.
     Starved,
-    /// After a pause: the kernel, or the budget for headers, has no memory, and nothing reports when it has.
+    /// When there is room for unfinished headers.
+    Crowded,
+    /// After a pause: the kernel has no memory, and nothing reports when it has.
     Pause,
     /// Never.
     Closed(Reason),
@@ -42,6 +44,8 @@ pub enum Reason {
     Drained,
     /// It was silent longest when a newcomer needed its place.
     Displaced,
+    /// It held the most when memory for unfinished headers and lines was used up.
+    Evicted,
     /// No byte came in the time for the first one.
     FirstByteTimeout,
     /// The peer took none of what it was owed for too long.
@@ -54,7 +58,7 @@ pub enum Reason {
 
 impl Reason {
     /// One of each name.
-    pub(crate) const ALL: [Reason; 14] = [
+    pub(crate) const ALL: [Reason; 15] = [
         Reason::ByPeer,
         Reason::Reset,
         Reason::HeaderRefused,
@@ -65,6 +69,7 @@ impl Reason {
         Reason::IdleTimeout,
         Reason::Drained,
         Reason::Displaced,
+        Reason::Evicted,
         Reason::FirstByteTimeout,
         Reason::StallTimeout,
         Reason::Stopped,
@@ -85,6 +90,7 @@ impl Reason {
             Reason::IdleTimeout => "idle_timeout",
             Reason::Drained => "drained",
             Reason::Displaced => "displaced",
+            Reason::Evicted => "evicted",
             Reason::FirstByteTimeout => "first_byte_timeout",
             Reason::StallTimeout => "stall_timeout",
             Reason::Stopped => "server_stopped",
@@ -102,12 +108,14 @@ pub enum Refusal {
     Cut,
     /// It was not one in time.
     Late,
+    /// It is longer than `--max-header` allows.
+    TooLong,
 }
 
 impl Refusal {
     /// All of them.
     pub(crate) fn all() -> impl Iterator<Item = Refusal> {
-        proxy::Error::ALL.iter().copied().map(Refusal::Invalid).chain([Refusal::Cut, Refusal::Late])
+        proxy::Error::ALL.iter().copied().map(Refusal::Invalid).chain([Refusal::Cut, Refusal::Late, Refusal::TooLong])
     }
 
     /// The refusal in a word, for programs.
@@ -117,6 +125,7 @@ impl Refusal {
             Refusal::Invalid(error) => error.name(),
             Refusal::Cut => "cut",
             Refusal::Late => "late",
+            Refusal::TooLong => "too_long",
         }
     }
 
@@ -127,6 +136,7 @@ impl Refusal {
             Refusal::Invalid(error) => error.as_str(),
             Refusal::Cut => "it ends too early",
             Refusal::Late => "the rest did not come in time",
+            Refusal::TooLong => "it is longer than --max-header allows",
         }
     }
 }

@@ -25,6 +25,8 @@ pub struct Shared {
     pub echo: Echo,
     /// Whether the header goes back too, as a version 1 line.
     pub reflect_header: bool,
+    /// The longest header in bytes; [`proxy::MAX_V2_LEN`] is every legal one.
+    pub max_header: usize,
     /// Time, as of its last reading.
     pub clock: Clock,
     /// The memory that connections hold.
@@ -49,6 +51,15 @@ impl Shared {
             Echo::Lines { max } => max.max(proxy::MAX_V2_LEN),
         };
         let buffer = vec![0; Self::HEADROOM + unfinished + read_size].into_boxed_slice();
-        Shared { echo, reflect_header, clock: Clock::start(), budget, moved: 0, read_size, buffer }
+        Shared {
+            echo,
+            reflect_header,
+            max_header: proxy::MAX_V2_LEN,
+            clock: Clock::start(),
+            budget,
+            moved: 0,
+            read_size,
+            buffer,
+        }
     }
 }

@@ -62,6 +62,8 @@ pub(crate) enum Event<'a> {
     LogFull,
     /// A new connection cannot be watched: no memory, or too many watches.
     WatchFailed(&'a io::Error),
+    /// The system has less memory than may be held: no more is held than these bytes.
+    MemoryShort(usize),
     LinesDropped(u64),
     Terminated,
 }
@@ -130,6 +132,9 @@ impl fmt::Display for Event<'_> {
             Event::WatchFailed(error) => {
                 write!(f, "cannot watch a new connection ({}): {error}; trying again", watch_limit(error))
             }
+            Event::MemoryShort(limit) => {
+                write!(f, "the system has less memory than --max-held: no more than {limit} bytes are held")
+            }
             Event::LinesDropped(count) => write!(f, "{count} log lines were dropped: their reader is too slow"),
             Event::Terminated => f.write_str("server was terminated."),
         }
@@ -168,6 +173,7 @@ impl fmt::Display for Reason {
             Reason::IdleTimeout => "idle timeout",
             Reason::Drained => "silent while the server stops",
             Reason::Displaced => "silent longest when a newcomer needed its place",
+            Reason::Evicted => "held the most when memory for unfinished headers and lines was used up",
             Reason::FirstByteTimeout => "first byte timeout",
             Reason::StallTimeout => "stall timeout",
             Reason::Stopped => "server stopped",

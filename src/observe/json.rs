@@ -41,6 +41,7 @@ fn name(event: &Event<'_>) -> &'static str {
         Event::NothingReloaded => "nothing_reloaded",
         Event::SignalIgnored(_) => "signal_ignored",
         Event::LogFull => "log_full",
+        Event::MemoryShort(_) => "memory_short",
         Event::WatchFailed(_) => "watch_failed",
         Event::LinesDropped(_) => "lines_dropped",
         Event::Terminated => "terminated",
@@ -78,6 +79,7 @@ fn fields<M: SerializeMap>(event: &Event<'_>, map: &mut M) -> Result<(), M::Erro
             map.serialize_entry("connections", open)?;
             map.serialize_entry("seconds", &timeout.as_secs_f64())
         }
+        Event::MemoryShort(limit) => map.serialize_entry("bytes", limit),
         Event::LinesDropped(count) => map.serialize_entry("lines", count),
         Event::Cut(open) => map.serialize_entry("connections", open),
         Event::SignalIgnored(number) => map.serialize_entry("signal", number),

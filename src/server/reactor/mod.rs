@@ -11,6 +11,7 @@ mod accept;
 mod deadlines;
 mod displace;
 mod ending;
+mod holders;
 mod notices;
 mod pace;
 mod queue;
@@ -25,17 +26,19 @@ use self::accept::Entrance;
 use self::deadlines::Deadlines;
 use self::displace::Displacing;
 use self::ending::{Ending, Phase};
+use self::holders::Holders;
 use self::notices::Notices;
 use self::pace::{Spin, Timing};
 use self::queue::Queues;
 use crate::admin::{Admin, View};
 use crate::config::Config;
-use crate::connection::{Budget, Connection, Delivery, Next, Ready, Reason, Shared, Stream};
+use crate::connection::{Budget, Connection, Delivery, Next, Pool, Ready, Reason, Shared, Stream};
 use crate::net::manager::News;
 use crate::net::system::{Batch, Event as _, System};
 use crate::observe::events::Event;
 use crate::observe::journal::Journal;
 use crate::observe::log::Log;
+use proxy::MAX_V2_LEN;
 use proxy::policy::Mode;
 
 /// The most bytes of one read. It is one buffer for all, so it costs an idle connection nothing, and a large message fewer
@@ -88,6 +91,7 @@ pub(super) struct Reactor<S: System> {
     journal: Journal,
     deadlines: Deadlines,
     displacing: Displacing,
+    holders: Holders,
     ending: Ending,
     notices: Notices,
     admin: Option<Admin<S>>,
@@ -119,6 +123,8 @@ impl<S: System> Reactor<S> {
             journal.server(Event::Guessing { trusted: !config.policy.trusted.is_empty() });
         }
         journal.flush();
+        let mut shared = Shared::new(config.echo, config.reflect_header, READ_SIZE, budget(config));
+        shared.max_header = config.max_header;
         Ok(Reactor {
             system,
             // Pages that are not touched cost nothing, and a slab that never grows never moves.
@@ -126,10 +132,11 @@ impl<S: System> Reactor<S> {
             keys_end: 0,
             entrance: Entrance::new(listeners, config.policy.clone(), capacity),
             queues: Queues::new(capacity),
-            shared: Shared::new(config.echo, config.reflect_header, READ_SIZE, Budget::new(config.max_held)),
+            shared,
             journal,
             deadlines: Deadlines::new(config.time_limits),
             displacing: Displacing::default(),
+            holders: Holders::new(capacity),
             ending: Ending::new(config.drain_delay_ms, config.drain_ms),
             notices: Notices::new(watchdog_ms),
             timing: Timing::new(admin.is_some()),
@@ -186,6 +193,9 @@ impl<S: System> Reactor<S> {
             self.take_signals();
         }
         self.run_queued();
+        if self.shared.budget.is_lowered() {
+            self.journal.trouble(Event::MemoryShort(self.shared.budget.limit()), now_ms);
+        }
         self.accept();
         self.sweep(batch.is_full());
         self.end_phase();
@@ -355,14 +365,19 @@ impl<S: System> Reactor<S> {
     #[inline(never)]
     fn settle(&mut self, key: usize, next: Next) -> Going {
         self.has_chores = true;
+        self.note_holder(key);
         match next {
             Next::Unchanged | Next::Changed => {}
             Next::Again => self.queues.running.push(key),
-            Next::Starved => self.queues.starved.push(key),
-            Next::Pause => self.queues.pause(key, self.now_ms() + PAUSE_MS),
+            Next::Starved => {
+                self.queues.starved.push(key);
+                self.evict(Pool::Payload);
+            }
+            Next::Crowded if self.evict(Pool::Headers) => self.queues.running.push(key),
+            Next::Crowded | Next::Pause => self.queues.pause(key, self.now_ms() + PAUSE_MS),
             Next::Closed(reason) => self.close(key, reason),
         }
-        if !matches!(next, Next::Closed(_)) {
+        if self.connections.contains(key) {
             self.watch_time(key);
         }
         if self.shared.moved < MAX_TURN_BYTES { Going::On } else { Going::Enough }
@@ -379,6 +394,7 @@ impl<S: System> Reactor<S> {
             self.shared.clock.read();
         }
         self.deadlines.forget(key);
+        self.holders.remove(key);
         let (mut unsent, held) = (connection.unsent(), connection.held());
         let unfinished = held - unsent;
         // What the kernel still has will be taken by nobody, either.
@@ -399,9 +415,17 @@ impl<S: System> Reactor<S> {
         self.keys_end > MAX_WALK
             || (self.queues.is_sound(self.keys_end)
                 && self.connections.iter().all(|(key, _)| key < self.keys_end)
+                && self.holders.count()
+                    == self.connections.iter().filter(|(_, connection)| connection.unfinished().is_some()).count()
                 && self.connections.iter().map(|(_, connection)| connection.memory()).sum::<usize>()
                     == self.shared.budget.held())
     }
+}
+
+/// An eighth of what may be held is for unfinished headers, and room for one of the longest at least.
+fn budget(config: &Config) -> Budget {
+    let headers = (config.max_held / 8).max(MAX_V2_LEN + Budget::MIN_READ);
+    Budget::new(config.max_held - headers, headers)
 }
 
 /// A connection's turn, compiled once with a listener and once without, so that nobody pays for what is not logged.

@@ -1,5 +1,7 @@
 //! The server's settings, and the check that they are valid.
 
+mod memory;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -27,6 +29,15 @@ const LOOKED_AT_MS: u32 = 1_000;
 
 /// An unfinished line is copied at each read, so that its length must have a limit.
 const MAX_LINE: usize = 1024 * 1024;
+
+/// Room for the longest header and, beside it, for two of the longest lines.
+const MIN_HELD: usize = 256 * 1024;
+
+/// The default, where there is enough memory.
+const DEFAULT_HELD: usize = 256 * 1024 * 1024;
+
+/// "The receiver must be able to receive 536 bytes": section 2.2 of the specification.
+const MIN_HEADER: usize = 536;
 
 /// Spinning longer gains nothing: waking up costs a few hundred µs at most.
 const MAX_SPIN: Duration = Duration::from_millis(10);
@@ -79,8 +90,11 @@ pub struct Settings {
     pub max_line: usize,
     /// Most connections at a time; `None` is what the soft limit on open files allows.
     pub max_connections: Option<usize>,
-    /// Most bytes held in memory for all connections together.
-    pub max_held: usize,
+    /// Most bytes held in memory for all connections together; `None` is 256 MiB, or a quarter of the memory that the process can
+    /// have, if that is less.
+    pub max_held: Option<usize>,
+    /// Longest header in bytes: from 536, which the specification wants every receiver to take, to 65,551.
+    pub max_header: usize,
     /// Longest time from a header's first byte to its last.
     pub header_timeout: Duration,
     /// Longest time from a connection's start to its first byte, where a header is required; `None` is as long as it may say
@@ -119,7 +133,8 @@ impl Default for Settings {
             echo: EchoUnit::Stream,
             max_line: 64 * 1024,
             max_connections: None,
-            max_held: 256 * 1024 * 1024,
+            max_held: None,
+            max_header: MAX_V2_LEN,
             header_timeout: Duration::from_secs(10),
             first_byte_timeout: None,
             idle_timeout: Duration::from_secs(60 * 60),
@@ -159,6 +174,7 @@ pub struct Config {
     pub(crate) echo: Echo,
     pub(crate) max_connections: usize,
     pub(crate) max_held: usize,
+    pub(crate) max_header: usize,
     pub(crate) time_limits: TimeLimits,
     pub(crate) drain_delay_ms: u32,
     pub(crate) drain_ms: u32,
@@ -186,7 +202,10 @@ impl Config {
         if settings.backlog < 1 {
             return Err(ConfigError::NoBacklog);
         }
-        let max_held = bytes("--max-held", settings.max_held, 2 * MAX_V2_LEN..=isize::MAX as usize)?;
+        let max_held = match settings.max_held {
+            Some(max_held) => bytes("--max-held", max_held, MIN_HELD..=isize::MAX as usize)?,
+            None => default_max_held(memory::available()),
+        };
         let max_line = bytes("--max-line", settings.max_line, 1..=MAX_LINE)?;
         if max_line > max_held / 2 {
             return Err(ConfigError::LineOverHeld);
@@ -202,6 +221,7 @@ impl Config {
             },
             max_connections: max_connections(settings.max_connections)?,
             max_held,
+            max_header: bytes("--max-header", settings.max_header, MIN_HEADER..=MAX_V2_LEN)?,
             time_limits: time_limits(&settings)?,
             drain_delay_ms: milliseconds("--drain-delay", settings.drain_delay)?,
             drain_ms: milliseconds("--drain-timeout", settings.drain_timeout)?,
@@ -229,6 +249,12 @@ fn admin_hosts(names: Vec<String>) -> Result<Vec<String>, ConfigError> {
         Some(name) => Err(ConfigError::AdminHost(name.clone())),
         None => Ok(names),
     }
+}
+
+/// A quarter of what there is, because the kernel's buffers, the tables and the log need memory too.
+fn default_max_held(available: Option<u64>) -> usize {
+    let quarter = available.map_or(usize::MAX, |bytes| usize::try_from(bytes / 4).unwrap_or(usize::MAX));
+    quarter.clamp(MIN_HELD, DEFAULT_HELD)
 }
 
 fn time_limits(settings: &Settings) -> Result<TimeLimits, ConfigError> {
