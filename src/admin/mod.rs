@@ -43,13 +43,16 @@ pub(crate) const TOKENS: usize = 1 + MAX_CLIENTS;
 /// at, the first of them (240 KiB).
 const MAX_CLIENTS: usize = 16;
 
+/// Distance between two tries to accept, in ms, where there are no descriptors.
+const RETRY_MS: u64 = 100;
+
 pub(crate) struct Admin<S: System> {
     listener: S::Listener,
     address: SocketAddr,
     hosts: Hosts,
     has_more: bool,
-    /// Whether the kernel had no descriptor or memory for a client, who waits.
-    is_short: bool,
+    /// When to try again to accept: the kernel had no descriptor or memory for a client, who waits.
+    retry_ms: Option<u64>,
     visitors: Slab<Visitor<S::Stream>>,
     /// Keys of visitors that have something to do.
     ready: VecDeque<usize>,
@@ -77,7 +80,7 @@ impl<S: System> Admin<S> {
             address,
             hosts: Hosts::new(hosts),
             has_more: true,
-            is_short: false,
+            retry_ms: None,
             visitors: Slab::with_capacity(MAX_CLIENTS),
             ready: VecDeque::with_capacity(MAX_CLIENTS),
             history: History::new(),
@@ -114,8 +117,8 @@ impl<S: System> Admin<S> {
         let mut work = Work::of_a_turn();
         self.count_files(view);
         self.history.note(view);
-        // No event tells when there are descriptors again. While there are connections, there are chores every second.
-        self.has_more |= std::mem::take(&mut self.is_short);
+        // No event tells when there are descriptors again.
+        self.has_more |= self.retry_ms.take_if(|retry_ms| *retry_ms <= view.now_ms).is_some();
         // Newcomers come first, because a probe is answered at once, but they do not get all of the work.
         while self.has_more && work.is_plenty() {
             work.spend_call();
@@ -124,7 +127,7 @@ impl<S: System> Admin<S> {
                 Err(error) => {
                     let after = listener::after_error(&error);
                     self.has_more = after == AfterError::Next;
-                    self.is_short = after == AfterError::Pause;
+                    self.retry_ms = (after == AfterError::Pause).then_some(view.now_ms + RETRY_MS);
                 }
             }
         }
@@ -142,9 +145,9 @@ impl<S: System> Admin<S> {
         }
     }
 
-    /// When the first client's time is over.
+    /// When the first client's time is over, or accepting is tried again.
     pub(crate) fn ends_ms(&self) -> Option<u64> {
-        self.visitors.iter().map(|(_, visitor)| visitor.client.ends_ms()).min()
+        self.visitors.iter().map(|(_, visitor)| visitor.client.ends_ms()).chain(self.retry_ms).min()
     }
 
     /// Counts the files that the server does not count itself, at its start, when there are few.

@@ -10,7 +10,7 @@ use crate::observe::events::Event;
 use proxy::policy::Policy;
 
 /// Connections accepted in a turn, before those that are open have their turn again.
-const MAX_ACCEPTS: usize = 128;
+const MAX_ACCEPTS: usize = if cfg!(test) { 2 } else { 128 };
 
 /// The listeners, and who may come in when.
 pub(super) struct Entrance<S: System> {

@@ -10,9 +10,9 @@ use crate::connection::{Connection, Delivery, Stream, TimeLimits};
 use crate::net::system::System;
 
 /// Connections looked at in a turn.
-const MAX_LOOKS: usize = 4096;
+const MAX_LOOKS: usize = if cfg!(test) { 3 } else { 4096 };
 /// Connections closed by a slice of a pass in a turn, and those that the kernel is asked about.
-const MAX_CLOSES: usize = 128;
+const MAX_CLOSES: usize = if cfg!(test) { 2 } else { 128 };
 /// The kernel is asked so many times in the stall timeout what a client has taken.
 const LOOKS_PER_STALL: u32 = 4;
 /// Batches of events that a pass which is due waits for at most, while they are full.

@@ -1,0 +1,535 @@
+//! A kernel, its clients and a clock, all from one seed.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use crate::connection::{Delivery, Ready, Stream};
+use crate::net::manager::News;
+use crate::net::system::{Batch, Event, Signal, System};
+use crate::server::reactor::{ALARM, SIGNALS};
+
+/// What is broken on purpose, to see that it is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    None,
+    /// The alarm does not go off.
+    AlarmLost,
+    /// No edge tells that there is space to write.
+    WritableLost,
+    /// A FIN gives no edge.
+    FinLost,
+    /// A listener is reported once and never again.
+    ListenerLost,
+}
+
+/// How a client behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// Sends all, reads all, and ends.
+    Honest,
+    /// Connects and says nothing.
+    Silent,
+    /// Leaves its header, or its line, unfinished.
+    Unfinished,
+    /// Sends a lot and reads nothing.
+    Deaf,
+    /// Resets the connection at some time.
+    Resetting,
+}
+
+#[expect(clippy::struct_excessive_bools, reason = "the kernel keeps as many")]
+pub(super) struct Client {
+    pub(super) manner: Manner,
+    script: VecDeque<u8>,
+    pub(super) expected: Vec<u8>,
+    pub(super) received: Vec<u8>,
+    /// When it does something again, in µs, if it can.
+    next_us: u64,
+    /// Connected to the port of the admin, which closes by itself.
+    pub(super) is_admin: bool,
+    is_connected: bool,
+    is_over: bool,
+    // The kernel's side.
+    inbox: VecDeque<u8>,
+    fin: bool,
+    reset: bool,
+    outbox: VecDeque<u8>,
+    space: usize,
+    wants_space: bool,
+    acknowledged: u64,
+    /// The server closed its side, or sent FIN.
+    pub(super) is_closed: bool,
+    /// When the client sent FIN, and when the server closed, in µs.
+    fin_us: u64,
+    closed_us: u64,
+    has_server_fin: bool,
+    token: Option<usize>,
+    has_input_edge: bool,
+    has_space_edge: bool,
+}
+
+impl Client {
+    pub(super) fn new(manner: Manner, is_admin: bool, script: Vec<u8>, expected: Vec<u8>, rng: &mut Rng) -> Self {
+        Client {
+            manner,
+            script: script.into(),
+            expected,
+            received: Vec::new(),
+            next_us: rng.u64(..50_000),
+            is_admin,
+            is_connected: false,
+            is_over: false,
+            inbox: VecDeque::new(),
+            fin: false,
+            reset: false,
+            outbox: VecDeque::new(),
+            space: rng.usize(300..3000),
+            wants_space: false,
+            acknowledged: 0,
+            is_closed: false,
+            fin_us: u64::MAX,
+            closed_us: 0,
+            has_server_fin: false,
+            token: None,
+            has_input_edge: false,
+            has_space_edge: false,
+        }
+    }
+
+    /// Whether it has all that it wants.
+    pub(super) fn is_content(&self) -> bool {
+        self.received == self.expected && self.script.is_empty()
+    }
+
+    /// How long the server took to close after the client's FIN, in µs.
+    pub(super) fn closing_us(&self) -> u64 {
+        self.closed_us.saturating_sub(self.fin_us)
+    }
+
+    /// What it is about, for a schedule that failed.
+    pub(super) fn describe(&self) -> String {
+        let Client { manner, script, received, expected, inbox, outbox, fin, is_over, is_closed, .. } = self;
+        let (script, inbox, outbox) = (script.len(), inbox.len(), outbox.len());
+        let received = format!("{} of {}", received.len(), expected.len());
+        let flags = format!("connected {}, fin {fin}, over {is_over}, closed {is_closed}", self.is_connected);
+        format!("{manner:?}: to send {script}, on its way {inbox}, back {outbox}, received {received}, {flags}")
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.is_over && (self.manner != Manner::Honest || self.is_closed)
+    }
+
+    fn read_all(&mut self, count: usize) {
+        self.received.extend(self.outbox.drain(..count));
+        self.acknowledged += count as u64;
+        if self.wants_space && self.space - self.outbox.len() >= self.space / 3 {
+            self.wants_space = false;
+            self.has_space_edge = true;
+        }
+    }
+
+    /// Does something. Says whether it could.
+    fn act(&mut self, rng: &mut Rng, now_us: u64) -> bool {
+        if self.manner == Manner::Resetting && rng.u8(..) < 30 {
+            (self.reset, self.is_over, self.has_input_edge) = (true, true, true);
+        } else if !self.script.is_empty() && (rng.bool() || self.outbox.is_empty()) {
+            let count = rng.usize(1..=self.script.len().min(2000));
+            if self.inbox.len() + count <= 9000 {
+                self.inbox.extend(self.script.drain(..count));
+                self.has_input_edge = true;
+            } else if self.outbox.is_empty() || self.manner == Manner::Deaf {
+                return false;
+            }
+        } else if !self.outbox.is_empty() && self.manner != Manner::Deaf {
+            let count = rng.usize(1..=self.outbox.len());
+            self.read_all(count);
+        } else if self.has_server_fin || self.is_closed {
+            self.is_over = true;
+        } else if matches!(self.manner, Manner::Honest | Manner::Resetting)
+            && self.is_content()
+            && !self.fin
+            && !self.is_admin
+        {
+            (self.fin, self.has_input_edge, self.fin_us) = (true, true, now_us);
+        } else {
+            return false;
+        }
+        true
+    }
+}
+
+pub(super) struct World {
+    rng: Rng,
+    pub(super) micros: Arc<AtomicU64>,
+    pub(super) clients: Vec<Client>,
+    /// Clients that are not accepted yet: of the port, and of the admin's.
+    backlogs: [VecDeque<usize>; 2],
+    has_listener_edge: [bool; 2],
+    listener_reports: [usize; 2],
+    listener_tokens: [usize; 2],
+    is_shut: bool,
+    alarm_us: Option<u64>,
+    signals: Vec<Signal>,
+    has_signal_edge: bool,
+    pub(super) told: Vec<News>,
+    fault: Fault,
+    pub(super) waits: usize,
+}
+
+/// What the reactor and its sockets see of the world.
+#[derive(Clone)]
+pub(super) struct Sim(pub(super) Rc<RefCell<World>>);
+
+impl World {
+    pub(super) fn new(clients: Vec<Client>, rng: Rng, fault: Fault) -> Self {
+        World {
+            rng,
+            micros: Arc::default(),
+            clients,
+            backlogs: [VecDeque::new(), VecDeque::new()],
+            has_listener_edge: [false; 2],
+            listener_reports: [0; 2],
+            listener_tokens: [usize::MAX; 2],
+            is_shut: false,
+            alarm_us: None,
+            signals: Vec::new(),
+            has_signal_edge: false,
+            told: Vec::new(),
+            fault,
+            waits: 0,
+        }
+    }
+
+    pub(super) fn now_us(&self) -> u64 {
+        self.micros.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn signal(&mut self, signal: Signal) {
+        self.signals.push(signal);
+        self.has_signal_edge = true;
+    }
+
+    /// Lets clients do what is due.
+    fn step(&mut self) {
+        let now_us = self.now_us();
+        for index in 0..self.clients.len() {
+            let client = &mut self.clients[index];
+            if client.next_us > now_us || client.is_over {
+                continue;
+            }
+            client.next_us = now_us + self.rng.u64(1..3_000);
+            if client.is_connected {
+                if !client.act(&mut self.rng, now_us) {
+                    // Until something comes.
+                    client.next_us = u64::MAX;
+                }
+            } else if self.is_shut {
+                client.is_over = true;
+            } else {
+                client.is_connected = true;
+                let port = usize::from(client.is_admin);
+                self.backlogs[port].push_back(index);
+                self.has_listener_edge[port] = true;
+            }
+        }
+    }
+
+    /// What is reported now, up to `max` events.
+    fn report(&mut self, max: usize) -> Vec<SimEvent> {
+        let mut events = Vec::new();
+        let now_us = self.now_us();
+        if self.alarm_us.is_some_and(|at_us| at_us <= now_us) {
+            self.alarm_us = None;
+            if self.fault != Fault::AlarmLost {
+                events.push(SimEvent { token: ALARM, ready: Ready::READABLE, is_error: false });
+            }
+        }
+        if std::mem::take(&mut self.has_signal_edge) {
+            events.push(SimEvent { token: SIGNALS, ready: Ready::READABLE, is_error: false });
+        }
+        for port in 0..2 {
+            if self.has_listener_edge[port] && self.listener_tokens[port] != usize::MAX {
+                self.has_listener_edge[port] = false;
+                self.listener_reports[port] += 1;
+                if self.fault != Fault::ListenerLost || self.listener_reports[port] == 1 {
+                    events.push(SimEvent {
+                        token: self.listener_tokens[port],
+                        ready: Ready::READABLE,
+                        is_error: false,
+                    });
+                }
+            }
+        }
+        let first = self.rng.usize(..self.clients.len());
+        for index in (first..self.clients.len()).chain(0..first) {
+            if events.len() >= max {
+                break;
+            }
+            let client = &mut self.clients[index];
+            let Some(token) = client.token else { continue };
+            let has_space = std::mem::take(&mut client.has_space_edge) && self.fault != Fault::WritableLost;
+            let has_input = std::mem::take(&mut client.has_input_edge)
+                && !(self.fault == Fault::FinLost && client.fin && client.inbox.is_empty());
+            if has_space || has_input {
+                let mut ready = Ready::WRITABLE;
+                if !client.inbox.is_empty() || client.fin || client.reset {
+                    ready = ready.union(Ready::READABLE);
+                }
+                if (client.fin && self.fault != Fault::FinLost) || client.reset {
+                    ready = ready.union(Ready::READ_CLOSED);
+                }
+                events.push(SimEvent { token, ready, is_error: client.reset });
+            }
+        }
+        events
+    }
+
+    /// When something happens next, in µs.
+    fn next_us(&self) -> Option<u64> {
+        let clients = self.clients.iter().filter(|client| !client.is_over).map(|client| client.next_us);
+        clients.chain(self.alarm_us).min().filter(|&us| us < u64::MAX)
+    }
+
+    /// The server did something to a client, who goes on.
+    fn wake(&mut self, index: usize) {
+        let now_us = self.now_us();
+        let client = &mut self.clients[index];
+        if client.next_us == u64::MAX {
+            client.next_us = now_us + self.rng.u64(1..2_000);
+        }
+    }
+
+    /// Anything may happen before a system call, and a signal may interrupt it.
+    fn enter(&mut self) -> io::Result<()> {
+        self.micros.fetch_add(self.rng.u64(..20), Ordering::Relaxed);
+        if self.rng.u8(..) < 20 {
+            self.step();
+        }
+        if self.rng.u8(..) < 8 { Err(ErrorKind::Interrupted.into()) } else { Ok(()) }
+    }
+}
+
+impl System for Sim {
+    type Stream = SimStream;
+    /// 0 for clients, 1 for the admin port.
+    type Listener = usize;
+    type Batch = SimBatch;
+
+    fn wait(&mut self, batch: &mut SimBatch, timeout: Option<Duration>) -> io::Result<()> {
+        let mut world = self.0.borrow_mut();
+        world.waits += 1;
+        loop {
+            world.step();
+            let max = world.rng.usize(1..=SimBatch::MAX);
+            batch.0 = world.report(max);
+            if !batch.0.is_empty() || timeout.is_some() {
+                let max_us = if world.rng.u8(..) < 40 { 5_000 } else { 100 };
+                let passes_us = world.rng.u64(1..max_us);
+                world.micros.fetch_add(passes_us, Ordering::Relaxed);
+                return Ok(());
+            }
+            match world.next_us() {
+                Some(at_us) => drop(world.micros.fetch_max(at_us, Ordering::Relaxed)),
+                // The schedule goes on by a signal.
+                None if world.clients.iter().all(|client| client.is_over) => return Ok(()),
+                None => return Err(io::Error::other("the reactor sleeps for ever")),
+            }
+        }
+    }
+
+    fn watch(&mut self, stream: &mut SimStream, token: usize) -> io::Result<()> {
+        let mut world = self.0.borrow_mut();
+        if world.rng.u8(..) < 10 {
+            return Err(io::Error::from_raw_os_error(libc::ENOSPC));
+        }
+        let client = &mut world.clients[stream.index];
+        client.token = Some(token);
+        // As epoll does, what is there already is reported.
+        client.has_input_edge = true;
+        Ok(())
+    }
+
+    fn watch_listener(&mut self, listener: &mut usize, token: usize) -> io::Result<()> {
+        self.0.borrow_mut().listener_tokens[*listener] = token;
+        Ok(())
+    }
+
+    fn accept(&mut self, listener: &usize) -> io::Result<(SimStream, SocketAddr)> {
+        let mut world = self.0.borrow_mut();
+        match world.rng.u8(..) {
+            0..8 => return Err(io::Error::from_raw_os_error(libc::EMFILE)),
+            8..16 => return Err(ErrorKind::ConnectionAborted.into()),
+            _ => {}
+        }
+        let index = world.backlogs[*listener].pop_front().ok_or(ErrorKind::WouldBlock)?;
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1000 + index as u16));
+        Ok((SimStream { world: self.clone(), index }, peer))
+    }
+
+    fn has_waiting(&self, listener: &usize) -> bool {
+        !self.0.borrow().backlogs[*listener].is_empty()
+    }
+
+    fn keep_out(&self, _: &usize) {
+        self.0.borrow_mut().is_shut = true;
+    }
+
+    fn set_alarm(&mut self, at_ms: u64, _: u64) -> io::Result<()> {
+        let mut world = self.0.borrow_mut();
+        let alarm_us = (at_ms * 1000).max(world.now_us() + 1);
+        world.alarm_us = Some(world.alarm_us.map_or(alarm_us, |set_us| set_us.min(alarm_us)));
+        Ok(())
+    }
+
+    fn take_alarm(&mut self) -> bool {
+        false
+    }
+
+    fn signals(&mut self) -> Vec<Signal> {
+        std::mem::take(&mut self.0.borrow_mut().signals)
+    }
+
+    fn tell(&mut self, news: News, _: &str) -> io::Result<()> {
+        let mut world = self.0.borrow_mut();
+        if world.rng.bool() {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        world.told.push(news);
+        Ok(())
+    }
+}
+
+pub(super) struct SimBatch(pub(super) Vec<SimEvent>);
+
+impl SimBatch {
+    const MAX: usize = 6;
+}
+
+pub(super) struct SimEvent {
+    token: usize,
+    ready: Ready,
+    is_error: bool,
+}
+
+impl Batch for SimBatch {
+    type Event = SimEvent;
+
+    fn iter(&self) -> impl Iterator<Item = &SimEvent> {
+        self.0.iter()
+    }
+
+    fn is_full(&self) -> bool {
+        self.0.len() >= Self::MAX
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Event for SimEvent {
+    fn token(&self) -> usize {
+        self.token
+    }
+
+    fn is_error(&self) -> bool {
+        self.is_error
+    }
+
+    fn ready(&self) -> Ready {
+        self.ready
+    }
+}
+
+pub(super) struct SimStream {
+    world: Sim,
+    index: usize,
+}
+
+impl SimStream {
+    fn receive(&self, buffer: &mut [u8], peek: bool) -> io::Result<usize> {
+        let mut world = self.world.0.borrow_mut();
+        world.enter()?;
+        assert!(!buffer.is_empty(), "a read of nothing looks like FIN");
+        let client = &mut world.clients[self.index];
+        if client.reset {
+            return Err(ErrorKind::ConnectionReset.into());
+        }
+        if client.inbox.is_empty() {
+            return if client.fin { Ok(0) } else { Err(ErrorKind::WouldBlock.into()) };
+        }
+        let count = client.inbox.len().min(buffer.len());
+        client.inbox.iter().zip(&mut buffer[..count]).for_each(|(byte, slot)| *slot = *byte);
+        if !peek {
+            client.inbox.drain(..count);
+            world.wake(self.index);
+        }
+        Ok(count)
+    }
+}
+
+impl Read for SimStream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.receive(buffer, false)
+    }
+}
+
+impl Write for SimStream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut world = self.world.0.borrow_mut();
+        world.enter()?;
+        if world.rng.u8(..) < 4 {
+            return Err(io::Error::from_raw_os_error(libc::ENOBUFS));
+        }
+        let client = &mut world.clients[self.index];
+        if client.reset {
+            return Err(ErrorKind::ConnectionReset.into());
+        }
+        let count = bytes.len().min(client.space - client.outbox.len());
+        client.outbox.extend(&bytes[..count]);
+        client.wants_space |= count < bytes.len();
+        world.wake(self.index);
+        if count == 0 { Err(ErrorKind::WouldBlock.into()) } else { Ok(count) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Stream for SimStream {
+    fn shutdown_write(&self) -> io::Result<()> {
+        let mut world = self.world.0.borrow_mut();
+        world.clients[self.index].has_server_fin = true;
+        world.wake(self.index);
+        Ok(())
+    }
+
+    fn peek(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.receive(buffer, true)
+    }
+
+    fn delivery(&self) -> io::Result<Delivery> {
+        let world = self.world.0.borrow();
+        let client = &world.clients[self.index];
+        Ok(Delivery { acknowledged: client.acknowledged, waiting: client.outbox.len() as u64 })
+    }
+}
+
+impl Drop for SimStream {
+    fn drop(&mut self) {
+        let mut world = self.world.0.borrow_mut();
+        let now_us = world.now_us();
+        let client = &mut world.clients[self.index];
+        (client.is_closed, client.token, client.closed_us) = (true, None, now_us);
+        world.wake(self.index);
+    }
+}
