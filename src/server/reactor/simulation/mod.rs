@@ -151,7 +151,7 @@ fn run(seed: u64, fault: Fault) -> Result<(), String> {
         return Err("the log does not end".to_owned());
     }
     let count = |text: &str| String::from_utf8_lossy(&log).matches(text).count();
-    if log == LogLevel::Connections && count("is accepted") != count("is gone") {
+    if config.log == LogLevel::Connections && count("is accepted") != count("is gone") {
         return Err(format!("{} accepted, {} gone", count("is accepted"), count("is gone")));
     }
     let has_told = |news| world.told.contains(&news);
