@@ -50,7 +50,11 @@ impl Kernel {
         let stop = Arc::new(StopRequests { waker: Waker::new(poll.registry(), Token(signals))?, count: 0.into() });
         let mut kernel = Kernel { poll, alarm, signals: None, stop, manager: None };
         if is_program {
-            let mut taken = Signals::new(taken_signals())?;
+            let mut taken = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+            for signal in ignored_signals() {
+                // One that cannot be taken, as under valgrind, is no reason not to serve.
+                let _ = taken.add_signal(signal);
+            }
             kernel.poll.registry().register(&mut taken, Token(signals), Interest::READABLE)?;
             kernel.signals = Some(taken);
             kernel.manager = Some(Manager::from_env());
@@ -134,8 +138,8 @@ impl System for Kernel {
 
 /// The signals that end a process by default, but for those of a fault, for SIGQUIT and for what cannot be taken: whoever
 /// sends one of them by mistake, or has a log that meets `ulimit -f`, must not end a server.
-fn taken_signals() -> Vec<i32> {
-    let mut signals = vec![SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGXFSZ, SIGXCPU];
+fn ignored_signals() -> Vec<i32> {
+    let mut signals = vec![SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGXFSZ, SIGXCPU];
     #[cfg(target_os = "linux")]
     {
         signals.extend([libc::SIGIO, libc::SIGPWR, libc::SIGSTKFLT]);
