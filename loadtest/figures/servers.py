@@ -13,7 +13,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PEERS = ROOT / "loadtest" / "peers"
-START_LIMIT_S = 10
+# In an emulated machine they take longer.
+START_LIMIT_S = 60
 # Where Debian has HAProxy.
 os.environ["PATH"] += ":/usr/sbin"
 
@@ -80,13 +81,18 @@ SERVERS = {
 
 def install(servers):
     """Gets from apt what is missing."""
-    if not shutil.which("apt-get"):
-        return
     # What is on the path may come from elsewhere than from apt, and is as good.
     programs = {"golang-go": "go", "nodejs": "node", "haproxy": "haproxy", "ruby": "ruby", "gcc": "gcc"}
+    install_packages({package: programs.get(package) for server in servers for package in server.package.split()})
+
+
+def install_packages(programs):
+    """Gets from apt those packages whose programs are not on the path, or that are not installed if none is named."""
+    if not shutil.which("apt-get"):
+        return
     missing = []
-    for package in sorted({package for server in servers for package in server.package.split()}):
-        if package in programs and shutil.which(programs[package]):
+    for package, program in sorted(programs.items()):
+        if program and shutil.which(program):
             continue
         query = ["dpkg-query", "-W", "-f", "${Status}", package]
         status = subprocess.run(query, capture_output=True, text=True, check=False).stdout
@@ -103,13 +109,17 @@ def install(servers):
 class Workshop:
     """Where everything is built and started."""
 
-    def __init__(self, core):
-        metadata = ["cargo", "metadata", "--format-version", "1", "--no-deps"]
-        found = subprocess.run(metadata, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-        target = Path(json.loads(found)["target_directory"])
+    def __init__(self, core, target=None):
         self.core = core
+        target = target or self._target()
         self.release = target / "release"
         self.out = target / "peers"
+
+    @staticmethod
+    def _target():
+        metadata = ["cargo", "metadata", "--format-version", "1", "--no-deps"]
+        found = subprocess.run(metadata, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        return Path(json.loads(found)["target_directory"])
 
     def build(self, servers):
         """Builds the generator and the servers."""

@@ -1,0 +1,398 @@
+"""The scenes of loadtest/million, run where the connections are: on this machine, or in the virtual machine's guest."""
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections import Counter
+from pathlib import Path
+
+import load
+import servers
+
+STEPS = 10
+# Requests to the admin port may be open when files are counted.
+SLACK = 20
+# A message a minute on each connection; an emulated machine carries as many a second in all.
+EVERY_S = 60
+EMULATED_RATE = 1000
+# What the status page asks for, every 2 s, and a search among all connections, in turn.
+PAGE = ["/status.json", "/connections.json?sort=number&order=desc&offset=0&limit=100", "/balancers.json", "/history.json"]
+SEARCHES = [
+    "/connections.json?sort=bytes_in&limit=1000",
+    "/connections.json?sort=idle&order=asc&offset=9000&limit=1000",
+    "/connections.json?filter=127.0.0.7&sort=age",
+]
+ANSWER_LIMIT_S = 600
+# Most calls in a turn of the loop: 128 accepts, and 16 of the admin port; a turn of each of 256 events, and of 256 connections of
+# each of two queues; a close in each of these, of 128 connections whose time is over, and of 128 when the server ends.
+CAPS = {"accept4": 128 + 16, "recvfrom": 3 * 256 + 16, "sendto": 2 * 3 * 256 + 16, "close": 3 * 256 + 128 + 128 + 16}
+CLEAN = ("connections_failed", "connections_lost", "requests_unanswered")
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--connections", type=int, required=True)
+    parser.add_argument("--peers", type=int, required=True)
+    parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--programs", type=Path, required=True)
+    parser.add_argument("--target", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--trace", action="store_true")
+    parser.add_argument("--emulated", action="store_true")
+    return parser.parse_args()
+
+
+class Server:
+    """A proxy-echo that serves the socket that it is passed, as a service manager would pass it."""
+
+    def __init__(self, stage, *options):
+        command = [str(stage.release / "proxy-echo"), "--log", "quiet", "--log-format", "json", *options]
+        self.trace = stage.options.out.with_suffix(".trace")
+        if stage.options.trace:
+            calls = ",".join(["trace=epoll_wait", "epoll_pwait", *CAPS])
+            # As a child of its own child, strace leaves the server to us.
+            command = ["strace", "-D", "-f", "-q", "-s", "0", "-e", calls, "-o", str(self.trace), *command]
+        as_manager = ["sh", "-c", 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$@" 3<&0 </dev/null', "sh"]
+        self.process = subprocess.Popen(
+            [*as_manager, *command], stdin=stage.listener, stdout=subprocess.PIPE, start_new_session=True
+        )
+        self.events = {}
+        self.news = threading.Condition()
+        threading.Thread(target=self._read, daemon=True).start()
+        self.event("listening")
+
+    def _read(self):
+        for line in self.process.stdout:
+            event = json.loads(line)
+            with self.news:
+                self.events[event["event"]] = event | {"at": time.monotonic()}
+                self.news.notify_all()
+
+    def event(self, name):
+        """Waits for an event of the log."""
+        with self.news:
+            if not self.news.wait_for(lambda: name in self.events, ANSWER_LIMIT_S):
+                raise SystemExit(f"the server does not come to {name}: {self.events}")
+            return self.events[name]
+
+    def status(self, name):
+        return status(self.process.pid, name)
+
+    def get(self, path):
+        """An answer of its admin port."""
+        url = f"http://{self.event('admin_listening')['address']}{path}"
+        with urllib.request.urlopen(url, timeout=ANSWER_LIMIT_S) as answer:
+            return answer.read().decode()
+
+    def most_calls(self):
+        """The most of each call between two waits for events, by strace; the server has ended."""
+        turn, most = Counter(), Counter()
+        for line in self.trace.open(errors="replace"):
+            # Calls of other threads, the log's, are few, and count too.
+            call = re.match(r"\d+ +(?:<\.\.\. )?(\w+)[ (]", line)
+            if call and call[1].startswith("epoll") and "resumed" not in line:
+                turn.clear()
+            elif call and call[1] in CAPS and "resumed" not in line:
+                turn[call[1]] += 1
+                most[call[1]] = max(most[call[1]], turn[call[1]])
+        return most
+
+    def metric(self, name):
+        return float(re.search(rf"^{re.escape(name)} (\S+)$", self.get("/metrics"), re.MULTILINE)[1])
+
+
+class Stage:
+    """Where the scenes take place."""
+
+    def __init__(self, options):
+        self.options = options
+        self.release = options.programs
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
+        self.port = self.listener.getsockname()[1]
+        self.started = time.monotonic()
+        self.slab = slab()
+        self.problems = []
+
+    def check_turns(self, server):
+        """With --trace: holds the calls of the server's turns against their caps."""
+        most = server.most_calls() if self.options.trace else {}
+        over = {call: count for call, count in most.items() if count > CAPS[call]}
+        if over or (self.options.trace and most["accept4"] == 0):
+            self.problems.append(f"calls in a turn: {dict(most)}, caps {CAPS}")
+        return dict(most)
+
+    def say(self, text):
+        print(f"{time.monotonic() - self.started:7.1f} s  {text}", flush=True)
+
+    def load(self, command, server, *arguments):
+        """Starts the load generator."""
+        waits = ["--timeout", "120s", "--max-lag", "1s", "--max-wait", "1"] if self.options.emulated else []
+        known = ["--proxy", "v1", "--expect-reflect", "yes", "--server-pid", str(server.process.pid), "--quiet", "--json"]
+        generator = [str(self.release / "loadtest"), command, f"127.0.0.1:{self.port}", *known, *waits, *arguments]
+        return subprocess.Popen(generator, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+    def result(self, generator, scene, lost=0, codes=(0, 3, 4)):
+        """What it found; errors are kept as problems. A generator or a machine that is too slow (3, 4) is none."""
+        output, errors = generator.communicate(timeout=ANSWER_LIMIT_S)
+        if not output:
+            raise SystemExit(f"{scene}: {errors.strip()}")
+        found = json.loads(output)
+        totals = found["totals"]
+        counts = {kind: totals[kind] for kind in CLEAN} | totals["verification"]
+        counts["connections_lost"] -= lost
+        wrong = {kind: count for kind, count in counts.items() if count}
+        if wrong or generator.returncode not in codes:
+            self.problems.append(f"{scene}: {wrong or found['verdict']['words']} {totals['errors'] or ''}")
+        return found
+
+    def opening(self, generator, server, base):
+        """Waits until all connections are open, beside `base` files; figures by each tenth of them."""
+        rows, count, step = [], self.options.connections, 0
+        before = (time.monotonic(), 0)
+        while step < STEPS:
+            opened = open_files(server.process.pid) - base + SLACK
+            if opened < count * (step + 1) // STEPS:
+                if generator.poll() is not None:
+                    raise SystemExit(f"loadtest ends: {generator.communicate()[1]}")
+                time.sleep(0.02)
+                continue
+            now = time.monotonic()
+            step = opened * STEPS // count
+            row = {
+                "open": count * step // STEPS,
+                "server": server.status("VmRSS"),
+                "loadtest": status(generator.pid, "VmRSS"),
+                "kernel": slab() - self.slab,
+                "per_second": (opened - before[1]) / (now - before[0]),
+            }
+            rows.append(row)
+            self.say(f"{row['open']:,} open, {row['per_second']:,.0f} connects/s, {mib(row['server'])} the server's")
+            before = (now, opened)
+        return rows
+
+
+class Waits(threading.Thread):
+    """One more client, who says a line ten times a second: its longest wait in each scene is what a long turn costs."""
+
+    def __init__(self, port):
+        super().__init__(daemon=True)
+        self.socket = socket.create_connection(("127.0.0.1", port))
+        self.socket.sendall(b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n")
+        self.socket.recv(1024)
+        self.longest = {}
+        self.scene = "opening"
+        self.start()
+
+    def run(self):
+        with contextlib.suppress(OSError):
+            while True:
+                started, scene = time.monotonic(), self.scene
+                self.socket.sendall(b"Hello\r\n")
+                if not self.socket.recv(1024):
+                    return
+                self.longest[scene] = max(self.longest.get(scene, 0), time.monotonic() - started)
+                time.sleep(0.1)
+
+    def end(self):
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+        return self.longest
+
+
+class Asking(threading.Thread):
+    """Asks the admin port for some paths again and again."""
+
+    def __init__(self, server, every_s, paths):
+        super().__init__(daemon=True)
+        self.server, self.every_s, self.paths = server, every_s, paths
+        self.answers, self.longest, self.errors = 0, 0, []
+        self.is_over = threading.Event()
+        self.start()
+
+    def run(self):
+        while not self.is_over.is_set():
+            for path in self.paths:
+                started = time.monotonic()
+                try:
+                    self.server.get(path)
+                except (OSError, ValueError) as error:
+                    self.errors.append(f"{path}: {error}")
+                    continue
+                self.answers += 1
+                self.longest = max(self.longest, time.monotonic() - started)
+            self.is_over.wait(self.every_s)
+
+    def end(self):
+        self.is_over.set()
+        self.join()
+        return {"answers": self.answers, "longest_s": self.longest}
+
+
+def quiet_ones(stage):
+    """Without an admin port: open, silent, others that come and go, and a restart. Returns the new server."""
+    options = stage.options
+    drain_s = 30 if options.connections >= 100_000 else 1
+    server = Server(stage, "--idle-timeout", "0", "--drain-timeout", f"{drain_s}s")
+    before = server.status("VmRSS")
+    waits = Waits(stage.port)
+    base = open_files(server.process.pid)
+    idle = stage.load("idle", server, "-c", str(options.connections), "-d", "24h", "--warmup", "0s")
+    rows = stage.opening(idle, server, base)
+    time.sleep(min(5, options.seconds))
+
+    waits.scene = "idle"
+    cpu = cpu_s(server.process.pid)
+    time.sleep(options.seconds)
+    found = {"before": before, "rows": rows, "seconds": options.seconds}
+    found["idle"] = {"server": server.status("VmRSS"), "peak": server.status("VmHWM")}
+    found["idle"]["cpu"] = (cpu_s(server.process.pid) - cpu) / options.seconds
+    found["idle"]["loadtest"], found["idle"]["kernel"] = status(idle.pid, "VmRSS"), slab() - stage.slab
+    stage.say(f"idle: {found['idle']}")
+
+    waits.scene = "coming and going"
+    comers = ["-c", "50", "-d", f"{options.seconds:g}s"]
+    churn = stage.result(stage.load("crr", server, *comers), waits.scene)
+    found["churn"] = figures(churn)
+    stage.say(f"others come and go beside them: {found['churn']}")
+
+    waits.scene = "restart"
+    new = Server(stage, "--idle-timeout", "0", "--admin", "127.0.0.1:0")
+    ended = time.monotonic()
+    server.process.send_signal(signal.SIGTERM)
+    stopping = server.event("stopping")
+    accepted = new.metric("proxy_echo_connections_accepted_total")
+    comers = stage.result(stage.load("crr", new, *comers), waits.scene)
+    accepted = new.metric("proxy_echo_connections_accepted_total") - accepted
+    found["restart"] = figures(comers) | {"had": stopping["connections"], "to_the_new": accepted}
+    stage.say(f"restart: {found['restart']}")
+    if accepted < comers["totals"]["connections_opened"] or stopping["connections"] < options.connections:
+        stage.problems.append(f"restart: {found['restart']}, but {comers['totals']['connections_opened']} connected")
+    server.process.wait(ANSWER_LIMIT_S)
+    ended = server.event("terminated")["at"] - ended
+    cut = server.events.get("cut", {"connections": 0})
+    found["end"] = {"seconds": ended, "drain_s": drain_s, "cut": cut["connections"], "code": server.process.returncode}
+    stage.say(f"end: {found['end']}")
+    idle.send_signal(signal.SIGINT)
+    result = stage.result(idle, "idle", lost=options.connections, codes=(1, 128 + signal.SIGINT))
+    if result["totals"]["connections_opened"] != options.connections or server.process.returncode != 0:
+        stage.problems.append(f"idle: {result['totals']['connections_opened']} opened, {found['end']}")
+    found["waits"] = waits.end()
+    found["calls"] = stage.check_turns(server)
+    return found, new
+
+
+def speaking_ones(stage, server):
+    """With the admin port, asked all the time: all open again, and each says a line now and then."""
+    options = stage.options
+    rate = options.connections / EVERY_S
+    rate = min(rate, EMULATED_RATE) if options.emulated else rate
+    found = {"before": server.status("VmRSS"), "rate": rate, "every_s": options.connections / rate}
+    waits = Waits(stage.port)
+    base = open_files(server.process.pid)
+    asking = {"/metrics": Asking(server, 5, ["/metrics"])}
+    asking |= {"page": Asking(server, 2, PAGE), "searches": Asking(server, 3, SEARCHES)}
+    seconds = 3 * options.seconds
+    load_arguments = ["-c", str(options.connections), "-R", str(rate), "-d", f"{seconds:g}s", "--warmup", "1s"]
+    lines = stage.load("rr", server, *load_arguments)
+    found["rows"] = stage.opening(lines, server, base)
+    waits.scene = "lines, admin port asked"
+    while lines.poll() is None:
+        resident = server.status("VmRSS")
+        time.sleep(0.2)
+        if open_files(server.process.pid) < options.connections:
+            break
+        found |= {"server": resident, "peak": server.status("VmHWM"), "loadtest": status(lines.pid, "VmRSS")}
+    found["lines"] = figures(stage.result(lines, waits.scene, ))
+    found["asking"] = {name: thread.end() for name, thread in asking.items()}
+    stage.problems += [error for thread in asking.values() for error in thread.errors]
+    found["turns"] = [
+        (bound, int(float(count)))
+        for bound, count in re.findall(r'loop_turn_seconds_bucket{le="([^"]+)"} (\S+)', server.get("/metrics"))
+    ]
+    stage.say(f"lines: {found['lines']}; {found['asking']}; {mib(found['server'])}, at most {mib(found['peak'])}")
+    found["waits"] = waits.end()
+    server.process.send_signal(signal.SIGTERM)
+    if code := server.process.wait(ANSWER_LIMIT_S):
+        stage.problems.append(f"the new server ends with {code}")
+    found["calls"] = stage.check_turns(server)
+    return found
+
+
+def peers(stage):
+    """What one would take instead, with as many idle connections as they carry."""
+    options, found = stage.options, {}
+    workshop = servers.Workshop(load.cores()[0], options.target)
+    for name in ("proxy-echo", "tokio", "go", "haproxy"):
+        with workshop.running(servers.SERVERS[name]) as (address, process):
+            command = ["idle", address, "-c", str(options.peers), "--proxy", "v1", "--expect-reflect", "yes", "-d", "1s"]
+            command += ["--server-pid", str(process.pid), "--timeout", "120s", "--quiet", "--json"]
+            done = subprocess.run([stage.release / "loadtest", *command], capture_output=True, text=True, check=False)
+        result = json.loads(done.stdout) if done.stdout else None
+        if not result or any(result["totals"][kind] for kind in CLEAN):
+            stage.problems.append(f"{name}: {result['totals'] if result else done.stderr.strip()}")
+            continue
+        found[name] = {
+            "bytes": result["server"]["rss_per_connection_bytes"],
+            "per_second": options.peers / result["setup_s"],
+        }
+        stage.say(f"{name}, {options.peers:,} idle: {found[name]}")
+    return found
+
+
+def figures(result):
+    """What is worth keeping of a result."""
+    run = result["runs"][0]
+    kept = {key: run[key] for key in ("rate", "p50_ns", "p99_ns", "max_ns")}
+    return kept | {"completed": result["totals"]["measured_completed"], "verdict": result["verdict"]}
+
+
+def open_files(pid):
+    """How many files a process has open; before Linux 6.2, half of the machine's sockets instead."""
+    count = os.stat(f"/proc/{pid}/fd").st_size
+    if count:
+        return count
+    return int(re.search(r"^TCP: inuse (\d+)", Path("/proc/net/sockstat").read_text(), re.MULTILINE)[1]) // 2
+
+
+def status(pid, name):
+    """A size from /proc/PID/status, in bytes."""
+    return int(re.search(rf"^{name}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)[1]) * 1024
+
+
+def slab():
+    """The kernel's objects on this machine, in bytes; sockets are among them."""
+    return int(re.search(r"^Slab:\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)[1]) * 1024
+
+
+def cpu_s(pid):
+    """A process's CPU time in seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def mib(size):
+    return f"{size / 2**20:.1f} MiB"
+
+
+def main():
+    options = arguments()
+    stage = Stage(options)
+    found = {"machine": load.machine()}
+    found["quiet"], server = quiet_ones(stage)
+    found["speaking"] = speaking_ones(stage, server)
+    found["peers"] = peers(stage) if options.peers else {}
+    found["problems"] = stage.problems
+    options.out.write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
