@@ -1,7 +1,7 @@
 """A virtual machine with this machine's files and limits of its own, for a load that the machine itself does not allow.
 
-Its kernel is Debian's. The files of this machine are its root, read-only (9p): programs and libraries are there as they are
-here. One directory is shared for writing."""
+Its kernel is Debian's. The files of this machine are its root, read-only (9p): programs and libraries are there as they
+are here. One directory is shared for writing."""
 
 import contextlib
 import gzip
@@ -52,7 +52,9 @@ class Guest:
         self.out = out
         self.memory_mib = memory_mib
         if platform.machine() != "x86_64" or not shutil.which("dpkg-deb"):
-            raise SystemExit("the virtual machine is for Debian on x86_64: run this where the limits allow it, or there")
+            raise SystemExit(
+                "the virtual machine is for Debian on x86_64: run this where the limits allow it, or there"
+            )
         servers.install_packages({"qemu-system-x86": "qemu-system-x86_64", "cpio": "cpio"})
         self.kernel = self._unpacked()
         self.is_emulated = not self._boots_with_kvm()
@@ -60,7 +62,9 @@ class Guest:
     def run(self, command):
         """Runs the command in it, with its output on ours; the directory `out` is all that it can write to."""
         accelerator = "tcg,thread=multi" if self.is_emulated else "kvm"
-        with subprocess.Popen(self._qemu(accelerator, command), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as qemu:
+        with subprocess.Popen(
+            self._qemu(accelerator, command), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL
+        ) as qemu:
             try:
                 is_booted = False
                 for line in qemu.stdout:
@@ -91,9 +95,14 @@ class Guest:
         initrd = self.out / "initrd"
         initrd.write_bytes(gzip.compress(self._archive(command), 1))
         share = "local,security_model=none,multidevs=remap"
-        words = f"""qemu-system-x86_64 -accel {accelerator} -cpu max -smp {len(os.sched_getaffinity(0))} -m {self.memory_mib}M
-            -nodefaults -nographic -serial stdio -no-reboot -kernel {self.kernel} -initrd {initrd}"""
-        shares = ["-virtfs", f"{share},path=/,mount_tag=root,readonly=on", "-virtfs", f"{share},path={self.out},mount_tag=out"]
+        words = f"""qemu-system-x86_64 -accel {accelerator} -cpu max -m {self.memory_mib}M
+            -smp {len(os.sched_getaffinity(0))} -nodefaults -nographic -serial stdio -no-reboot -kernel {self.kernel} -initrd {initrd}"""
+        shares = [
+            "-virtfs",
+            f"{share},path=/,mount_tag=root,readonly=on",
+            "-virtfs",
+            f"{share},path={self.out},mount_tag=out",
+        ]
         return [*words.split(), "-append", "console=ttyS0 quiet panic=-1", *shares]
 
     def _archive(self, command):
@@ -111,7 +120,9 @@ class Guest:
     def _unpacked(self):
         """Takes kernel, modules and busybox out of Debian's packages, without installing them."""
         root = self.out / "initramfs"
-        found = subprocess.run(["apt-cache", "depends", "linux-image-amd64"], capture_output=True, text=True, check=True)
+        found = subprocess.run(
+            ["apt-cache", "depends", "linux-image-amd64"], capture_output=True, text=True, check=True
+        )
         package = next(line.split()[1] for line in found.stdout.splitlines() if "Depends:" in line)
         kernel = self.out / package.replace("linux-image", "vmlinuz")
         if not kernel.exists() or not (root / "bin/busybox").exists():

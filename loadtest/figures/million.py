@@ -1,9 +1,9 @@
 """Holds a million connections to one proxy-echo, and shows what they cost and what happens in each scene.
 
-All are idle; others come and go; the server is restarted by a passed socket and the old one ends; all speak while the admin
-port is asked; what one would take instead holds as many as it can. Runs directly where limits and memory allow it, else in
-a virtual machine that it makes of Debian's kernel, by KVM where a guest boots with it, else emulated: a million take 18 GB
-and half an hour then."""
+All are idle; others come and go; the server is restarted by a passed socket and the old one ends; all speak while the
+admin port is asked. Then what one would take instead holds as many as it can. Runs directly where limits and memory
+allow it, else in a virtual machine that it makes of Debian's kernel: by KVM where a guest boots with it, else emulated.
+A million take 12 GB, and half an hour where emulated."""
 
 import argparse
 import json
@@ -33,7 +33,9 @@ def arguments():
     parser = argparse.ArgumentParser(prog="loadtest/million", description=__doc__)
     parser.add_argument("--connections", type=int, default=1_000_000, help="[1000000]")
     parser.add_argument("--seconds", type=float, default=20, help="how long a scene takes [20]")
-    parser.add_argument("--peers", type=int, default=100_000, help=f"connections of {', '.join(PEERS)}; 0: none [100000]")
+    parser.add_argument(
+        "--peers", type=int, default=100_000, help=f"connections of {', '.join(PEERS)}; 0: none [100000]"
+    )
     parser.add_argument("--trace", action="store_true", help="hold each turn of the server against its caps, by strace")
     parser.add_argument("--debug", action="store_true", help="with the debug build, for tests: figures are worthless")
     parser.add_argument("--where", choices=["direct", "vm"], help="[direct where that works]")
@@ -110,7 +112,7 @@ def report(found):
     """All figures in Markdown, so that docs can have them as they are."""
     quiet, speaking = found["quiet"], found["speaking"]
     count, spoken = quiet["rows"][-1]["open"], speaking["rows"]
-    size, time = tables.size, tables.time
+    size = tables.size
     rows = [
         [f"{row['open']:,}", *(size(row[end]) for end in ("server", "loadtest", "kernel")), f"{row['per_second']:,.0f}"]
         for row in quiet["rows"]
@@ -125,24 +127,32 @@ def report(found):
     scenes = [
         ["idle", f"{size(idle['server'])} resident, {each:.1f} bytes each, {100 * idle['cpu']:.1f}% of a core"],
         ["as many come and go as it carries, 50 at a time", speed(quiet["churn"])],
-        ["restart by a passed socket: newcomers", f"{speed(restart)}; {restart['to_the_new']:,.0f} came to the new server"],
-        ["SIGTERM", f"ended after {end['seconds']:.1f} s, of which {end['drain_s']} s are for draining; {end['cut']:,} cut"],
+        [
+            "restart by a passed socket: newcomers",
+            f"{speed(restart)}; {restart['to_the_new']:,.0f} came to the new server",
+        ],
+        [
+            "SIGTERM",
+            f"ended after {end['seconds']:.1f} s, of which {end['drain_s']} s are for draining; {end['cut']:,} cut",
+        ],
         ["admin port on, all open again", f"{size(speaking['server'])} resident, {size(speaking['peak'])} at most"],
         [f"each says a line every {speaking['every_s']:,.0f} s", speed(lines)],
         ["meanwhile the admin port is asked for", "; ".join(asked)],
         ["turns of the loop then, one in 64", turns(speaking["turns"])],
-        ["connects a second, admin port asked", f"{spoken[0]['per_second']:,.0f} at first, {spoken[-1]['per_second']:,.0f} at last"],
+        ["connects a second meanwhile", " … ".join(f"{row['per_second']:,.0f}" for row in spoken[:1] + spoken[-1:])],
         ["longest wait of one more client", waits(quiet["waits"] | speaking["waits"])],
     ]
     for calls, title in ((quiet["calls"], "quiet"), (speaking["calls"], "admin port on")):
         if calls:
             most = ", ".join(f"{call} {count:,}" for call, count in sorted(calls.items()))
             scenes.append([f"most calls in a turn, {title}", most])
-    parts = [f"{found['machine']}; {found['versions']}.", tables.table(head, rows), tables.table(["scene", "figures"], scenes)]
+    parts = [
+        f"{found['machine']}; {found['versions']}.",
+        tables.table(head, rows),
+        tables.table(["scene", "figures"], scenes),
+    ]
     if found["peers"]:
-        peers = [
-            [name, size(peer["bytes"]), f"{peer['per_second']:,.0f}"] for name, peer in found["peers"].items()
-        ]
+        peers = [[name, size(peer["bytes"]), f"{peer['per_second']:,.0f}"] for name, peer in found["peers"].items()]
         parts.append(tables.table(["", "memory for an idle connection", "connects a second"], peers))
     return "\n\n".join(parts)
 
@@ -172,8 +182,10 @@ def draw(found):
 
     memory_of = {"proxy-echo": curve("server"), "loadtest": curve("loadtest"), "kernel": curve("kernel")}
     bytes_at = [4**power for power in range(20)]
+
     def short(count):
         return f"{count / 1e6:g}M" if count >= 1e6 else f"{count / 1e3:g}k"
+
     panels = [
         ("memory, by open connections", memory_of, short, tables.size, bytes_at),
         ("connects a second", {"proxy-echo": curve("per_second")}, short, lambda count: f"{count:,.0f}", TICKS),

@@ -25,16 +25,23 @@ SLACK = 20
 EVERY_S = 60
 EMULATED_RATE = 1000
 # What the status page asks for, every 2 s, and a search among all connections, in turn.
-PAGE = ["/status.json", "/connections.json?sort=number&order=desc&offset=0&limit=100", "/balancers.json", "/history.json"]
+PAGE = [
+    "/status.json",
+    "/connections.json?sort=number&order=desc&offset=0&limit=100",
+    "/balancers.json",
+    "/history.json",
+]
 SEARCHES = [
     "/connections.json?sort=bytes_in&limit=1000",
     "/connections.json?sort=idle&order=asc&offset=9000&limit=1000",
     "/connections.json?filter=127.0.0.7&sort=age",
 ]
 ANSWER_LIMIT_S = 600
-# Most calls in a turn of the loop: 128 accepts, and 16 of the admin port; a turn of each of 256 events, and of 256 connections of
-# each of two queues; a close in each of these, of 128 connections whose time is over, and of 128 when the server ends.
+# Most calls in a turn of the loop: 128 accepts, and 16 of the admin port; a turn of each of 256 events, and of 256
+# connections of each of two queues; a close in each of these, of 128 connections whose time is over, and of 128 when
+# the server ends.
 CAPS = {"accept4": 128 + 16, "recvfrom": 3 * 256 + 16, "sendto": 2 * 3 * 256 + 16, "close": 3 * 256 + 128 + 128 + 16}
+CHILDREN = []
 CLEAN = ("connections_failed", "connections_lost", "requests_unanswered")
 
 
@@ -62,9 +69,7 @@ class Server:
             # As a child of its own child, strace leaves the server to us.
             command = ["strace", "-D", "-f", "-q", "-s", "0", "-e", calls, "-o", str(self.trace), *command]
         as_manager = ["sh", "-c", 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$@" 3<&0 </dev/null', "sh"]
-        self.process = subprocess.Popen(
-            [*as_manager, *command], stdin=stage.listener, stdout=subprocess.PIPE, start_new_session=True
-        )
+        self.process = started([*as_manager, *command], stdin=stage.listener)
         self.events = {}
         self.news = threading.Condition()
         threading.Thread(target=self._read, daemon=True).start()
@@ -133,15 +138,15 @@ class Stage:
     def say(self, text):
         print(f"{time.monotonic() - self.started:7.1f} s  {text}", flush=True)
 
-    def load(self, command, server, *arguments):
+    def load(self, command, *arguments):
         """Starts the load generator."""
-        waits = ["--timeout", "120s", "--max-lag", "1s", "--max-wait", "1"] if self.options.emulated else []
-        known = ["--proxy", "v1", "--expect-reflect", "yes", "--server-pid", str(server.process.pid), "--quiet", "--json"]
+        waits = ["--max-lag", "1s", "--max-wait", "1"] if self.options.emulated else []
+        known = ["--proxy", "v1", "--expect-reflect", "yes", "--timeout", "120s", "--quiet", "--json"]
         generator = [str(self.release / "loadtest"), command, f"127.0.0.1:{self.port}", *known, *waits, *arguments]
-        return subprocess.Popen(generator, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+        return started(generator, stderr=subprocess.PIPE, text=True)
 
-    def result(self, generator, scene, lost=0, codes=(0, 3, 4)):
-        """What it found; errors are kept as problems. A generator or a machine that is too slow (3, 4) is none."""
+    def result(self, generator, scene, lost=0, codes=(0, 3, 4, 5)):
+        """What it found; errors are kept as problems. A generator or a machine that is too slow (3, 4, 5) is none."""
         output, errors = generator.communicate(timeout=ANSWER_LIMIT_S)
         if not output:
             raise SystemExit(f"{scene}: {errors.strip()}")
@@ -162,7 +167,9 @@ class Stage:
             opened = open_files(server.process.pid) - base + SLACK
             if opened < count * (step + 1) // STEPS:
                 if generator.poll() is not None:
-                    raise SystemExit(f"loadtest ends: {generator.communicate()[1]}")
+                    break  # its result tells why
+                if time.monotonic() - before[0] > ANSWER_LIMIT_S:
+                    raise SystemExit(f"no more than {opened:,} connections are open")
                 time.sleep(0.02)
                 continue
             now = time.monotonic()
@@ -245,7 +252,7 @@ def quiet_ones(stage):
     before = server.status("VmRSS")
     waits = Waits(stage.port)
     base = open_files(server.process.pid)
-    idle = stage.load("idle", server, "-c", str(options.connections), "-d", "24h", "--warmup", "0s")
+    idle = stage.load("idle", "-c", str(options.connections), "-d", "24h", "--warmup", "0s")
     rows = stage.opening(idle, server, base)
     time.sleep(min(5, options.seconds))
 
@@ -260,7 +267,7 @@ def quiet_ones(stage):
 
     waits.scene = "coming and going"
     comers = ["-c", "50", "-d", f"{options.seconds:g}s"]
-    churn = stage.result(stage.load("crr", server, *comers), waits.scene)
+    churn = stage.result(stage.load("crr", *comers), waits.scene)
     found["churn"] = figures(churn)
     stage.say(f"others come and go beside them: {found['churn']}")
 
@@ -270,7 +277,7 @@ def quiet_ones(stage):
     server.process.send_signal(signal.SIGTERM)
     stopping = server.event("stopping")
     accepted = new.metric("proxy_echo_connections_accepted_total")
-    comers = stage.result(stage.load("crr", new, *comers), waits.scene)
+    comers = stage.result(stage.load("crr", *comers), waits.scene)
     accepted = new.metric("proxy_echo_connections_accepted_total") - accepted
     found["restart"] = figures(comers) | {"had": stopping["connections"], "to_the_new": accepted}
     stage.say(f"restart: {found['restart']}")
@@ -282,7 +289,7 @@ def quiet_ones(stage):
     found["end"] = {"seconds": ended, "drain_s": drain_s, "cut": cut["connections"], "code": server.process.returncode}
     stage.say(f"end: {found['end']}")
     idle.send_signal(signal.SIGINT)
-    result = stage.result(idle, "idle", lost=options.connections, codes=(1, 128 + signal.SIGINT))
+    result = stage.result(idle, "idle", lost=options.connections, codes=(1, 3, 128 + signal.SIGINT))
     if result["totals"]["connections_opened"] != options.connections or server.process.returncode != 0:
         stage.problems.append(f"idle: {result['totals']['connections_opened']} opened, {found['end']}")
     found["waits"] = waits.end()
@@ -302,16 +309,22 @@ def speaking_ones(stage, server):
     asking |= {"page": Asking(server, 2, PAGE), "searches": Asking(server, 3, SEARCHES)}
     seconds = 3 * options.seconds
     load_arguments = ["-c", str(options.connections), "-R", str(rate), "-d", f"{seconds:g}s", "--warmup", "1s"]
-    lines = stage.load("rr", server, *load_arguments)
+    lines = stage.load("rr", *load_arguments)
     found["rows"] = stage.opening(lines, server, base)
     waits.scene = "lines, admin port asked"
+    found |= {"server": server.status("VmRSS"), "peak": server.status("VmHWM")}
     while lines.poll() is None:
         resident = server.status("VmRSS")
         time.sleep(0.2)
         if open_files(server.process.pid) < options.connections:
             break
         found |= {"server": resident, "peak": server.status("VmHWM"), "loadtest": status(lines.pid, "VmRSS")}
-    found["lines"] = figures(stage.result(lines, waits.scene, ))
+    found["lines"] = figures(
+        stage.result(
+            lines,
+            waits.scene,
+        )
+    )
     found["asking"] = {name: thread.end() for name, thread in asking.items()}
     stage.problems += [error for thread in asking.values() for error in thread.errors]
     found["turns"] = [
@@ -333,7 +346,18 @@ def peers(stage):
     workshop = servers.Workshop(load.cores()[0], options.target)
     for name in ("proxy-echo", "tokio", "go", "haproxy"):
         with workshop.running(servers.SERVERS[name]) as (address, process):
-            command = ["idle", address, "-c", str(options.peers), "--proxy", "v1", "--expect-reflect", "yes", "-d", "1s"]
+            command = [
+                "idle",
+                address,
+                "-c",
+                str(options.peers),
+                "--proxy",
+                "v1",
+                "--expect-reflect",
+                "yes",
+                "-d",
+                "1s",
+            ]
             command += ["--server-pid", str(process.pid), "--timeout", "120s", "--quiet", "--json"]
             done = subprocess.run([stage.release / "loadtest", *command], capture_output=True, text=True, check=False)
         result = json.loads(done.stdout) if done.stdout else None
@@ -346,6 +370,13 @@ def peers(stage):
         }
         stage.say(f"{name}, {options.peers:,} idle: {found[name]}")
     return found
+
+
+def started(command, **options):
+    """A process out of reach of the terminal's Ctrl-C: this script ends it."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True, **options)
+    CHILDREN.append(process)
+    return process
 
 
 def figures(result):
@@ -384,9 +415,10 @@ def mib(size):
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     options = arguments()
     stage = Stage(options)
-    found = {"machine": load.machine()}
+    found = {}
     found["quiet"], server = quiet_ones(stage)
     found["speaking"] = speaking_ones(stage, server)
     found["peers"] = peers(stage) if options.peers else {}
@@ -395,4 +427,8 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    finally:
+        for child in CHILDREN:
+            child.kill()
