@@ -133,13 +133,15 @@ def report(found):
         ],
         [
             "SIGTERM",
-            f"ended after {end['seconds']:.1f} s, of which {end['drain_s']} s are for draining; {end['cut']:,} cut",
+            f"ended after {end['seconds']:.1f} s, of which {end['drain_s']} s are for draining; {end['cut']:,} cut; "
+            f"asked its manager for time {end['asked_for_time']} times",
         ],
         ["admin port on, all open again", f"{size(speaking['server'])} resident, {size(speaking['peak'])} at most"],
         [f"each says a line every {speaking['every_s']:,.0f} s", speed(lines)],
         ["meanwhile the admin port is asked for", "; ".join(asked)],
         ["turns of the loop then, one in 64", turns(speaking["turns"])],
         ["connects a second meanwhile", " … ".join(f"{row['per_second']:,.0f}" for row in spoken[:1] + spoken[-1:])],
+        ["connects and segments that the kernel dropped", drops(found["drops"])],
         ["longest wait of one more client", waits(quiet["waits"] | speaking["waits"])],
     ]
     for calls, title in ((quiet["calls"], "quiet"), (speaking["calls"], "admin port on")):
@@ -168,6 +170,12 @@ def turns(buckets):
     within = next(float(bound) for bound, count in buckets if count >= 0.99 * whole)
     longest = next(float(bound) for bound, count in buckets if count == whole)
     return f"{whole:,} timed, 99% within {within * 1e3:g} ms, all within {longest * 1e3:g} ms"
+
+
+def drops(scenes):
+    """What there was, by scene."""
+    words = [f"{scene}: {name} {count:,}" for scene, counts in scenes.items() for name, count in counts.items()]
+    return "; ".join(words) or "none"
 
 
 def waits(longest):

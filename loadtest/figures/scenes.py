@@ -1,7 +1,6 @@
 """The scenes of loadtest/million, run where the connections are: on this machine, or in the virtual machine's guest."""
 
 import argparse
-import contextlib
 import json
 import os
 import re
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import load
 import servers
+import watch
 
 STEPS = 10
 # Requests to the admin port may be open when files are counted.
@@ -69,10 +69,17 @@ class Server:
             # As a child of its own child, strace leaves the server to us.
             command = ["strace", "-D", "-f", "-q", "-s", "0", "-e", calls, "-o", str(self.trace), *command]
         as_manager = ["sh", "-c", 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$@" 3<&0 </dev/null', "sh"]
-        self.process = started([*as_manager, *command], stdin=stage.listener)
+        self.told = []
+        self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        name = f"proxy-echo-{os.getpid()}-{id(self)}"
+        self.manager.bind(f"\0{name}")
+        self.process = started(
+            [*as_manager, *command], stdin=stage.listener, env=os.environ | {"NOTIFY_SOCKET": f"@{name}"}
+        )
         self.events = {}
         self.news = threading.Condition()
         threading.Thread(target=self._read, daemon=True).start()
+        threading.Thread(target=self._listen, daemon=True).start()
         self.event("listening")
 
     def _read(self):
@@ -82,6 +89,11 @@ class Server:
                 self.events[event["event"]] = event | {"at": time.monotonic()}
                 self.news.notify_all()
 
+    def _listen(self):
+        """What it tells its service manager."""
+        while True:
+            self.told.append(self.manager.recv(4096).decode())
+
     def event(self, name):
         """Waits for an event of the log."""
         with self.news:
@@ -90,7 +102,7 @@ class Server:
             return self.events[name]
 
     def status(self, name):
-        return status(self.process.pid, name)
+        return watch.status(self.process.pid, name)
 
     def get(self, path):
         """An answer of its admin port."""
@@ -124,7 +136,9 @@ class Stage:
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
         self.port = self.listener.getsockname()[1]
         self.started = time.monotonic()
-        self.slab = slab()
+        self.slab = watch.slab()
+        self.counters = watch.kernel_counters()
+        self.drops = {}
         self.problems = []
 
     def check_turns(self, server):
@@ -134,6 +148,14 @@ class Stage:
         if over or (self.options.trace and most["accept4"] == 0):
             self.problems.append(f"calls in a turn: {dict(most)}, caps {CAPS}")
         return dict(most)
+
+    def scene_ends(self, scene):
+        """What the kernel dropped in the scene, and the memory in socket buffers now."""
+        now = watch.kernel_counters()
+        counts = {name: now[name] - self.counters[name] for name in now if now[name] > self.counters[name]}
+        self.counters = now
+        self.drops[scene] = counts
+        self.say(f"{scene}: the kernel's drops {counts or 'none'}, {watch.sockstat('mem'):,} pages in buffers")
 
     def say(self, text):
         print(f"{time.monotonic() - self.started:7.1f} s  {text}", flush=True)
@@ -164,7 +186,7 @@ class Stage:
         rows, count, step = [], self.options.connections, 0
         before = (time.monotonic(), 0)
         while step < STEPS:
-            opened = open_files(server.process.pid) - base + SLACK
+            opened = watch.open_files(server.process.pid) - base + SLACK
             if opened < count * (step + 1) // STEPS:
                 if generator.poll() is not None:
                     break  # its result tells why
@@ -177,8 +199,8 @@ class Stage:
             row = {
                 "open": count * step // STEPS,
                 "server": server.status("VmRSS"),
-                "loadtest": status(generator.pid, "VmRSS"),
-                "kernel": slab() - self.slab,
+                "loadtest": watch.status(generator.pid, "VmRSS"),
+                "kernel": watch.slab() - self.slab,
                 "per_second": (opened - before[1]) / (now - before[0]),
             }
             rows.append(row)
@@ -187,82 +209,26 @@ class Stage:
         return rows
 
 
-class Waits(threading.Thread):
-    """One more client, who says a line ten times a second: its longest wait in each scene is what a long turn costs."""
-
-    def __init__(self, port):
-        super().__init__(daemon=True)
-        self.socket = socket.create_connection(("127.0.0.1", port))
-        self.socket.sendall(b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n")
-        self.socket.recv(1024)
-        self.longest = {}
-        self.scene = "opening"
-        self.start()
-
-    def run(self):
-        with contextlib.suppress(OSError):
-            while True:
-                started, scene = time.monotonic(), self.scene
-                self.socket.sendall(b"Hello\r\n")
-                if not self.socket.recv(1024):
-                    return
-                self.longest[scene] = max(self.longest.get(scene, 0), time.monotonic() - started)
-                time.sleep(0.1)
-
-    def end(self):
-        with contextlib.suppress(OSError):
-            self.socket.shutdown(socket.SHUT_RDWR)
-        return self.longest
-
-
-class Asking(threading.Thread):
-    """Asks the admin port for some paths again and again."""
-
-    def __init__(self, server, every_s, paths):
-        super().__init__(daemon=True)
-        self.server, self.every_s, self.paths = server, every_s, paths
-        self.answers, self.longest, self.errors = 0, 0, []
-        self.is_over = threading.Event()
-        self.start()
-
-    def run(self):
-        while not self.is_over.is_set():
-            for path in self.paths:
-                started = time.monotonic()
-                try:
-                    self.server.get(path)
-                except (OSError, ValueError) as error:
-                    self.errors.append(f"{path}: {error}")
-                    continue
-                self.answers += 1
-                self.longest = max(self.longest, time.monotonic() - started)
-            self.is_over.wait(self.every_s)
-
-    def end(self):
-        self.is_over.set()
-        self.join()
-        return {"answers": self.answers, "longest_s": self.longest}
-
-
 def quiet_ones(stage):
     """Without an admin port: open, silent, others that come and go, and a restart. Returns the new server."""
     options = stage.options
     drain_s = 30 if options.connections >= 100_000 else 1
     server = Server(stage, "--idle-timeout", "0", "--drain-timeout", f"{drain_s}s")
     before = server.status("VmRSS")
-    waits = Waits(stage.port)
-    base = open_files(server.process.pid)
+    waits = watch.Waits(stage.port)
+    base = watch.open_files(server.process.pid)
     idle = stage.load("idle", "-c", str(options.connections), "-d", "24h", "--warmup", "0s")
     rows = stage.opening(idle, server, base)
     time.sleep(min(5, options.seconds))
+    stage.scene_ends("opening")
 
     waits.scene = "idle"
-    cpu = cpu_s(server.process.pid)
+    cpu = watch.cpu_s(server.process.pid)
     time.sleep(options.seconds)
     found = {"before": before, "rows": rows, "seconds": options.seconds}
     found["idle"] = {"server": server.status("VmRSS"), "peak": server.status("VmHWM")}
-    found["idle"]["cpu"] = (cpu_s(server.process.pid) - cpu) / options.seconds
-    found["idle"]["loadtest"], found["idle"]["kernel"] = status(idle.pid, "VmRSS"), slab() - stage.slab
+    found["idle"]["cpu"] = (watch.cpu_s(server.process.pid) - cpu) / options.seconds
+    found["idle"]["loadtest"], found["idle"]["kernel"] = watch.status(idle.pid, "VmRSS"), watch.slab() - stage.slab
     stage.say(f"idle: {found['idle']}")
 
     waits.scene = "coming and going"
@@ -271,6 +237,7 @@ def quiet_ones(stage):
     found["churn"] = figures(churn)
     stage.say(f"others come and go beside them: {found['churn']}")
 
+    stage.scene_ends(waits.scene)
     waits.scene = "restart"
     new = Server(stage, "--idle-timeout", "0", "--admin", "127.0.0.1:0")
     ended = time.monotonic()
@@ -287,11 +254,13 @@ def quiet_ones(stage):
     ended = server.event("terminated")["at"] - ended
     cut = server.events.get("cut", {"connections": 0})
     found["end"] = {"seconds": ended, "drain_s": drain_s, "cut": cut["connections"], "code": server.process.returncode}
+    found["end"]["asked_for_time"] = sum("EXTEND_TIMEOUT_USEC" in news for news in server.told)
     stage.say(f"end: {found['end']}")
     idle.send_signal(signal.SIGINT)
     result = stage.result(idle, "idle", lost=options.connections, codes=(1, 3, 128 + signal.SIGINT))
     if result["totals"]["connections_opened"] != options.connections or server.process.returncode != 0:
         stage.problems.append(f"idle: {result['totals']['connections_opened']} opened, {found['end']}")
+    stage.scene_ends(waits.scene)
     found["waits"] = waits.end()
     found["calls"] = stage.check_turns(server)
     return found, new
@@ -303,10 +272,10 @@ def speaking_ones(stage, server):
     rate = options.connections / EVERY_S
     rate = min(rate, EMULATED_RATE) if options.emulated else rate
     found = {"before": server.status("VmRSS"), "rate": rate, "every_s": options.connections / rate}
-    waits = Waits(stage.port)
-    base = open_files(server.process.pid)
-    asking = {"/metrics": Asking(server, 5, ["/metrics"])}
-    asking |= {"page": Asking(server, 2, PAGE), "searches": Asking(server, 3, SEARCHES)}
+    waits = watch.Waits(stage.port)
+    base = watch.open_files(server.process.pid)
+    asking = {"/metrics": watch.Asking(server, 5, ["/metrics"])}
+    asking |= {"page": watch.Asking(server, 2, PAGE), "searches": watch.Asking(server, 3, SEARCHES)}
     seconds = 3 * options.seconds
     load_arguments = ["-c", str(options.connections), "-R", str(rate), "-d", f"{seconds:g}s", "--warmup", "1s"]
     lines = stage.load("rr", *load_arguments)
@@ -316,15 +285,16 @@ def speaking_ones(stage, server):
     while lines.poll() is None:
         resident = server.status("VmRSS")
         time.sleep(0.2)
-        if open_files(server.process.pid) < options.connections:
+        if watch.open_files(server.process.pid) < options.connections:
             break
-        found |= {"server": resident, "peak": server.status("VmHWM"), "loadtest": status(lines.pid, "VmRSS")}
+        found |= {"server": resident, "peak": server.status("VmHWM"), "loadtest": watch.status(lines.pid, "VmRSS")}
     found["lines"] = figures(
         stage.result(
             lines,
             waits.scene,
         )
     )
+    stage.scene_ends(waits.scene)
     found["asking"] = {name: thread.end() for name, thread in asking.items()}
     stage.problems += [error for thread in asking.values() for error in thread.errors]
     found["turns"] = [
@@ -386,30 +356,6 @@ def figures(result):
     return kept | {"completed": result["totals"]["measured_completed"], "verdict": result["verdict"]}
 
 
-def open_files(pid):
-    """How many files a process has open; before Linux 6.2, half of the machine's sockets instead."""
-    count = os.stat(f"/proc/{pid}/fd").st_size
-    if count:
-        return count
-    return int(re.search(r"^TCP: inuse (\d+)", Path("/proc/net/sockstat").read_text(), re.MULTILINE)[1]) // 2
-
-
-def status(pid, name):
-    """A size from /proc/PID/status, in bytes."""
-    return int(re.search(rf"^{name}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)[1]) * 1024
-
-
-def slab():
-    """The kernel's objects on this machine, in bytes; sockets are among them."""
-    return int(re.search(r"^Slab:\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)[1]) * 1024
-
-
-def cpu_s(pid):
-    """A process's CPU time in seconds."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def mib(size):
     return f"{size / 2**20:.1f} MiB"
 
@@ -422,6 +368,7 @@ def main():
     found["quiet"], server = quiet_ones(stage)
     found["speaking"] = speaking_ones(stage, server)
     found["peers"] = peers(stage) if options.peers else {}
+    found["drops"] = stage.drops
     found["problems"] = stage.problems
     options.out.write_text(json.dumps(found))
 
