@@ -1,15 +1,18 @@
 //! Who may send a header: the command line's words for the parser's policy.
 
+use clap::ValueEnum;
 use proxy::policy::{Mode, Network};
 
 /// Whether the server expects headers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ProxyProtocol {
     /// Every connection must begin with one.
     Required,
     /// A connection may begin with one, for migrations. The specification forbids such guessing (section 2), because any
     /// client can then claim any address: name the balancers with --trust.
     Optional,
+    /// Peers in --trust must begin with one, and all others must not: what they send is payload, whatever it looks like.
+    Mixed,
     /// None is looked for: all is payload.
     Off,
 }
@@ -19,8 +22,26 @@ impl From<ProxyProtocol> for Mode {
         match proxy_protocol {
             ProxyProtocol::Required => Mode::Required,
             ProxyProtocol::Optional => Mode::Optional,
+            ProxyProtocol::Mixed => Mode::Mixed,
             ProxyProtocol::Off => Mode::Off,
         }
+    }
+}
+
+impl ProxyProtocol {
+    /// The mode that is called `name` on the command line.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        ProxyProtocol::from_str(name, false).ok()
+    }
+}
+
+/// The command line's word for a mode.
+pub(crate) fn name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Required => "required",
+        Mode::Optional => "optional",
+        Mode::Mixed => "mixed",
+        Mode::Off => "off",
     }
 }
 

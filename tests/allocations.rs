@@ -33,7 +33,7 @@ fn converse(server: SocketAddr, header: &[u8], messages: usize) {
 #[test]
 fn nothing_is_allocated_per_message_or_connection() {
     let _profiler = dhat::Profiler::builder().testing().build();
-    let listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
+    let listen = vec![SocketAddr::from(([127, 0, 0, 1], 0)).into()];
     let settings = Settings { listen, log: LogLevel::Quiet, ..Settings::default() };
     let server = Server::bind(&Config::new(settings).expect("a configuration")).expect("a port");
     let address = server.local_addrs()[0];

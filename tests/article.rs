@@ -237,7 +237,7 @@ fn a_log_in_json_has_the_same_events() {
     };
     let accepted = |connection| json!({"event": "accepted", "connection": connection, "peer": null});
     let expected = [
-        json!({"event": "listening", "address": address.to_string()}),
+        json!({"event": "listening", "address": address.to_string(), "proxy_protocol": "required"}),
         accepted(1),
         json!({"event": "header", "connection": 1, "version": 2, "family": "TCP4", "source": "124.100.123.123:53971",
         "destination": "10.0.8.154:8888", "tlvs": [

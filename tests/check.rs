@@ -242,8 +242,9 @@ fn a_server_that_reads_no_header() {
 127.0.0.1:FRONT, from 127.0.0.1:CLIENT
   received    PROXY v2 TCP4 127.0.0.1:CLIENT -> 127.0.0.1:FRONT
   header      once, at connect
-the balancer sends a header, and the server takes it for what the client says (--proxy-protocol off)
-- start the server with --proxy-protocol required
+the balancer sends a header, and the server takes it for what the client says (--proxy-protocol off, or a balancer that is not trusted)
+- a server with --proxy-protocol off: start it with --proxy-protocol required
+- a server with --proxy-protocol mixed or optional: name the address from which the balancer connects with --trust: the header of a stranger is payload
 ";
     assert_told(hop.address, &[], 1, words);
     let hop = Hop::start("127.0.0.1", server.address, "", "");
@@ -266,7 +267,7 @@ fn the_balancer_is_played_where_there_is_none() {
     for version in ["v1", "v2"] {
         let (code, text) = check(server.address, &["--send", version]);
         assert!(
-            code == 1 && text.contains("the server takes it for what the client says (--proxy-protocol off)\n"),
+            code == 1 && text.contains("the server takes it for what the client says (--proxy-protocol off, or a balancer that is not trusted)\n"),
             "{text}"
         );
     }
@@ -420,8 +421,9 @@ the balancer sends no header, and the server does without; turn it on
   received    PROXY TCP4 127.0.0.1 127.0.0.1 CLIENT FRONT
   header      once, at connect
   server      #2: no PROXY header
-the balancer sends a header, and the server takes it for what the client says (--proxy-protocol off)
-- start the server with --proxy-protocol required
+the balancer sends a header, and the server takes it for what the client says (--proxy-protocol off, or a balancer that is not trusted)
+- a server with --proxy-protocol off: start it with --proxy-protocol required
+- a server with --proxy-protocol mixed or optional: name the address from which the balancer connects with --trust: the header of a stranger is payload
 ";
     assert_told(hop.address, &["--via-admin", &url], 1, words);
 }

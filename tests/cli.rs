@@ -31,6 +31,7 @@ const OPTIONS: &[(&str, &str, &str, &str)] = &[
     ("--send-buffer", "PROXY_ECHO_SEND_BUFFER", "64KiB", "-1"),
     ("--proxy-protocol", "PROXY_ECHO_PROXY_PROTOCOL", "optional", "yes"),
     ("--trust", "PROXY_ECHO_TRUST", "127.0.0.1", "10.0.0.0/33"),
+    ("--proxy-version", "PROXY_ECHO_PROXY_VERSION", "1", "3"),
     ("--reflect-header", "PROXY_ECHO_REFLECT_HEADER", "false", "maybe"),
     ("--echo", "PROXY_ECHO_ECHO", "lines", "words"),
     ("--max-line", "PROXY_ECHO_MAX_LINE", "1KiB", "0"),

@@ -14,6 +14,11 @@ pub enum Mode {
     /// A connection may begin with one, for migrations. The specification forbids such guessing (section 2), because any
     /// client can then claim any address: name the balancers in [`Policy::trusted`].
     Optional,
+    /// Peers in [`Policy::trusted`] must begin with one, and all others must not: what they send is payload, even if it looks
+    /// like a header. So a port can be shared without guessing: the address alone decides (specification, section 2: "only
+    /// trusted proxies are allowed to use this protocol"; section 5: safe "only from a number of known sources"). Where there
+    /// are none, every peer must.
+    Mixed,
     /// No header is looked for: every byte is payload.
     Off,
 }
@@ -44,9 +49,9 @@ impl Policy {
     #[must_use]
     pub fn admit(&self, peer: IpAddr) -> Option<Expect> {
         match (self.mode, self.trusts(peer)) {
-            (Mode::Off, _) | (Mode::Optional, false) => Some(Expect::Payload),
+            (Mode::Off, _) | (Mode::Optional | Mode::Mixed, false) => Some(Expect::Payload),
             (Mode::Optional, true) => Some(Expect::Either),
-            (Mode::Required, true) => Some(Expect::Header),
+            (Mode::Required | Mode::Mixed, true) => Some(Expect::Header),
             (Mode::Required, false) => None,
         }
     }

@@ -46,6 +46,7 @@ fn what_a_connection_must_begin_with() {
     for (mode, friend, stranger) in [
         (Mode::Required, Expect::Header, None),
         (Mode::Optional, Expect::Either, Some(Expect::Payload)),
+        (Mode::Mixed, Expect::Header, Some(Expect::Payload)),
         (Mode::Off, Expect::Payload, Some(Expect::Payload)),
     ] {
         let policy = Policy { mode, trusted: trusted.clone() };

@@ -3,7 +3,7 @@
 use std::fmt::{Display, Write};
 
 use super::process::Process;
-use super::snapshot::Snapshot;
+use super::snapshot::{Listener, Snapshot};
 use crate::observe::metrics::{Headers, Turns};
 
 /// The formats differ in their comments and in the last line.
@@ -31,6 +31,11 @@ pub(super) fn render(snapshot: &Snapshot<'_>, format: Format) -> String {
     out.family("proxy_echo_build_info", Kind::Gauge, "The version that runs");
     out.sample("proxy_echo_build_info", &build, 1);
     out.gauge("proxy_echo_ready", "Whether a new connection would be served now", u8::from(snapshot.is_ready));
+    out.family("proxy_echo_listener_info", Kind::Gauge, "A listener, and whether its connections begin with a header");
+    for Listener { address, proxy_protocol } in &snapshot.listeners {
+        let labels = [("address", &address.to_string()[..]), ("proxy_protocol", proxy_protocol)];
+        out.sample("proxy_echo_listener_info", &labels, 1);
+    }
     connections(snapshot, &mut out);
     headers(snapshot, &mut out);
     traffic(snapshot, &mut out);

@@ -16,6 +16,7 @@ use crate::observe::journal::Journal;
 use crate::observe::log::{Log, LogFormat, LogLevel};
 use crate::observe::metrics::Turns;
 use proxy::Status;
+use proxy::policy::Mode;
 
 /// A server with connections at the keys from 0 on.
 pub(super) struct Fixture {
@@ -55,7 +56,7 @@ impl Fixture {
 
     /// A connection at `key`, where there is none.
     pub(super) fn open(&mut self, key: usize, header: &[u8]) {
-        self.journal.accepted(key, SocketAddr::from(([10, 0, (key >> 8) as u8, key as u8], 1)), 0);
+        self.journal.accepted(key, SocketAddr::from(([10, 0, (key >> 8) as u8, key as u8], 1)), Mode::Required, 0);
         if let Ok(Status::Complete(header)) = proxy::parse(header) {
             self.journal.of(key).header(&header);
         }

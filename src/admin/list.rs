@@ -18,6 +18,7 @@ use super::work::Work;
 use crate::observe::journal::Record;
 use crate::observe::json::header_fields;
 use crate::observe::origin::Origin;
+use crate::policy;
 
 /// An answer to a query, as far as it is made.
 #[derive(Debug)]
@@ -222,6 +223,7 @@ impl Serialize for Row<'_> {
         map.serialize_entry("connection", &self.record.number)?;
         map.serialize_entry::<_, SocketAddr>("peer", &self.origin.peer())?;
         map.serialize_entry("state", self.facts.state)?;
+        map.serialize_entry("proxy_protocol", policy::name(self.origin.mode()))?;
         if let Some(header) = self.origin.header() {
             header_fields(&header, &mut map)?;
             if self.origin.left_out() > 0 {

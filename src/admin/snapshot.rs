@@ -9,9 +9,10 @@ use serde::{Serialize, Serializer};
 use super::View;
 use super::process::{self, Process};
 use crate::connection;
-use crate::observe::events::mixed;
+use crate::observe::events::{Listening, mixed};
 use crate::observe::json::Text;
 use crate::observe::metrics::{Headers, Refused, Turns};
+use crate::policy;
 use proxy::escape::Escaped;
 
 /// Serialized, it is most of the document of `/status.json`.
@@ -22,7 +23,8 @@ pub(super) struct Snapshot<'a> {
     pid: u32,
     uptime_seconds: f64,
     pub(super) state: &'static str,
-    listening: &'a [SocketAddr],
+    listening: Vec<SocketAddr>,
+    pub(super) listeners: Vec<Listener>,
     pub(super) connections: Connections<'a>,
     pub(super) headers: Headers,
     #[serde(serialize_with = "counted")]
@@ -40,6 +42,13 @@ pub(super) struct Snapshot<'a> {
     /// Since 1970.
     #[serde(skip)]
     pub(super) start_seconds: f64,
+}
+
+/// An address that is listened on, and whether connections to it begin with a header.
+#[derive(Serialize)]
+pub(super) struct Listener {
+    pub(super) address: SocketAddr,
+    pub(super) proxy_protocol: &'static str,
 }
 
 #[derive(Serialize)]
@@ -93,7 +102,8 @@ impl<'a> Snapshot<'a> {
             pid: std::process::id(),
             uptime_seconds: seconds(view.now_ms),
             state: view.state(),
-            listening: view.listening,
+            listening: view.listening.iter().map(|on| on.address).collect(),
+            listeners: view.listening.iter().map(Listener::of).collect(),
             connections: Connections {
                 active: view.connections.len(),
                 limit: view.max_connections,
@@ -114,6 +124,12 @@ impl<'a> Snapshot<'a> {
             turns: view.turns,
             start_seconds: view.started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
         }
+    }
+}
+
+impl Listener {
+    fn of(on: &Listening) -> Self {
+        Listener { address: on.address, proxy_protocol: policy::name(on.mode) }
     }
 }
 

@@ -1,11 +1,11 @@
 //! What the admin port can see of the server.
 
-use std::net::SocketAddr;
 use std::time::SystemTime;
 
 use slab::Slab;
 
 use crate::connection::{Budget, Connection, Stream};
+use crate::observe::events::Listening;
 use crate::observe::journal::Journal;
 use crate::observe::metrics::Turns;
 
@@ -13,7 +13,7 @@ use crate::observe::metrics::Turns;
 pub(crate) struct View<'a> {
     pub(crate) started: SystemTime,
     pub(crate) now_ms: u64,
-    pub(crate) listening: &'a [SocketAddr],
+    pub(crate) listening: &'a [Listening],
     pub(crate) connections: &'a dyn Connections,
     /// Keys of connections are below this.
     pub(crate) keys_end: usize,

@@ -68,6 +68,15 @@ pub(super) const PASS_ON: [Advice; 5] = [
     ("Caddy", "the listener wrapper proxy_protocol, before tls"),
 ];
 
+/// A header that the server does not look for, because its peer is not trusted.
+pub(super) const NOT_LOOKED_FOR: [Advice; 2] = [
+    ("a server with --proxy-protocol off", "start it with --proxy-protocol required"),
+    (
+        "a server with --proxy-protocol mixed or optional",
+        "name the address from which the balancer connects with --trust: the header of a stranger is payload",
+    ),
+];
+
 /// Headers that the server refuses.
 pub(super) const TWO_FAMILIES: Advice =
     ("two families in one line", "listen on the family that the clients use, or send version 2 (nginx, curl)");
@@ -75,12 +84,17 @@ pub(super) const SPOILED: Advice = (
     "a CRC32C that does not match",
     "a hop passed it on and changed the header: let that hop drop TLV 0x03 (Envoy passing TLVs on and adding its own)",
 );
+pub(super) const OTHER_VERSION: Advice = (
+    "a header of the other version",
+    "let the balancer send the version that the server takes, or start the server without --proxy-version",
+);
 pub(super) const CUT: Advice =
     ("a header cut short", "the hop must send the whole header before it closes, in one segment (section 2)");
 
 /// Everything that the documentation lists.
 #[cfg(test)]
-const ALL: [&[Advice]; 5] = [&TURN_ON, &TAKE_OFF, &MISSING, &PASS_ON, &[TWO_FAMILIES, SPOILED, CUT]];
+const ALL: [&[Advice]; 6] =
+    [&TURN_ON, &TAKE_OFF, &MISSING, &PASS_ON, &NOT_LOOKED_FOR, &[TWO_FAMILIES, SPOILED, OTHER_VERSION, CUT]];
 
 #[cfg(test)]
 mod tests {

@@ -252,10 +252,11 @@ impl Finding {
                 by_product(&[&advice::TAKE_OFF[..], &[advice::HAPROXY_SENDS, advice::NGINX_SENDS]].concat())
             }
             Finding::NotReflected | Finding::Wanted => vec![ASK_SERVER.to_owned()],
-            Finding::Unread => vec!["start the server with --proxy-protocol required".to_owned()],
+            Finding::Unread => by_product(&advice::NOT_LOOKED_FOR),
             Finding::Refused(refusal) => match &refusal.reason[..] {
                 "v1_ipv4" | "v1_ipv6" if refusal.hint.is_some() => by_product(&[advice::TWO_FAMILIES]),
                 "crc32c_mismatch" => by_product(&[advice::SPOILED]),
+                "other_version" => by_product(&[advice::OTHER_VERSION]),
                 "cut" | "late" => by_product(&[advice::CUT]),
                 _ => Vec::new(),
             },
@@ -335,7 +336,8 @@ impl fmt::Display for Finding {
                  server does not show which (--reflect-header false)",
             ),
             Finding::Unread => f.write_str(
-                "the balancer sends a header, and the server takes it for what the client says (--proxy-protocol off)",
+                "the balancer sends a header, and the server takes it for what the client says (--proxy-protocol off, or a \
+                 balancer that is not trusted)",
             ),
             Finding::WrongSide { sends } => write!(
                 f,

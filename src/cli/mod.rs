@@ -6,13 +6,14 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use clap::builder::BoolishValueParser;
 use clap::parser::ValueSource;
-use clap::{ArgAction, CommandFactory, FromArgMatches, Parser};
+use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, ValueEnum};
 use proxy_echo_args::values::{count, list, size, time};
 use proxy_echo_args::{Stop, Variables, address};
 
-use crate::config::{EchoUnit, Settings};
+use crate::config::{EchoUnit, Listen, Settings};
 use crate::observe::log::{LogFormat, LogLevel};
 use crate::policy::{ProxyProtocol, network};
+use proxy::Version;
 
 mod commands;
 mod conform;
@@ -37,10 +38,11 @@ pub struct Cli {
 
     /// Address and port to listen on instead, such as 127.0.0.1:9000, localhost:9000 or :9000
     ///
-    /// May be given more than once, or as a list with commas or spaces.
-    #[arg(long, value_name = "ADDR:PORT", env = "PROXY_ECHO_LISTEN", value_parser = list(address::listen))]
+    /// May be given more than once, or as a list with commas or spaces. A mode of --proxy-protocol before an @ is that
+    /// address's own: off@127.0.0.1:9000.
+    #[arg(long, value_name = "[MODE@]ADDR:PORT", env = "PROXY_ECHO_LISTEN", value_parser = list(listen))]
     #[arg(help_heading = LISTENING)]
-    pub listen: Vec<Vec<SocketAddr>>,
+    pub listen: Vec<Vec<Listen>>,
 
     /// How many connections the kernel may keep that are not accepted yet
     #[arg(long, value_name = "COUNT", env = "PROXY_ECHO_BACKLOG", default_value_t = 4096)]
@@ -95,10 +97,14 @@ pub struct Cli {
 
     /// Only peers in this network may send a header; may be given more than once, or as a list
     ///
-    /// Others are closed ("required") or taken without a header ("optional"). [default: all peers]
+    /// Others are closed ("required") or taken without a header ("optional", "mixed"). [default: all peers]
     #[arg(long, value_name = "CIDR", env = "PROXY_ECHO_TRUST", value_parser = list(|text| network(text).map(Some)))]
     #[arg(help_heading = PROTOCOL)]
     pub trust: Vec<Vec<proxy::policy::Network>>,
+
+    /// Take headers of this version only [default: both]
+    #[arg(long, value_name = "VERSION", env = "PROXY_ECHO_PROXY_VERSION", help_heading = PROTOCOL)]
+    pub proxy_version: Option<OnlyVersion>,
 
     /// Send the header back to the client first, as a version 1 line
     #[arg(long, value_name = "BOOL", env = "PROXY_ECHO_REFLECT_HEADER", default_value_t = true)]
@@ -220,6 +226,7 @@ impl From<Cli> for Settings {
             send_buffer: cli.send_buffer.map(bytes),
             proxy_protocol: cli.proxy_protocol,
             trusted: cli.trust.concat(),
+            only_version: cli.proxy_version.map(Version::from),
             reflect_header: cli.reflect_header,
             echo: cli.echo,
             max_line: bytes(cli.max_line),
@@ -236,6 +243,39 @@ impl From<Cli> for Settings {
             log_format: cli.log_format,
         }
     }
+}
+
+/// The version of a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OnlyVersion {
+    /// The human-readable line.
+    #[value(name = "1", alias = "v1")]
+    V1,
+    /// The binary header.
+    #[value(name = "2", alias = "v2")]
+    V2,
+}
+
+impl From<OnlyVersion> for Version {
+    fn from(version: OnlyVersion) -> Self {
+        match version {
+            OnlyVersion::V1 => Version::V1,
+            OnlyVersion::V2 => Version::V2,
+        }
+    }
+}
+
+/// Addresses to listen on, with the mode that stands before them. No address has an @.
+fn listen(text: &str) -> Result<Vec<Listen>, String> {
+    let (proxy_protocol, text) = match text.split_once('@') {
+        Some((mode, address)) => match ProxyProtocol::named(mode) {
+            Some(mode) => (Some(mode), address),
+            None => return Err(format!("'{mode}' is no mode: before @ stands required, optional, mixed or off")),
+        },
+        None => (None, text),
+    };
+    let addresses = address::listen(text)?;
+    Ok(addresses.into_iter().map(|address| Listen { address, proxy_protocol }).collect())
 }
 
 /// The headings of --help.

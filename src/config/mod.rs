@@ -12,8 +12,8 @@ use clap::ValueEnum;
 use crate::connection::{Echo, TimeLimits};
 pub use crate::observe::log::{LogFormat, LogLevel};
 pub use crate::policy::ProxyProtocol;
-use proxy::MAX_V2_LEN;
-use proxy::policy::{Network, Policy};
+use proxy::policy::{Mode, Network};
+use proxy::{MAX_V2_LEN, Version};
 
 /// Descriptors that are not connections: standard streams, epoll, listeners, signals, and some for what links in.
 const RESERVED_FILES: u64 = 64;
@@ -58,7 +58,7 @@ const SOCKET_BUFFER: RangeInclusive<usize> = 1..=i32::MAX as usize;
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Where to listen; empty is all addresses of both families on `port`.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<Listen>,
     /// See `listen`; 0 lets the system choose.
     pub port: u16,
     /// The address of the admin port, if there is to be one.
@@ -82,6 +82,8 @@ pub struct Settings {
     pub proxy_protocol: ProxyProtocol,
     /// The peers that may send a header; empty is all.
     pub trusted: Vec<Network>,
+    /// The only version that is taken, if it is not both.
+    pub only_version: Option<Version>,
     /// Whether the client is sent its header, as a version 1 line.
     pub reflect_header: bool,
     /// What is sent back.
@@ -129,6 +131,7 @@ impl Default for Settings {
             send_buffer: None,
             proxy_protocol: ProxyProtocol::Required,
             trusted: Vec::new(),
+            only_version: None,
             reflect_header: true,
             echo: EchoUnit::Stream,
             max_line: 64 * 1024,
@@ -147,6 +150,21 @@ impl Default for Settings {
     }
 }
 
+/// An address to listen on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// The address.
+    pub address: SocketAddr,
+    /// Whether connections to it begin with a header; `None` is as [`Settings::proxy_protocol`] says.
+    pub proxy_protocol: Option<ProxyProtocol>,
+}
+
+impl From<SocketAddr> for Listen {
+    fn from(address: SocketAddr) -> Self {
+        Listen { address, proxy_protocol: None }
+    }
+}
+
 /// The unit of the echo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum EchoUnit {
@@ -159,7 +177,8 @@ pub enum EchoUnit {
 /// Settings that are known to be valid, in the units in which the server uses them.
 #[derive(Clone, Debug)]
 pub struct Config {
-    pub(crate) listen: Vec<SocketAddr>,
+    /// Addresses with their modes.
+    pub(crate) listen: Vec<(SocketAddr, Mode)>,
     pub(crate) port: u16,
     pub(crate) admin: Option<SocketAddr>,
     pub(crate) admin_hosts: Vec<String>,
@@ -169,7 +188,10 @@ pub struct Config {
     pub(crate) spin: Duration,
     pub(crate) recv_buffer: Option<usize>,
     pub(crate) send_buffer: Option<usize>,
-    pub(crate) policy: Policy,
+    /// The mode of listeners that have none of their own.
+    pub(crate) mode: Mode,
+    pub(crate) trusted: Vec<Network>,
+    pub(crate) only_version: Option<Version>,
     pub(crate) reflect_header: bool,
     pub(crate) echo: Echo,
     pub(crate) max_connections: usize,
@@ -190,9 +212,7 @@ impl Config {
     ///
     /// Settings that contradict each other, or that this system cannot fulfil.
     pub fn new(settings: Settings) -> Result<Self, ConfigError> {
-        if settings.proxy_protocol == ProxyProtocol::Off && !settings.trusted.is_empty() {
-            return Err(ConfigError::TrustWithoutProtocol);
-        }
+        check_modes(&settings)?;
         if settings.defer_accept && cfg!(not(target_os = "linux")) {
             return Err(ConfigError::LinuxOnly("--defer-accept"));
         }
@@ -225,19 +245,45 @@ impl Config {
             time_limits: time_limits(&settings)?,
             drain_delay_ms: milliseconds("--drain-delay", settings.drain_delay)?,
             drain_ms: milliseconds("--drain-timeout", settings.drain_timeout)?,
-            listen: settings.listen,
+            listen: settings
+                .listen
+                .iter()
+                .map(|listen| (listen.address, listen.proxy_protocol.unwrap_or(settings.proxy_protocol).into()))
+                .collect(),
             port: settings.port,
             admin: settings.admin,
             admin_hosts: admin_hosts(settings.admin_hosts)?,
             reuse_port: settings.reuse_port,
             defer_accept: settings.defer_accept,
             spin: settings.spin,
-            policy: Policy { mode: settings.proxy_protocol.into(), trusted: settings.trusted },
+            mode: settings.proxy_protocol.into(),
+            trusted: settings.trusted,
+            only_version: settings.only_version,
             reflect_header: settings.reflect_header,
             log: settings.log,
             log_format: settings.log_format,
         })
     }
+}
+
+/// Whether what is said about headers fits the modes of the listeners.
+fn check_modes(settings: &Settings) -> Result<(), ConfigError> {
+    let own = |listen: &Listen| listen.proxy_protocol.unwrap_or(settings.proxy_protocol);
+    let modes: Vec<_> = settings.listen.iter().map(own).collect();
+    let modes = if modes.is_empty() { vec![settings.proxy_protocol] } else { modes };
+    let are_off = modes.iter().all(|&mode| mode == ProxyProtocol::Off);
+    if are_off && !settings.trusted.is_empty() {
+        return Err(ConfigError::TrustWithoutProtocol);
+    }
+    if are_off && settings.only_version.is_some() {
+        return Err(ConfigError::VersionWithoutProtocol);
+    }
+    // A service manager's sockets may have the general mode, too.
+    let is_mixed = settings.proxy_protocol == ProxyProtocol::Mixed || modes.contains(&ProxyProtocol::Mixed);
+    if is_mixed && settings.trusted.is_empty() {
+        return Err(ConfigError::MixedWithoutTrust);
+    }
+    Ok(())
 }
 
 /// Names of hosts (RFC 1123, section 2.1), which may have underscores, as names in a container's network do.
@@ -315,6 +361,10 @@ pub fn raise_file_limit() -> Result<(), ConfigError> {
 pub enum ConfigError {
     /// `--trust` with `--proxy-protocol off`.
     TrustWithoutProtocol,
+    /// `--proxy-version` with `--proxy-protocol off`.
+    VersionWithoutProtocol,
+    /// `--proxy-protocol mixed` without `--trust`.
+    MixedWithoutTrust,
     /// A name for the admin port that is no host's.
     AdminHost(String),
     /// An option that this system does not have.
@@ -354,6 +404,13 @@ impl fmt::Display for ConfigError {
         match self {
             ConfigError::TrustWithoutProtocol => f.write_str(
                 "--trust says who may send a header, and --proxy-protocol off that nobody does: give one of them",
+            ),
+            ConfigError::VersionWithoutProtocol => f.write_str(
+                "--proxy-version says which header is taken, and --proxy-protocol off that none is: give one of them",
+            ),
+            ConfigError::MixedWithoutTrust => f.write_str(
+                "--proxy-protocol mixed needs --trust with the balancers' addresses: who is trusted must send a header, \
+                 and all others must not",
             ),
             ConfigError::AdminHost(name) => {
                 write!(f, "--admin-host must be a name such as echo.example, without a port, not {name:?}")

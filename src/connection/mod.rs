@@ -347,6 +347,9 @@ impl<S: Stream> Connection<S> {
             }
             Err(error) => return refuse(Refusal::Invalid(error), &shared.buffer[start..end], observer),
         };
+        if shared.only_version.is_some_and(|version| version != header.version) {
+            return refuse(Refusal::OtherVersion, &shared.buffer[start..end], observer);
+        }
         if header.len() > shared.max_header {
             return refuse(Refusal::TooLong, &shared.buffer[start..end], observer);
         }

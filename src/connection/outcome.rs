@@ -110,12 +110,15 @@ pub enum Refusal {
     Late,
     /// It is longer than `--max-header` allows.
     TooLong,
+    /// It is of the version that `--proxy-version` leaves out.
+    OtherVersion,
 }
 
 impl Refusal {
     /// All of them.
     pub(crate) fn all() -> impl Iterator<Item = Refusal> {
-        proxy::Error::ALL.iter().copied().map(Refusal::Invalid).chain([Refusal::Cut, Refusal::Late, Refusal::TooLong])
+        let others = [Refusal::Cut, Refusal::Late, Refusal::TooLong, Refusal::OtherVersion];
+        proxy::Error::ALL.iter().copied().map(Refusal::Invalid).chain(others)
     }
 
     /// The refusal in a word, for programs.
@@ -126,6 +129,7 @@ impl Refusal {
             Refusal::Cut => "cut",
             Refusal::Late => "late",
             Refusal::TooLong => "too_long",
+            Refusal::OtherVersion => "other_version",
         }
     }
 
@@ -137,6 +141,7 @@ impl Refusal {
             Refusal::Cut => "it ends too early",
             Refusal::Late => "the rest did not come in time",
             Refusal::TooLong => "it is longer than --max-header allows",
+            Refusal::OtherVersion => "its version is not the one that --proxy-version takes",
         }
     }
 }

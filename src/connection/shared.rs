@@ -1,7 +1,7 @@
 //! What connections share: the rules of the echo, one buffer to read into, the clock and the budget.
 
-use proxy::MAX_V1_LEN;
 pub use proxy::policy::Expect;
+use proxy::{MAX_V1_LEN, Version};
 
 use super::clock::Clock;
 use super::held::Budget;
@@ -27,6 +27,8 @@ pub struct Shared {
     pub reflect_header: bool,
     /// The longest header in bytes; [`proxy::MAX_V2_LEN`] is every legal one.
     pub max_header: usize,
+    /// The only version that is taken, if it is not both.
+    pub only_version: Option<Version>,
     /// Time, as of its last reading.
     pub clock: Clock,
     /// The memory that connections hold.
@@ -55,6 +57,7 @@ impl Shared {
             echo,
             reflect_header,
             max_header: proxy::MAX_V2_LEN,
+            only_version: None,
             clock: Clock::start(),
             budget,
             moved: 0,

@@ -10,7 +10,9 @@ use listenfd::ListenFd;
 use mio::net::TcpListener;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
+use crate::policy::ProxyProtocol;
+use proxy::policy::Mode;
 
 /// What to do after an error of `accept(2)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +61,8 @@ pub(crate) struct Listener {
     pub(crate) socket: TcpListener,
     /// Whether others share it, as with a service manager: then it is not ours to close the door.
     is_shared: bool,
+    /// Whether its connections begin with a header.
+    pub(crate) mode: Mode,
 }
 
 impl Listener {
@@ -102,18 +106,32 @@ fn no_syn() -> [socket2::SockFilter; 4] {
 
 /// Binds what `config` asks for: the given addresses, or all of both families on one port.
 pub(crate) fn bind(config: &Config) -> Result<Vec<Listener>, BindError> {
-    Ok(bind_all(config)?.into_iter().map(|socket| Listener { socket, is_shared: false }).collect())
+    let listeners = bind_all(config)?.into_iter();
+    Ok(listeners.map(|(socket, mode)| Listener { socket, is_shared: false, mode }).collect())
 }
 
+/// A listening socket that the caller made, with the mode that it has for itself.
+pub(crate) type Given = (std::net::TcpListener, Option<ProxyProtocol>);
+
 /// Takes listening sockets that the caller made.
-pub(crate) fn take(sockets: Vec<std::net::TcpListener>, config: &Config) -> Result<Vec<Listener>, BindError> {
-    let take = |(index, socket): (usize, std::net::TcpListener)| {
+pub(crate) fn take(sockets: Vec<Given>, config: &Config) -> Result<Vec<Listener>, BindError> {
+    let take = |(index, (socket, own_mode)): (usize, Given)| {
+        let mode = own_mode.map_or(config.mode, Mode::from);
         has_address(&socket)
+            .and_then(|()| is_whole(mode, config))
             .and_then(|()| listen(&SockRef::from(&socket), config))
-            .map(|()| Listener { socket: TcpListener::from_std(socket), is_shared: true })
+            .map(|()| Listener { socket: TcpListener::from_std(socket), is_shared: true, mode })
             .map_err(|error| BindError { place: Place::Passed(index), error })
     };
     sockets.into_iter().enumerate().map(take).collect()
+}
+
+/// The names of passed sockets are not among the settings that were checked.
+fn is_whole(mode: Mode, config: &Config) -> io::Result<()> {
+    if mode == Mode::Mixed && config.trusted.is_empty() {
+        return Err(io::Error::new(ErrorKind::InvalidInput, ConfigError::MixedWithoutTrust.to_string()));
+    }
+    Ok(())
 }
 
 /// The kernel would choose a port for a socket without one, which nobody knows.
@@ -136,18 +154,22 @@ fn too_many_passed() -> Option<usize> {
 }
 
 /// Listening sockets that a service manager passed as descriptors from 3 on, counted by `LISTEN_FDS`: `sd_listen_fds(3)`.
-pub(crate) fn passed() -> Result<Vec<std::net::TcpListener>, BindError> {
+/// One that `LISTEN_FDNAMES` calls like a mode has that mode.
+pub(crate) fn passed() -> Result<Vec<Given>, BindError> {
     if let Some(count) = too_many_passed() {
         let text = format!("LISTEN_FDS={count}, and at most {MAX_PASSED} sockets can be passed");
         let error = io::Error::new(ErrorKind::InvalidInput, text);
         return Err(BindError { place: Place::Passed(MAX_PASSED), error });
     }
+    let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+    let modes: Vec<_> = names.split(':').map(ProxyProtocol::named).collect();
     let mut sockets = ListenFd::from_env();
     let count = sockets.len();
     let mut take = |index| {
         sockets
             .take_tcp_listener(index)
             .and_then(|socket| socket.ok_or(ErrorKind::NotFound.into()))
+            .map(|socket| (socket, modes.get(index).copied().flatten()))
             .map_err(|error| BindError { place: Place::Passed(index), error })
     };
     (0..count).map(&mut take).collect()
@@ -164,18 +186,21 @@ pub(crate) fn bind_admin(address: SocketAddr) -> Result<(Listener, SocketAddr), 
         // does not keep these back, they are accepted, too.
         let _ = defer_accept(&SockRef::from(&socket), ADMIN_SILENCE_MS);
         let address = socket.local_addr()?;
-        Ok((Listener { socket, is_shared: false }, address))
+        Ok((Listener { socket, is_shared: false, mode: Mode::Off }, address))
     };
     open().map_err(|error| BindError { place: Place::Address(address), error })
 }
 
-fn bind_all(config: &Config) -> Result<Vec<TcpListener>, BindError> {
+fn bind_all(config: &Config) -> Result<Vec<(TcpListener, Mode)>, BindError> {
     if config.listen.is_empty() {
-        return bind_both(config);
+        return Ok(bind_both(config)?.into_iter().map(|socket| (socket, config.mode)).collect());
     }
-    let takes_ipv4 = |port| config.listen.iter().any(|address| address.is_ipv4() && address.port() == port);
+    let takes_ipv4 = |port| config.listen.iter().any(|(address, _)| address.is_ipv4() && address.port() == port);
     // [::] takes IPv4 too, unless IPv4 has a socket of its own.
-    config.listen.iter().map(|&address| bind_one(address, takes_ipv4(address.port()), config)).collect()
+    let bind = |&(address, mode): &(SocketAddr, Mode)| {
+        bind_one(address, takes_ipv4(address.port()), config).map(|socket| (socket, mode))
+    };
+    config.listen.iter().map(bind).collect()
 }
 
 /// All addresses of both families, IPv4 alone where there is no IPv6.

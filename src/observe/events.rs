@@ -7,8 +7,10 @@ use std::time::{Duration, SystemTime};
 
 use crate::connection::{Reason, Refusal};
 use crate::observe::hint::mixed_families;
+use crate::policy;
 use proxy::Header;
 use proxy::escape::Escaped;
+use proxy::policy::Mode;
 use signal_hook::low_level::signal_name;
 
 /// A line of the log.
@@ -20,7 +22,7 @@ pub(crate) struct Entry<'a> {
 }
 
 pub(crate) enum Event<'a> {
-    Listening(SocketAddr),
+    Listening(Listening),
     AdminListening(SocketAddr),
     /// Headers are optional; `trusted` says whether any peer's is taken.
     Guessing {
@@ -68,6 +70,14 @@ pub(crate) enum Event<'a> {
     Terminated,
 }
 
+/// A listener of the server's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Listening {
+    pub(crate) address: SocketAddr,
+    /// Whether its connections begin with a header.
+    pub(crate) mode: Mode,
+}
+
 /// How a connection ended.
 #[derive(Clone, Copy)]
 pub(crate) struct Farewell {
@@ -91,7 +101,7 @@ impl fmt::Display for Entry<'_> {
 impl fmt::Display for Event<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Event::Listening(address) => write!(f, "server is on {address}"),
+            Event::Listening(on) => on.fmt(f),
             Event::AdminListening(address) => write!(f, "admin is on {address}"),
             Event::Guessing { trusted: true } => {
                 f.write_str("PROXY headers are optional: guessed from the first bytes of trusted peers")
@@ -137,6 +147,17 @@ impl fmt::Display for Event<'_> {
             }
             Event::LinesDropped(count) => write!(f, "{count} log lines were dropped: their reader is too slow"),
             Event::Terminated => f.write_str("server was terminated."),
+        }
+    }
+}
+
+impl fmt::Display for Listening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "server is on {}", self.address)?;
+        match self.mode {
+            // What the protocol's specification wants needs no word.
+            Mode::Required => Ok(()),
+            mode => write!(f, " (--proxy-protocol {})", policy::name(mode)),
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::observe::events::{Event, Farewell, offset, shown};
 use crate::observe::log::{Log, LogLevel};
 use crate::observe::metrics::{Metrics, Refused};
 use crate::observe::origin::Origin;
+use proxy::policy::Mode;
 use proxy::{Addresses, Header, Version};
 
 /// Keeps a record for each connection, beside the slab: the echo itself needs none, and where nobody wants to know, at
@@ -95,7 +96,7 @@ impl Journal {
         }
     }
 
-    pub(crate) fn accepted(&mut self, key: usize, peer: SocketAddr, now_ms: u64) {
+    pub(crate) fn accepted(&mut self, key: usize, peer: SocketAddr, mode: Mode, now_ms: u64) {
         if self.is_off {
             return;
         }
@@ -104,7 +105,7 @@ impl Journal {
         put(&mut self.records, key, Record { number, accepted_ms: now_ms, ..Record::default() });
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         if let Some(watched) = &mut self.watched {
-            put(&mut watched.origins, key, Origin::new(peer));
+            put(&mut watched.origins, key, Origin::new(peer, mode));
             watched.balancers.accepted(peer.ip(), number, now_ms);
         }
         if self.level == LogLevel::Clients {
@@ -367,7 +368,7 @@ mod tests {
     fn what_a_connection_said_of_its_client_goes_with_it() {
         let log = Log::new(LogFormat::Text, false).unwrap();
         let mut journal = Journal::new(log, LogLevel::Quiet, true, 1);
-        journal.accepted(0, "[2001:db8::1]:1".parse().unwrap(), 0);
+        journal.accepted(0, "[2001:db8::1]:1".parse().unwrap(), Mode::Required, 0);
         let Ok(Status::Complete(header)) = proxy::parse(b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n") else {
             panic!("a header");
         };

@@ -4,7 +4,8 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use crate::connection::Reason;
-use crate::observe::events::{Entry, Event, Farewell, mixed, offset, shown};
+use crate::observe::events::{Entry, Event, Farewell, Listening, mixed, offset, shown};
+use crate::policy;
 use proxy::escape::{Escaped, Hex};
 use proxy::tlv::Value;
 use proxy::{Addresses, Header, Tlv, Tlvs, Version, unix_path};
@@ -50,7 +51,11 @@ fn name(event: &Event<'_>) -> &'static str {
 
 fn fields<M: SerializeMap>(event: &Event<'_>, map: &mut M) -> Result<(), M::Error> {
     match event {
-        Event::Listening(address) | Event::AdminListening(address) => map.serialize_entry("address", address),
+        Event::Listening(Listening { address, mode }) => {
+            map.serialize_entry("address", address)?;
+            map.serialize_entry("proxy_protocol", policy::name(*mode))
+        }
+        Event::AdminListening(address) => map.serialize_entry("address", address),
         Event::Guessing { trusted } => map.serialize_entry("trusted", trusted),
         Event::Accepted { peer } => map.serialize_entry("peer", peer),
         Event::Header(header) => header_fields(header, map),

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
+use proxy::policy::Mode;
 use proxy::{Addresses, Command, Header, Status, Tlvs, Transport, V2, Version};
 
 /// The peer, and what its header said. It is 24 bytes where that is TCP over IPv4 without TLVs.
@@ -10,7 +11,7 @@ pub(crate) struct Origin(Kept);
 
 #[derive(Debug)]
 enum Kept {
-    Inet { peer: SocketAddrV4, source: SocketAddrV4, destination: SocketAddrV4, version: Option<Version> },
+    Inet { peer: SocketAddrV4, source: SocketAddrV4, destination: SocketAddrV4, version: Option<Version>, mode: Mode },
     Other(Box<Other>),
 }
 
@@ -19,6 +20,7 @@ const _: () = assert!(size_of::<Origin>() == 24);
 #[derive(Debug)]
 struct Other {
     peer: SocketAddr,
+    mode: Mode,
     /// The header as it came, or an empty slice before it came.
     header: Box<[u8]>,
     /// TLVs that were too long to be kept.
@@ -30,33 +32,33 @@ impl Origin {
     const MAX_KEPT_BYTES: usize = 1024;
     const UNKNOWN: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
 
-    /// A connection from `peer`, whose header has not come.
-    pub(crate) fn new(peer: SocketAddr) -> Self {
+    /// A connection from `peer` to a listener of that mode, whose header has not come.
+    pub(crate) fn new(peer: SocketAddr, mode: Mode) -> Self {
         Origin(match peer {
             SocketAddr::V4(peer) => {
-                Kept::Inet { peer, source: Self::UNKNOWN, destination: Self::UNKNOWN, version: None }
+                Kept::Inet { peer, source: Self::UNKNOWN, destination: Self::UNKNOWN, version: None, mode }
             }
-            SocketAddr::V6(_) => Kept::Other(Box::new(Other { peer, header: Box::default(), left_out: 0 })),
+            SocketAddr::V6(_) => Kept::Other(Box::new(Other { peer, mode, header: Box::default(), left_out: 0 })),
         })
     }
 
     /// The connection is gone, and so is what is kept of it.
     pub(crate) fn forget(&mut self) {
-        *self = Origin::new(SocketAddr::V4(Self::UNKNOWN));
+        *self = Origin::new(SocketAddr::V4(Self::UNKNOWN), self.mode());
     }
 
     /// The connection's header has come.
     pub(crate) fn learn(&mut self, header: &Header<'_>) {
-        let peer = self.peer();
+        let (peer, mode) = (self.peer(), self.mode());
         self.0 = match (peer, header.addresses) {
             (SocketAddr::V4(peer), Addresses::Inet { transport: Transport::Stream, source, destination })
                 if header.tlvs == Tlvs::default() =>
             {
-                Kept::Inet { peer, source, destination, version: Some(header.version) }
+                Kept::Inet { peer, source, destination, version: Some(header.version), mode }
             }
             _ => {
                 let (header, left_out) = kept(header);
-                Kept::Other(Box::new(Other { peer, header, left_out }))
+                Kept::Other(Box::new(Other { peer, mode, header, left_out }))
             }
         };
     }
@@ -66,6 +68,14 @@ impl Origin {
         match &self.0 {
             Kept::Inet { peer, .. } => (*peer).into(),
             Kept::Other(other) => other.peer,
+        }
+    }
+
+    /// The mode of the listener.
+    pub(crate) fn mode(&self) -> Mode {
+        match &self.0 {
+            Kept::Inet { mode, .. } => *mode,
+            Kept::Other(other) => other.mode,
         }
     }
 
@@ -151,7 +161,7 @@ mod tests {
         for peer in ["10.0.0.1:99", "[2001:db8::9]:99"] {
             for bytes in &headers {
                 let header = parse(bytes);
-                let mut origin = Origin::new(peer.parse().unwrap());
+                let mut origin = Origin::new(peer.parse().unwrap(), Mode::Mixed);
                 assert_eq!((origin.header(), origin.peer()), (None, peer.parse().unwrap()));
                 origin.learn(&header);
                 let kept = origin.header().unwrap();
@@ -168,7 +178,7 @@ mod tests {
         let destination = "[2001:db8::2]:2".parse().unwrap();
         let addresses = Addresses::Inet6 { transport: Transport::Stream, source, destination };
         let bytes = v2(addresses, &[Tlv { kind: 0xE5, value: &[7; 600] }; 3]);
-        let mut origin = Origin::new("10.0.0.1:99".parse().unwrap());
+        let mut origin = Origin::new("10.0.0.1:99".parse().unwrap(), Mode::Required);
         origin.learn(&parse(&bytes));
         let kept = origin.header().unwrap();
         assert_eq!((kept.addresses, kept.tlvs.iter().count(), origin.left_out()), (addresses, 0, 4));

@@ -40,6 +40,7 @@ use crate::config::Config;
 use crate::net::kernel::{self, Kernel, StopRequests};
 use crate::net::listener::{self, Listener};
 pub use crate::net::listener::{BindError, Place};
+use crate::observe::events::Listening;
 use crate::observe::log::{Log, LogLevel};
 
 /// A server that is bound, and serves when it is run.
@@ -65,6 +66,7 @@ impl Server {
     ///
     /// A socket that cannot be listened on, or a system without what a reactor needs.
     pub fn with_listeners(config: &Config, listeners: Vec<TcpListener>) -> Result<Self, Error> {
+        let listeners = listeners.into_iter().map(|listener| (listener, None)).collect();
         Self::new(config, false, || Ok(listener::take(listeners, config)?))
     }
 
@@ -92,8 +94,8 @@ impl Server {
         let admin = config.admin.map(listener::bind_admin).transpose()?;
         let mut listeners = Vec::new();
         for listener in listen()? {
-            let address = listener.socket.local_addr()?;
-            listeners.push((listener, address));
+            let on = Listening { address: listener.socket.local_addr()?, mode: listener.mode };
+            listeners.push((listener, on));
         }
         let log = Log::new(config.log_format, config.log > LogLevel::Quiet)?;
         let watchdog_ms = kernel.watchdog_ms();
@@ -103,8 +105,8 @@ impl Server {
 
     /// The addresses that are listened on.
     #[must_use]
-    pub fn local_addrs(&self) -> &[SocketAddr] {
-        self.reactor.listening()
+    pub fn local_addrs(&self) -> Vec<SocketAddr> {
+        self.reactor.listening().iter().map(|on| on.address).collect()
     }
 
     /// What stops the server from elsewhere.

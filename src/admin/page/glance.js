@@ -27,7 +27,7 @@ const say = {
   text: String,
   time: (time) => time.slice(0, 19).replace('T', ' '),
   clock: (time) => time.slice(11, 19),
-  list: (items) => items.join(', '),
+  listeners: (items) => items.map(({ address, proxy_protocol: mode }) => (mode === 'required' ? address : `${address} (${mode})`)).join(', '),
   count: (value) => whole.format(value),
   rate: round,
   percent: (value) => `${(value * 100).toFixed(1)}%`,

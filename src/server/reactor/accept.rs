@@ -6,8 +6,8 @@ use super::{PAUSE_MS, Reactor};
 use crate::connection::{Connection, Expect, Reason};
 use crate::net::listener::{AfterError, after_error, is_exhaustion};
 use crate::net::system::System;
-use crate::observe::events::Event;
-use proxy::policy::Policy;
+use crate::observe::events::{Event, Listening};
+use proxy::policy::{Mode, Network, Policy};
 
 /// Connections accepted in a turn, before those that are open have their turn again.
 const MAX_ACCEPTS: usize = if cfg!(test) { 2 } else { 128 };
@@ -16,9 +16,8 @@ const MAX_ACCEPTS: usize = if cfg!(test) { 2 } else { 128 };
 pub(super) struct Entrance<S: System> {
     doors: Vec<Door<S::Listener>>,
     /// A connection that is accepted, and cannot be watched yet.
-    unwatched: Option<(S::Stream, SocketAddr)>,
-    addresses: Vec<SocketAddr>,
-    policy: Policy,
+    unwatched: Option<(S::Stream, Newcomer)>,
+    listening: Vec<Listening>,
     max_connections: usize,
     /// Accepting pauses until then, for want of descriptors or memory.
     pause_ends_ms: u64,
@@ -26,19 +25,33 @@ pub(super) struct Entrance<S: System> {
 
 struct Door<L> {
     listener: L,
+    policy: Policy,
     /// Whether the kernel reported connections, and did not say yet that there are no more.
     has_more: bool,
 }
 
+/// Who comes in, by which rule.
+#[derive(Clone, Copy)]
+struct Newcomer {
+    peer: SocketAddr,
+    mode: Mode,
+    /// `None` if the peer must be turned away.
+    expect: Option<Expect>,
+}
+
 impl<S: System> Entrance<S> {
-    pub(super) fn new(listeners: Vec<(S::Listener, SocketAddr)>, policy: Policy, max_connections: usize) -> Self {
-        let addresses = listeners.iter().map(|&(_, address)| address).collect();
-        let doors = listeners.into_iter().map(|(listener, _)| Door { listener, has_more: true }).collect();
-        Entrance { doors, unwatched: None, addresses, policy, max_connections, pause_ends_ms: 0 }
+    pub(super) fn new(listeners: Vec<(S::Listener, Listening)>, trusted: &[Network], max_connections: usize) -> Self {
+        let listening = listeners.iter().map(|&(_, on)| on).collect();
+        let door = |(listener, on): (S::Listener, Listening)| {
+            let policy = Policy { mode: on.mode, trusted: trusted.to_vec() };
+            Door { listener, policy, has_more: true }
+        };
+        let doors = listeners.into_iter().map(door).collect();
+        Entrance { doors, unwatched: None, listening, max_connections, pause_ends_ms: 0 }
     }
 
-    pub(super) fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+    pub(super) fn listening(&self) -> &[Listening] {
+        &self.listening
     }
 
     /// Listeners that are open.
@@ -100,9 +113,9 @@ impl<S: System> Reactor<S> {
 
     pub(super) fn accept(&mut self) {
         if self.may_accept()
-            && let Some((stream, peer)) = self.entrance.unwatched.take()
+            && let Some((stream, newcomer)) = self.entrance.unwatched.take()
         {
-            self.admit(stream, peer);
+            self.admit(stream, newcomer);
         }
         let mut left = MAX_ACCEPTS;
         for index in 0..self.entrance.doors.len() {
@@ -137,7 +150,8 @@ impl<S: System> Reactor<S> {
         match self.system.accept(&door.listener) {
             Ok((stream, peer)) => {
                 door.has_more = self.system.has_waiting(&door.listener);
-                self.admit(stream, peer);
+                let newcomer = Newcomer { peer, mode: door.policy.mode, expect: door.policy.admit(peer.ip()) };
+                self.admit(stream, newcomer);
             }
             Err(error) => match after_error(&error) {
                 AfterError::Wait => door.has_more = false,
@@ -152,8 +166,8 @@ impl<S: System> Reactor<S> {
 
     /// Takes in a connection. What it has sent by now is reported with the next events: a read at once would find nothing,
     /// but for a server that is late.
-    fn admit(&mut self, mut stream: S::Stream, peer: SocketAddr) {
-        let expect = self.entrance.policy.admit(peer.ip());
+    fn admit(&mut self, mut stream: S::Stream, newcomer: Newcomer) {
+        let Newcomer { peer, mode, expect } = newcomer;
         let watched = match expect {
             Some(_) => self.system.watch(&mut stream, self.connections.vacant_key()),
             None => Ok(()),
@@ -161,14 +175,14 @@ impl<S: System> Reactor<S> {
         if let Err(error) = &watched
             && is_exhaustion(error)
         {
-            self.entrance.unwatched = Some((stream, peer));
+            self.entrance.unwatched = Some((stream, newcomer));
             self.entrance.pause_ends_ms = self.now_ms() + PAUSE_MS;
             return self.journal.trouble(Event::WatchFailed(error), self.now_ms());
         }
         let now_ms = self.now_ms() as u32;
         let key = self.connections.insert(Connection::new(stream, expect.unwrap_or(Expect::Header), now_ms));
         self.keys_end = self.keys_end.max(key + 1);
-        self.journal.accepted(key, peer, self.now_ms());
+        self.journal.accepted(key, peer, mode, self.now_ms());
         match watched {
             _ if expect.is_none() => self.close(key, Reason::NotTrusted),
             Ok(()) => self.watch_time(key),

@@ -38,7 +38,7 @@ use crate::config::Config;
 use crate::connection::{Budget, Connection, Delivery, Next, Pool, Ready, Reason, Shared, Stream};
 use crate::net::manager::News;
 use crate::net::system::{Batch, Event as _, System};
-use crate::observe::events::Event;
+use crate::observe::events::{Event, Listening};
 use crate::observe::journal::Journal;
 use crate::observe::log::Log;
 use proxy::MAX_V2_LEN;
@@ -70,7 +70,7 @@ const LAST_LISTENER: usize = ADMIN - 1;
 /// What a reactor is made of.
 pub(super) struct Parts<S: System> {
     pub(super) system: S,
-    pub(super) listeners: Vec<(S::Listener, SocketAddr)>,
+    pub(super) listeners: Vec<(S::Listener, Listening)>,
     pub(super) admin: Option<(S::Listener, SocketAddr)>,
     pub(super) log: Log,
     pub(super) watchdog_ms: Option<u64>,
@@ -116,24 +116,25 @@ impl<S: System> Reactor<S> {
         }
         let capacity = config.max_connections;
         let mut journal = Journal::new(log, config.log, admin.is_some(), capacity);
-        for &(_, address) in &listeners {
-            journal.server(Event::Listening(address));
+        for &(_, on) in &listeners {
+            journal.server(Event::Listening(on));
         }
         if let Some(admin) = &admin {
             journal.server(Event::AdminListening(admin.address()));
         }
-        if config.policy.mode == Mode::Optional {
-            journal.server(Event::Guessing { trusted: !config.policy.trusted.is_empty() });
+        if listeners.iter().any(|(_, on)| on.mode == Mode::Optional) {
+            journal.server(Event::Guessing { trusted: !config.trusted.is_empty() });
         }
         journal.flush();
         let mut shared = Shared::new(config.echo, config.reflect_header, READ_SIZE, budget(config));
         shared.max_header = config.max_header;
+        shared.only_version = config.only_version;
         Ok(Reactor {
             system,
             // Pages that are not touched cost nothing, and a slab that never grows never moves.
             connections: Slab::with_capacity(capacity),
             keys_end: 0,
-            entrance: Entrance::new(listeners, config.policy.clone(), capacity),
+            entrance: Entrance::new(listeners, &config.trusted, capacity),
             queues: Queues::new(capacity),
             shared,
             journal,
@@ -151,8 +152,8 @@ impl<S: System> Reactor<S> {
         })
     }
 
-    pub(super) fn listening(&self) -> &[SocketAddr] {
-        self.entrance.addresses()
+    pub(super) fn listening(&self) -> &[Listening] {
+        self.entrance.listening()
     }
 
     /// Serves until it is stopped.
@@ -249,7 +250,7 @@ impl<S: System> Reactor<S> {
         let view = View {
             started: self.started,
             now_ms,
-            listening: self.entrance.addresses(),
+            listening: self.entrance.listening(),
             connections: &self.connections,
             keys_end: self.keys_end,
             max_connections: self.entrance.max_connections(),

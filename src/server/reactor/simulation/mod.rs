@@ -21,6 +21,7 @@ use crate::config::{Config, EchoUnit, LogFormat, LogLevel, Settings};
 use crate::connection::{Budget, Clock};
 use crate::net::manager::News;
 use crate::net::system::Signal;
+use crate::observe::events::Listening;
 use crate::observe::log::Log;
 
 /// Turns after which a schedule that is not over is stuck.
@@ -91,7 +92,7 @@ fn run(seed: u64, fault: Fault) -> Result<(), String> {
     let kept = Arc::new(Mutex::new(Vec::new()));
     let parts = Parts {
         system: Sim(Rc::clone(&world)),
-        listeners: vec![(0, ([127, 0, 0, 1], 8888).into())],
+        listeners: vec![(0, Listening { address: ([127, 0, 0, 1], 8888).into(), mode: config.mode })],
         admin: config.admin.map(|address| (1, address)),
         log: Log::in_memory(LogFormat::Text, Arc::clone(&kept)),
         watchdog_ms: rng.bool().then_some(400),
