@@ -82,7 +82,8 @@ impl System for Kernel {
         loop {
             let timeout = timeout.or_else(|| self.alarm.timeout());
             match self.poll.poll(batch, timeout) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // It may be a signal whose handler could not report it, for want of memory.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => _ = self.stop.waker.wake(),
                 result => return result,
             }
         }

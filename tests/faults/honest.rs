@@ -11,7 +11,7 @@ use fastrand::Rng;
 use crate::peers::{connect, header, is_at};
 
 /// Clients that stay.
-const CLIENTS: u64 = 16;
+pub const CLIENTS: u64 = 16;
 /// Each sends a message so often, whether or not the last one has come back by then.
 const EVERY: Duration = Duration::from_millis(50);
 /// A new client comes so often.

@@ -1,7 +1,7 @@
 //! Limits that are reached: connections, descriptors, memory, the listener's backlog.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::Duration;
@@ -9,8 +9,9 @@ use std::time::Duration;
 use fastrand::Rng;
 use rustix::process::{Resource, Rlimit, prlimit};
 
-use crate::client::{connect as connect_socket, socket_of_many};
-use crate::ordeal::{Target, wait_until};
+use crate::client::{connect as connect_socket, round_trip, socket_of_many};
+use crate::honest;
+use crate::ordeal::{HEADER_TIMEOUT, Target, wait_until};
 use crate::peers::{client, connect, connect_with_header, fin, header, reset, rest_of};
 
 /// Many more than are allowed come at once, again and again: each has its turn.
@@ -88,6 +89,68 @@ pub fn memory(target: Target) -> String {
     });
     halves.into_iter().for_each(reset);
     format!("{CLIENTS} clients with {} MiB each, read only when all are full; 200 unfinished headers", size >> 20)
+}
+
+/// More unfinished headers than there is memory for: the largest go, and clients with usual ones are served.
+pub fn unfinished_headers(target: Target) -> String {
+    let count = target.many(2000);
+    // Version 2, TCP4, of the greatest length.
+    let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff".to_vec();
+    header.resize(60_000, 0);
+    let peers: Vec<_> =
+        (0..count).map(|index| hoarder(connect_socket(socket_of_many(index), target.address), &header)).collect();
+    serve_beside(target);
+    let closed = peers.iter().filter(|peer| is_closed(peer)).count();
+    assert!(closed > count / 2, "{closed} of {count} were closed");
+    format!("{count} of 60 kB each, with 2 MiB for all; {closed} of them were closed for others")
+}
+
+/// More unfinished lines than there is memory for.
+pub fn unfinished_lines(target: Target) -> String {
+    let count = target.many(240);
+    let mut rng = Rng::with_seed(target.seed);
+    let line = vec![b'x'; 1_000_000];
+    let peers: Vec<_> = (0..count).map(|_| hoarder(client(target.address, &mut rng), &line)).collect();
+    serve_beside(target);
+    let closed = peers.iter().filter(|peer| is_closed(peer)).count();
+    assert!(closed > count / 2, "{closed} of {count} were closed");
+    format!("{count} of 1 MB each, with 14 MiB for all; {closed} of them were closed for others")
+}
+
+/// As many connections as are allowed, which never say a word: those that have been silent longest go when others come.
+pub fn silent(target: Target) -> String {
+    let (count, more) = (target.many(960), target.many(200));
+    let connect = |index| connect_socket(socket_of_many(index), target.address);
+    let peers: Vec<_> = (0..count).map(connect).collect();
+    // They may go when they have been silent for as long as a header may take.
+    thread::sleep(HEADER_TIMEOUT + Duration::from_millis(100));
+    let others: Vec<_> = (0..more).map(connect).collect();
+    serve_beside(target);
+    let closed = peers.iter().filter(|peer| is_closed(peer)).count();
+    assert!(closed >= count + more + honest::CLIENTS as usize - 1000, "{closed} of {count} were closed");
+    assert!(!others.iter().any(is_closed), "one that came later was closed first");
+    format!("{count} and then {more} for 1000 places; {closed} of the first made room")
+}
+
+/// A connection that says all of `bytes` that is taken at once, and never ends it.
+fn hoarder(mut stream: TcpStream, bytes: &[u8]) -> TcpStream {
+    stream.set_nonblocking(true).expect("non-blocking");
+    // What is not taken, and that it may be closed, is the row's matter.
+    let _ = stream.write(bytes);
+    stream
+}
+
+/// Clients come one after the other for a while.
+fn serve_beside(target: Target) {
+    let mut rng = Rng::with_seed(target.seed);
+    for _ in 0..100 {
+        round_trip(&mut client(target.address, &mut rng));
+    }
+}
+
+fn is_closed(mut stream: &TcpStream) -> bool {
+    stream.set_nonblocking(true).expect("non-blocking");
+    !matches!(stream.read(&mut [0; 256]), Err(error) if error.kind() == ErrorKind::WouldBlock)
 }
 
 /// The server is full and its backlog overflows, so that the kernel drops what comes: it comes again, and is served.

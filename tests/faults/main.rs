@@ -62,6 +62,8 @@ impl Suite {
         let default = Bounds::default;
         let p99 = |ms| Bounds { p99: Duration::from_millis(ms), ..default() };
         let small = &["--max-held", "16MiB", "--recv-buffer", "8KiB", "--send-buffer", "4KiB"];
+        let prompt = || Bounds { newcomer: Duration::from_secs(1), kept_kib: 24 << 10, ..default() };
+        let lines = &["--echo", "lines", "--max-line", "1MiB", "--max-held", "16MiB"];
         let full = &["--max-connections", "30", "--backlog", "16"];
         vec![
             self.simple("no_fault", &[], default(), no_fault),
@@ -77,6 +79,9 @@ impl Suite {
             self.simple("splits_everywhere", &[], default(), streams::splits),
             self.simple("descriptors_exhausted", &[], default(), limits::descriptors),
             self.simple("memory_of_1_mib", &["--max-held", "1MiB"], default(), limits::memory),
+            self.simple("unfinished_headers", &["--max-held", "16MiB"], prompt(), limits::unfinished_headers),
+            self.simple("unfinished_lines", lines, prompt(), limits::unfinished_lines),
+            self.simple("silent_connections", &["--max-connections", "1000"], prompt(), limits::silent),
             self.simple("backlog_overflows", full, Bounds { newcomers: false, ..default() }, limits::backlog),
             self.simple("stopped_and_continued", &[], p99(5000), process::stops),
             self.simple("storms_of_signals", &[], default(), process::signals),

@@ -39,17 +39,23 @@ pub struct Bounds {
     pub kept_kib: usize,
     /// Whether clients can come in all the time.
     pub newcomers: bool,
+    /// The longest time for a newcomer, from its SYN to its answer. A debug build is given four times as much.
+    pub newcomer: Duration,
 }
 
 impl Bounds {
     pub fn p99(&self) -> Duration {
-        if cfg!(debug_assertions) { self.p99 * 4 } else { self.p99 }
+        Self::in_this_build(self.p99)
+    }
+
+    fn in_this_build(time: Duration) -> Duration {
+        if cfg!(debug_assertions) { time * 4 } else { time }
     }
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Bounds { p99: Duration::from_millis(250), kept_kib: 4096, newcomers: true }
+        Bounds { p99: Duration::from_millis(250), kept_kib: 4096, newcomers: true, newcomer: DEADLINE }
     }
 }
 
@@ -107,6 +113,8 @@ impl Ordeal {
         let peak_kib = self.server.status("VmHWM");
         let p99 = bounds.p99();
         assert!(tally.p99 <= p99, "p99 of the honest clients is {:?}, over {p99:?}", tally.p99);
+        let (slowest, newcomer) = (tally.slowest_newcomer, Bounds::in_this_build(bounds.newcomer));
+        assert!(slowest <= newcomer, "a newcomer was served after {slowest:?}, over {newcomer:?}");
         self.honest.warm_up();
         Outcome { did, tally, peak_kib, kib, took }
     }

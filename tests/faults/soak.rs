@@ -33,7 +33,7 @@ const PART: Duration = Duration::from_secs(30);
 
 /// How long it lasts.
 pub fn time() -> Duration {
-    let minutes = env::var("SOAK_MINUTES").map_or(2, |text| text.parse().expect("a number of minutes"));
+    let minutes = env::var("SOAK_MINUTES").map_or(1, |text| text.parse().expect("a number of minutes"));
     Duration::from_secs(60 * minutes)
 }
 
