@@ -6,12 +6,13 @@ use std::process::ExitCode;
 
 use clap::CommandFactory;
 use proxy_echo::check;
-use proxy_echo::cli::{CheckArgs, Cli, Command, ConformArgs, DecodeArgs};
+use proxy_echo::cli::{CheckArgs, Cli, Command, ConformArgs, DecodeArgs, LimitsArgs};
 use proxy_echo::config::{Config, ConfigError, raise_file_limit};
 use proxy_echo::conform;
 use proxy_echo::decode;
 use proxy_echo::server::{Error, Server};
 use proxy_echo_args::print;
+use proxy_echo_limits::{Limits, Load, this_machine};
 
 /// As clap's own, for arguments that do not make sense, and files that cannot be read or written.
 const USAGE: u8 = 2;
@@ -49,6 +50,7 @@ fn run(command: &Command) -> ExitCode {
         Command::Check(args) => check(args),
         Command::Conform(args) => conform(args),
         Command::Decode(args) => decode(args),
+        Command::Limits(args) => limits(args),
         Command::Pages(pages) => printed(print(&pages.render(Cli::command())), 0),
     }
 }
@@ -75,6 +77,13 @@ fn decode(args: &DecodeArgs) -> ExitCode {
     let words = if args.json.has_words() { print(explained.words.as_bytes()) } else { Ok(()) };
     let written = args.json.write(explained.json.as_bytes()).and(words);
     printed(written, if explained.is_valid { 0 } else { FAILURE })
+}
+
+/// The server raises its own soft limit on open files, so the hard one counts.
+fn limits(args: &LimitsArgs) -> ExitCode {
+    let report = Load::server(args.connections).judge(&Limits::read(this_machine));
+    let words = if args.json.has_words() { print(report.to_string().as_bytes()) } else { Ok(()) };
+    printed(args.json.write(report.json().as_bytes()).and(words), u8::from(report.stands_in_the_way()))
 }
 
 /// The exit code `code` of a command whose output was written. Where it was not, the code must not be one that is a verdict.

@@ -324,12 +324,27 @@ fn nonsense_is_refused_with_one_line() {
         (&["--unheard-of"], "'--unheard-of' found (see --help)"),
         (&["--lisen", ":0"], "'--lisen' found (did you mean --listen?)"),
         (&["chek", "localhost:1"], "there is no command 'chek': did you mean check?"),
-        (&["serve"], "there is no command 'serve': the commands are check, decode, conform, man, completions"),
+        (&["serve"], "there is no command 'serve': the commands are check, decode, conform, limits, man, completions"),
         (&["decode", "--json", "header.json"], "--json takes a file after an equals sign: --json=header.json"),
         (&["1", "2"], "'2'"),
     ] {
         assert_fails(2, args, &[], words);
     }
+}
+
+#[test]
+fn limits_says_what_stands_in_the_way() {
+    let (code, words, _) = run(&["limits", "1"], &[]);
+    assert_eq!(code, Some(0), "{words}");
+    assert!(words.contains("\nnothing known stands in the way of 1 connection of a server"), "{words}");
+    let (code, words, _) = run(&["limits", "1G"], &[]);
+    assert_eq!(code, Some(1), "{words}");
+    assert!(words.contains("start 954 of them with --reuse-port"), "{words}");
+    let (code, text, _) = run(&["limits", "1G", "--json"], &[]);
+    let report: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!((code, &report["end"], &report["connections"]), (Some(1), &"server".into(), &1_000_000_000.into()));
+    assert_fails(2, &["limits", "0"], &[], "must be from 1 to 1000000000");
+    assert_fails(2, &["limits"], &[], "<CONNECTIONS>");
 }
 
 #[test]

@@ -48,6 +48,8 @@ pub enum Command {
     Merge(MergeArgs),
     /// Show a JSON file again: as a table, a page, or in `HdrHistogram`'s formats
     Report(ReportArgs),
+    /// Say what on this machine stands in the way of a number of connections, and the command that changes it
+    Limits(LimitsArgs),
     /// The manual page, or completions.
     #[command(flatten)]
     Pages(Pages),
@@ -93,6 +95,30 @@ pub struct RunArgs {
     /// What is shown and written.
     #[command(flatten)]
     pub output: OutputArgs,
+}
+
+/// A number of connections.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit code: 0 nothing is known to stand in the way (what is unknown is said); 1 something does, or \
+                        the output cannot be written; 2 usage."
+)]
+pub struct LimitsArgs {
+    /// How many connections to open, such as 100k or 1M
+    #[arg(value_name = "CONNECTIONS", value_parser = count(1..=1_000_000_000_u64))]
+    pub connections: u64,
+    /// From how many addresses of this machine (--source-ip), each with all its ports
+    #[arg(long, value_name = "COUNT", env = "LOADTEST_LIMITS_SOURCES", default_value_t = 1)]
+    #[arg(value_parser = count(1..=1_u64 << 32))]
+    pub sources: u64,
+    /// To how many pairs of address and port: a port is free again for each of them
+    #[arg(long, value_name = "COUNT", env = "LOADTEST_LIMITS_DESTINATIONS", default_value_t = 1)]
+    #[arg(value_parser = count(1..=1_u64 << 32))]
+    pub destinations: u64,
+    /// Print a JSON object instead, or write it to FILE
+    #[arg(long, value_name = "FILE", env = "LOADTEST_LIMITS_JSON", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "-", default_value = "false", hide_default_value = true)]
+    pub json: Json,
 }
 
 /// A search.

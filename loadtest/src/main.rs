@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use clap::CommandFactory;
-use loadtest::cli::{Cli, Command};
+use loadtest::cli::{Cli, Command, LimitsArgs};
 use loadtest::command::{self, CommandError};
 use loadtest::judge::{Verdict, conclude, verdict};
 use loadtest::output;
 use proxy_echo_args::print;
+use proxy_echo_limits::{Limits, Load, this_machine};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
@@ -28,6 +29,15 @@ fn main() -> ExitCode {
             }
         };
     }
+    if let Command::Limits(args) = &cli.command {
+        return match limits(args) {
+            Ok(stands_in_the_way) => ExitCode::from(u8::from(stands_in_the_way)),
+            Err(error) => {
+                complain(&format!("error: {error}"));
+                Verdict::Failed.into()
+            }
+        };
+    }
     match run(&cli) {
         Ok(verdict) => verdict.into(),
         Err(error) => {
@@ -35,6 +45,17 @@ fn main() -> ExitCode {
             error.verdict().into()
         }
     }
+}
+
+/// Prints what stands in the way of connections, and returns whether anything does.
+fn limits(args: &LimitsArgs) -> io::Result<bool> {
+    let load = Load::client(args.connections, args.sources, args.destinations);
+    let report = load.judge(&Limits::read(this_machine));
+    if args.json.has_words() {
+        print(report.to_string().as_bytes())?;
+    }
+    args.json.write(report.json().as_bytes())?;
+    Ok(report.stands_in_the_way())
 }
 
 fn run(cli: &Cli) -> Result<Verdict, CommandError> {

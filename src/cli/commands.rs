@@ -21,6 +21,8 @@ pub enum Command {
     Decode(DecodeArgs),
     /// Test a receiver of the PROXY protocol, or a sender, against the specification
     Conform(Box<ConformArgs>),
+    /// Say what on this machine stands in the way of a number of connections, and the command that changes it
+    Limits(LimitsArgs),
     /// Manual page and completions.
     #[command(flatten)]
     Pages(Pages),
@@ -100,6 +102,23 @@ pub struct DecodeArgs {
 
     /// Print a JSON object instead, or write it to FILE
     #[arg(long, value_name = "FILE", env = "PROXY_ECHO_DECODE_JSON", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "-", default_value = "false", hide_default_value = true)]
+    pub json: Json,
+}
+
+/// A number of connections.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit code: 0 nothing is known to stand in the way (what is unknown is said); 1 something does; \
+                        2 usage, or output that cannot be written."
+)]
+pub struct LimitsArgs {
+    /// How many connections one server is to hold, such as 100k or 1M
+    #[arg(value_name = "CONNECTIONS", value_parser = count(1..=1_000_000_000_u64))]
+    pub connections: u64,
+
+    /// Print a JSON object instead, or write it to FILE
+    #[arg(long, value_name = "FILE", env = "PROXY_ECHO_LIMITS_JSON", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "-", default_value = "false", hide_default_value = true)]
     pub json: Json,
 }

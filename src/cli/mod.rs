@@ -18,7 +18,7 @@ use proxy::Version;
 mod commands;
 mod conform;
 
-pub use commands::{CheckArgs, Command, DecodeArgs, SendVersion};
+pub use commands::{CheckArgs, Command, DecodeArgs, LimitsArgs, SendVersion};
 pub use conform::{ConformArgs, Delivery, Preset, Shows};
 
 /// A TCP echo server that sits behind load balancers speaking the PROXY protocol, versions 1 and 2, shows what they tell

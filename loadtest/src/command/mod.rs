@@ -29,7 +29,9 @@ pub fn execute(command: &Command, interrupt: &AtomicBool) -> Result<Report, Comm
         Command::Compare(args) => compare::compare(args, interrupt),
         Command::Merge(args) => merge::merge(args),
         Command::Report(args) => return merge::report(args),
-        Command::Pages(_) => return Err(CommandError::Usage("there is nothing to measure".to_owned())),
+        Command::Limits(_) | Command::Pages(_) => {
+            return Err(CommandError::Usage("there is nothing to measure".to_owned()));
+        }
     }?;
     judge::conclude(&mut report, None);
     Ok(report)
@@ -44,7 +46,7 @@ pub fn output(command: &Command) -> OutputArgs {
         Command::Compare(args) => args.output.clone(),
         Command::Merge(args) => args.output.clone(),
         Command::Report(args) => args.output.clone(),
-        Command::Pages(_) => OutputArgs::default(),
+        Command::Limits(_) | Command::Pages(_) => OutputArgs::default(),
     }
 }
 

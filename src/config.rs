@@ -1,7 +1,5 @@
 //! The server's settings, and the check that they are valid.
 
-mod memory;
-
 use std::fmt;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -14,9 +12,7 @@ pub use crate::observe::log::{LogFormat, LogLevel};
 pub use crate::policy::ProxyProtocol;
 use proxy::policy::{Mode, Network};
 use proxy::{MAX_V2_LEN, Version};
-
-/// Descriptors that are not connections: standard streams, epoll, listeners, signals, and some for what links in.
-const RESERVED_FILES: u64 = 64;
+use proxy_echo_limits::{MAX_OF_SERVER, RESERVED_FILES, memory, this_machine};
 
 /// Time is kept in 32-bit milliseconds, which wrap after 49 days; half of that can be told apart.
 const MAX_TIME: Duration = Duration::from_secs(24 * 24 * 60 * 60);
@@ -224,7 +220,7 @@ impl Config {
         }
         let max_held = match settings.max_held {
             Some(max_held) => bytes("--max-held", max_held, MIN_HELD..=isize::MAX as usize)?,
-            None => default_max_held(memory::available()),
+            None => default_max_held(memory::available(this_machine)),
         };
         let max_line = bytes("--max-line", settings.max_line, 1..=MAX_LINE)?;
         if max_line > max_held / 2 {
@@ -332,8 +328,7 @@ fn at_least_1ms(option: &'static str, time: Duration) -> Result<u32, ConfigError
 
 fn max_connections(asked: Option<usize>) -> Result<usize, ConfigError> {
     let (files, _) = rlimit::Resource::NOFILE.get().map_err(|error| ConfigError::Files(error.to_string()))?;
-    // Where the limit is "unlimited" or in the billions, a table of that size would be no limit.
-    let allowed = files.saturating_sub(RESERVED_FILES).min(1 << 20) as usize;
+    let allowed = files.saturating_sub(RESERVED_FILES).min(MAX_OF_SERVER) as usize;
     match asked {
         Some(0) => Err(ConfigError::NoConnections),
         Some(asked) if asked > allowed => Err(ConfigError::TooManyConnections { asked, files }),
