@@ -34,7 +34,7 @@ $busybox mount -t sysfs sys /root/sys
 $busybox mount -t devtmpfs dev /root/dev
 $busybox mount -t tmpfs tmp /root/tmp
 $busybox ip link set lo up
-$busybox sysctl -q -w fs.file-max=8000000 net.core.somaxconn=4096
+$busybox sysctl -q -w fs.file-max=8000000 fs.epoll.max_user_watches=8000000 net.core.netdev_max_backlog=100000
 ulimit -n 1048576
 echo {booted}
 export PATH={path} HOME=/tmp

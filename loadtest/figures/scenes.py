@@ -275,7 +275,7 @@ def speaking_ones(stage, server):
     waits = watch.Waits(stage.port)
     base = watch.open_files(server.process.pid)
     asking = {"/metrics": watch.Asking(server, 5, ["/metrics"])}
-    asking |= {"page": watch.Asking(server, 2, PAGE), "searches": watch.Asking(server, 3, SEARCHES)}
+    asking |= {"page": watch.Asking(server, 2, PAGE), "searches": watch.Asking(server, 10, SEARCHES)}
     seconds = 3 * options.seconds
     load_arguments = ["-c", str(options.connections), "-R", str(rate), "-d", f"{seconds:g}s", "--warmup", "1s"]
     lines = stage.load("rr", *load_arguments)

@@ -9,7 +9,9 @@ import time
 from pathlib import Path
 
 # Connects and segments that the kernel drops, and its shortage of memory for sockets.
-DROPS = "ListenOverflows ListenDrops TCPBacklogDrop TCPRcvQDrop TCPReqQFullDrop PruneCalled TCPMemoryPressures".split()
+DROPS = (
+    "ListenOverflows ListenDrops TCPBacklogDrop TCPRcvQDrop TCPReqQFullDrop PruneCalled TCPMemoryPressures TCPTimeouts"
+).split()
 
 
 class Waits(threading.Thread):
@@ -87,7 +89,8 @@ def kernel_counters():
     """What the kernel drops, by its names (nstat)."""
     names, values = Path("/proc/net/netstat").read_text().splitlines()[:2]
     counters = dict(zip(names.split()[1:], map(int, values.split()[1:]), strict=True))
-    return {name: counters[name] for name in DROPS if name in counters}
+    dropped = sum(int(line.split()[1], 16) for line in Path("/proc/net/softnet_stat").read_text().splitlines())
+    return {name: counters[name] for name in DROPS if name in counters} | {"softnet dropped": dropped}
 
 
 def status(pid, name):
