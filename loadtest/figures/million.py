@@ -17,6 +17,7 @@ from pathlib import Path
 
 import chart
 import load
+import scenes
 import servers
 import tables
 
@@ -25,7 +26,6 @@ BYTES_EACH = 11 << 10
 # For a guest's system, and for peers, which take more for a connection.
 BASE_BYTES = 1 << 30
 SPARE_FILES = 200
-PEERS = ["proxy-echo", "tokio", "go", "haproxy"]
 TICKS = [factor * 10**power for power in range(2, 7) for factor in (1, 2, 5)]
 
 
@@ -34,7 +34,7 @@ def arguments():
     parser.add_argument("--connections", type=int, default=1_000_000, help="[1000000]")
     parser.add_argument("--seconds", type=float, default=20, help="how long a scene takes [20]")
     parser.add_argument(
-        "--peers", type=int, default=100_000, help=f"connections of {', '.join(PEERS)}; 0: none [100000]"
+        "--peers", type=int, default=100_000, help=f"connections of {', '.join(scenes.PEERS)}; 0: none [100000]"
     )
     parser.add_argument("--trace", action="store_true", help="hold each turn of the server against its caps, by strace")
     parser.add_argument("--debug", action="store_true", help="with the debug build, for tests: figures are worthless")
@@ -71,7 +71,7 @@ def memory(options):
 def measure(options, workshop, out):
     if options.trace:
         servers.install_packages({"strace": "strace"})
-    used = [servers.SERVERS[name] for name in PEERS if options.peers]
+    used = [servers.SERVERS[name] for name in scenes.PEERS if options.peers]
     servers.install(used)
     programs = workshop.release
     if options.debug:
@@ -96,15 +96,19 @@ def measure(options, workshop, out):
     print(f"in {where}{f': {why}' if why else ''}", flush=True)
     values = {"connections": options.connections, "peers": options.peers, "seconds": options.seconds, "out": result}
     values |= {"programs": programs, "target": workshop.release.parent}
-    scenes = [sys.executable, "-B", str(servers.ROOT / "loadtest/figures/scenes.py"), *flags]
-    scenes += [word for name, value in values.items() for word in (f"--{name}", str(value))]
+    command = [sys.executable, "-B", str(servers.ROOT / "loadtest/figures/scenes.py"), *flags]
+    command += [word for name, value in values.items() for word in (f"--{name}", str(value))]
     if why:
-        machine.run(shlex.join(scenes))
-    elif code := os.spawnv(os.P_WAIT, scenes[0], scenes):
+        machine.run(shlex.join(command))
+    elif code := os.spawnv(os.P_WAIT, command[0], command):
         raise SystemExit(code)
     if not result.exists():
         raise SystemExit("the scenes did not end")
     found = json.loads(result.read_text())
+    if "speaking" not in found:
+        raise SystemExit("the scenes did not end")
+    if "is_whole" not in found:
+        found["problems"].append("the peers did not end")
     return found | {"machine": f"{load.machine()}, in {where}", "versions": workshop.versions(used)}
 
 
@@ -124,7 +128,7 @@ def report(found):
         f"{name} {asking['answers']} times, {asking['longest_s'] * 1e3:,.0f} ms at most"
         for name, asking in speaking["asking"].items()
     ]
-    scenes = [
+    rows_of_scenes = [
         ["idle", f"{size(idle['server'])} resident, {each:.1f} bytes each, {100 * idle['cpu']:.1f}% of a core"],
         ["as many come and go as it carries, 50 at a time", speed(quiet["churn"])],
         [
@@ -147,11 +151,11 @@ def report(found):
     for calls, title in ((quiet["calls"], "quiet"), (speaking["calls"], "admin port on")):
         if calls:
             most = ", ".join(f"{call} {count:,}" for call, count in sorted(calls.items()))
-            scenes.append([f"most calls in a turn, {title}", most])
+            rows_of_scenes.append([f"most calls in a turn, {title}", most])
     parts = [
         f"{found['machine']}; {found['versions']}.",
         tables.table(head, rows),
-        tables.table(["scene", "figures"], scenes),
+        tables.table(["scene", "figures"], rows_of_scenes),
     ]
     if found["peers"]:
         peers = [[name, size(peer["bytes"]), f"{peer['per_second']:,.0f}"] for name, peer in found["peers"].items()]
@@ -172,9 +176,9 @@ def turns(buckets):
     return f"{whole:,} timed, 99% within {within * 1e3:g} ms, all within {longest * 1e3:g} ms"
 
 
-def drops(scenes):
+def drops(by_scene):
     """What there was, by scene."""
-    words = [f"{scene}: {name} {count:,}" for scene, counts in scenes.items() for name, count in counts.items()]
+    words = [f"{scene}: {name} {count:,}" for scene, counts in by_scene.items() for name, count in counts.items()]
     return "; ".join(words) or "none"
 
 
@@ -205,7 +209,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     options = arguments()
     workshop = servers.Workshop(load.cores()[0])
-    out = workshop.release.parent / "million"
+    out = workshop.release.parent / ("million-debug" if options.debug else "million")
     out.mkdir(parents=True, exist_ok=True)
     kept = out / "million.json"
     if options.redraw:

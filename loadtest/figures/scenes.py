@@ -24,6 +24,7 @@ SLACK = 20
 # A message a minute on each connection; an emulated machine carries as many a second in all.
 EVERY_S = 60
 EMULATED_RATE = 1000
+PEERS = ("proxy-echo", "tokio", "go", "haproxy")
 # What the status page asks for, every 2 s, and a search among all connections, in turn.
 PAGE = [
     "/status.json",
@@ -310,36 +311,21 @@ def speaking_ones(stage, server):
     return found
 
 
-def peers(stage):
-    """What one would take instead, with as many idle connections as they carry."""
-    options, found = stage.options, {}
+def peer(stage, name, found):
+    """What one would take instead, with as many idle connections as are asked for."""
+    options = stage.options
     workshop = servers.Workshop(load.cores()[0], options.target)
-    for name in ("proxy-echo", "tokio", "go", "haproxy"):
-        with workshop.running(servers.SERVERS[name]) as (address, process):
-            command = [
-                "idle",
-                address,
-                "-c",
-                str(options.peers),
-                "--proxy",
-                "v1",
-                "--expect-reflect",
-                "yes",
-                "-d",
-                "1s",
-            ]
-            command += ["--server-pid", str(process.pid), "--timeout", "120s", "--quiet", "--json"]
-            done = subprocess.run([stage.release / "loadtest", *command], capture_output=True, text=True, check=False)
-        result = json.loads(done.stdout) if done.stdout else None
-        if not result or any(result["totals"][kind] for kind in CLEAN):
-            stage.problems.append(f"{name}: {result['totals'] if result else done.stderr.strip()}")
-            continue
-        found[name] = {
-            "bytes": result["server"]["rss_per_connection_bytes"],
-            "per_second": options.peers / result["setup_s"],
-        }
-        stage.say(f"{name}, {options.peers:,} idle: {found[name]}")
-    return found
+    with workshop.running(servers.SERVERS[name]) as (address, process):
+        command = ["idle", address, "-c", str(options.peers), "--proxy", "v1", "--expect-reflect", "yes", "-d", "1s"]
+        command += ["--server-pid", str(process.pid), "--timeout", "300s", "--quiet", "--json"]
+        done = subprocess.run([stage.release / "loadtest", *command], capture_output=True, text=True, check=False)
+    result = json.loads(done.stdout) if done.stdout else None
+    if not result or any(result["totals"][kind] for kind in CLEAN):
+        stage.problems.append(f"{name}: {result['totals'] if result else done.stderr.strip()}")
+        return
+    rate = options.peers / result["setup_s"]
+    found[name] = {"bytes": result["server"]["rss_per_connection_bytes"], "per_second": rate}
+    stage.say(f"{name}, {options.peers:,} idle: {found[name]}")
 
 
 def started(command, **options):
@@ -364,13 +350,23 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     options = arguments()
     stage = Stage(options)
-    found = {}
+    found = {"problems": stage.problems, "drops": stage.drops, "peers": {}}
+
+    def keep():
+        options.out.write_text(json.dumps(found))
+
     found["quiet"], server = quiet_ones(stage)
+    keep()
     found["speaking"] = speaking_ones(stage, server)
-    found["peers"] = peers(stage) if options.peers else {}
-    found["drops"] = stage.drops
-    found["problems"] = stage.problems
-    options.out.write_text(json.dumps(found))
+    keep()
+    for name in PEERS if options.peers else []:
+        try:
+            peer(stage, name, found["peers"])
+        except SystemExit as error:
+            stage.problems.append(str(error))
+        keep()
+    found["is_whole"] = True
+    keep()
 
 
 if __name__ == "__main__":

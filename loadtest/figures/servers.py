@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PEERS = ROOT / "loadtest" / "peers"
 # In an emulated machine they take longer.
-START_LIMIT_S = 60
+START_LIMIT_S = 180
 # Where Debian has HAProxy.
 os.environ["PATH"] += ":/usr/sbin"
 
