@@ -84,13 +84,13 @@ def _sticks(x, y, title, values, label, scale, base, row, is_named):
     return "".join(parts)
 
 
-def lines(panels, note):
-    """Panels of curves over logarithmic axes: each a title, curves by name, how x and y are written, and y's ticks."""
+def lines(panels, note, is_linear=False):
+    """Panels of curves over a logarithmic or a linear axis: each a title, curves by name, how x and y are written, y's ticks."""
     width, height, left, gap = 275, 220, 58, 85
     parts = []
     for index, (title, curves, write_x, write_y, ticks) in enumerate(panels):
         x = left + (width + gap) * index
-        parts.append(_curves(x, 40, width, height, title, curves, write_x, write_y, ticks))
+        parts.append(_curves(x, 40, width, height, title, curves, write_x, write_y, ticks, is_linear))
     for index, name in enumerate(panels[0][1]):
         x = left + 110 * index
         parts.append(f'<circle cx="{x}" cy="{height + 88}" r="4" class="c{index}"/>')
@@ -99,13 +99,14 @@ def lines(panels, note):
     return _svg((width + gap) * len(panels), height + 126, parts)
 
 
-def _curves(x, y, width, height, title, curves, write_x, write_y, ticks):
+def _curves(x, y, width, height, title, curves, write_x, write_y, ticks, is_linear):
     points = [point for curve in curves.values() for point in curve if point[1]]
     if not points:
         return _text(x, y, title, "title")
     xs = sorted({px for px, _ in points})
     low, top = min(py for _, py in points) / 1.3, max(py for _, py in points) * 1.3
-    across, up = _log_scale(xs[0], xs[-1], 0, width), _log_scale(low, top, height, 0)
+    across = _linear_scale(xs[-1], width) if is_linear else _log_scale(xs[0], xs[-1], 0, width)
+    up = _log_scale(low, top, height, 0)
     parts = [_text(x - 40, y - 22, title, "title")]
     for tick in ticks:
         if low <= tick <= top:
@@ -113,7 +114,7 @@ def _curves(x, y, width, height, title, curves, write_x, write_y, ticks):
             parts.append(_text(x - 6, y + up(tick) + 4, write_y(tick), "", "end"))
     for before, tick, after in zip([0, *xs], xs, [*xs[1:], math.inf]):
         # Close neighbours' numbers turn away from each other.
-        is_close = [after < tick * 2, bool(before) and tick < before * 2]
+        is_close = [not is_linear and after < tick * 2, not is_linear and bool(before) and tick < before * 2]
         anchor = "end" if is_close[0] else "start" if is_close[1] else "middle"
         parts.append(_text(x + across(tick), y + height + 18, write_x(tick), "", anchor))
     for index, curve in enumerate(curves.values()):
@@ -128,6 +129,10 @@ def _curves(x, y, width, height, title, curves, write_x, write_y, ticks):
 def _log_scale(low, high, start, end):
     span = math.log(high / low)
     return lambda value: start + (end - start) * math.log(value / low) / span
+
+
+def _linear_scale(high, end):
+    return lambda value: end * value / high
 
 
 def _text(x, y, text, kind="", anchor="start"):
