@@ -332,7 +332,7 @@ impl<S: Stream> Connection<S> {
         let start = Shared::HEADROOM;
         let header = match proxy::parse(&shared.buffer[start..end]) {
             Ok(Status::Complete(header)) => header,
-            Ok(Status::Partial) if end - start <= shared.max_header => {
+            Ok(Status::Partial) if end - start <= shared.max_len() => {
                 if self.held.is_none() {
                     self.since_ms = shared.clock.read() as u32;
                 }
@@ -347,11 +347,8 @@ impl<S: Stream> Connection<S> {
             }
             Err(error) => return refuse(Refusal::Invalid(error), &shared.buffer[start..end], observer),
         };
-        if shared.only_version.is_some_and(|version| version != header.version) {
-            return refuse(Refusal::OtherVersion, &shared.buffer[start..end], observer);
-        }
-        if header.len() > shared.max_header {
-            return refuse(Refusal::TooLong, &shared.buffer[start..end], observer);
+        if header.len() > shared.max_lens[header.version as usize] {
+            return refuse(shared.refusal(header.version), &shared.buffer[start..end], observer);
         }
         observer.header(&header);
         let payload = start + header.len();

@@ -5,6 +5,7 @@ use proxy::{MAX_V1_LEN, Version};
 
 use super::clock::Clock;
 use super::held::Budget;
+use super::outcome::Refusal;
 
 /// What is sent back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,10 +26,9 @@ pub struct Shared {
     pub echo: Echo,
     /// Whether the header goes back too, as a version 1 line.
     pub reflect_header: bool,
-    /// The longest header in bytes; [`proxy::MAX_V2_LEN`] is every legal one.
-    pub max_header: usize,
-    /// The only version that is taken, if it is not both.
-    pub only_version: Option<Version>,
+    /// The longest header of each version in bytes; 0 takes none. One comparison for both options: this is on the way of every
+    /// connection.
+    pub(super) max_lens: [usize; 2],
     /// Time, as of its last reading.
     pub clock: Clock,
     /// The memory that connections hold.
@@ -56,13 +56,29 @@ impl Shared {
         Shared {
             echo,
             reflect_header,
-            max_header: proxy::MAX_V2_LEN,
-            only_version: None,
+            max_lens: [proxy::MAX_V2_LEN; 2],
             clock: Clock::start(),
             budget,
             moved: 0,
             read_size,
             buffer,
         }
+    }
+
+    /// Takes headers of `max_len` bytes at most ([`proxy::MAX_V2_LEN`] is every legal one), of one version alone if it is given.
+    pub fn restrict_headers(&mut self, max_len: usize, only_version: Option<Version>) {
+        let takes = |version| only_version.is_none_or(|only| only == version);
+        self.max_lens = [Version::V1, Version::V2].map(|version| if takes(version) { max_len } else { 0 });
+    }
+
+    /// The longest header of any version, in bytes.
+    pub(super) fn max_len(&self) -> usize {
+        self.max_lens[0].max(self.max_lens[1])
+    }
+
+    /// Why a whole header of that version is refused.
+    #[cold]
+    pub(super) fn refusal(&self, version: Version) -> Refusal {
+        if self.max_lens[version as usize] == 0 { Refusal::OtherVersion } else { Refusal::TooLong }
     }
 }

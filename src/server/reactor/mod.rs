@@ -127,8 +127,7 @@ impl<S: System> Reactor<S> {
         }
         journal.flush();
         let mut shared = Shared::new(config.echo, config.reflect_header, READ_SIZE, budget(config));
-        shared.max_header = config.max_header;
-        shared.only_version = config.only_version;
+        shared.restrict_headers(config.max_header, config.only_version);
         Ok(Reactor {
             system,
             // Pages that are not touched cost nothing, and a slab that never grows never moves.
