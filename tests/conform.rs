@@ -145,7 +145,7 @@ fn split_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 #[test]
 fn a_setting_that_cannot_tell_is_refused_before_anything() {
     for (name, address, words) in [
-        ("accepts all", receiver(|bytes| Some(bytes.to_vec())), "what is no header is accepted"),
+        ("accepts all", receiver(|bytes| Some(bytes.to_vec())), "bytes that are not a header are accepted"),
         ("closes at once", receiver(|_| None), "a valid header is not accepted. Version 1: closed"),
         ("says nothing", receiver(|_| Some(Vec::new())), "a valid header is not accepted. Version 1: silence for"),
     ] {

@@ -1,4 +1,4 @@
-//! Reads arguments and environment by a clap command, and explains what is wrong with them in one line.
+//! Reads arguments and environment by a clap command, and explains errors in one line.
 
 use std::env;
 use std::ffi::OsString;
@@ -28,7 +28,7 @@ impl Stop {
     /// Prints the help or the error, and returns the program's exit code.
     #[must_use]
     pub fn explain(self) -> ExitCode {
-        // If nobody reads it, that is no reason to panic.
+        // A closed standard error is no reason to panic.
         match self {
             Stop::Text(text) => {
                 let _ = text.print();

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::snapshot::soft_limit;
 
 /// Bytes that the process could still take: the least of what its limit of address space, its control groups and the machine
-/// have left. `None` where none of them is known. `read` gives a file's text.
+/// have left. `None` if no limit is known. `read` gives a file's text.
 pub fn available(read: impl Fn(&str) -> Option<String>) -> Option<u64> {
     [address_space(&read), control_group(&read), machine(&read)].into_iter().flatten().min()
 }

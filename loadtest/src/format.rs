@@ -51,7 +51,7 @@ pub fn short(text: &str) -> String {
     format!("{number}{unit}")
 }
 
-/// A count with what is counted: `1 thread`, `2 threads`.
+/// A count with its noun: `1 thread`, `2 threads`.
 #[must_use]
 pub fn counted(number: u64, one: &str) -> String {
     format!("{} {one}{}", count(number), if number == 1 { "" } else { "s" })

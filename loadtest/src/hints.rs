@@ -54,7 +54,9 @@ fn on_answer(bytes: &[u8], plan: &Plan) -> Option<String> {
     // What was sent has no spaces, however it is changed or moved.
     let is_text = |line: &[u8]| line.len() > 3 && line.contains(&b' ') && line.iter().all(|&byte| is_printable(byte));
     is_text(first_line(bytes)).then(|| {
-        format!("the target answered in words, \"{quoted}\": it is no echo server, or refuses what it gets in that way")
+        format!(
+            "the target answered in words, \"{quoted}\": it is not an echo server, or this is how it refuses a request"
+        )
     })
 }
 

@@ -14,7 +14,7 @@ const MAX_WITHHELD: f64 = 0.01;
 const MAX_PAUSED: f64 = 0.01;
 /// Shares of a shorter time, in s, say nothing: a run may have ended early because the target was gone.
 const MIN_JUDGED_S: f64 = 0.02;
-/// The part of what is asked that must be sent, and come back.
+/// The part of the asked rate that must be sent, and come back.
 const ACHIEVED: f64 = 0.99;
 /// Pressure and steal that are worth a word.
 const NOTABLE: f64 = 0.05;
@@ -74,7 +74,7 @@ impl From<Verdict> for ExitCode {
     }
 }
 
-/// Fills in why `result` is invalid, what of the rate was achieved, what is worth a note, and whether the SLO is met.
+/// Fills in why `result` is invalid, how much of the rate was achieved, notes, and whether the SLO is met.
 /// `withheld` messages were not sent though they could have been.
 pub fn judge(result: &mut RunResult, plan: &Plan, withheld: u64) {
     result.invalid = invalid(result, plan, withheld);
@@ -191,7 +191,7 @@ fn note(result: &mut RunResult) {
     }
     if let (Some(longest_ns), true) = (result.generator.longest_pause_ns, result.invalid.is_empty()) {
         notes.push(format!(
-            "the generator was paused {}, for {} at most: what is rarer than 1 in 100 may be its own",
+            "the generator was paused {}, for {} at most: figures rarer than 1 in 100 may be its own",
             counted(result.generator.pauses, "time"),
             time(longest_ns as f64)
         ));
@@ -255,7 +255,7 @@ pub fn verdict(report: &Report) -> Verdict {
     }
 }
 
-/// Writes into `report` what it comes to. `signal` ended it early, if there was one.
+/// Writes the verdict into `report`. `signal` ended it early, if there was one.
 pub fn conclude(report: &mut Report, signal: Option<i32>) {
     match report {
         Report::Run(result) => result.signal = signal,

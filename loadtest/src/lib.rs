@@ -1,18 +1,18 @@
 //! loadtest: a TCP load generator that verifies what it measures and says when it was itself the bottleneck.
 //!
-//! The program is `loadtest`; this library is what it and its tests are made of.
+//! The program is `loadtest`; this library is shared by it and its tests.
 //!
 //! # Layout
 //!
 //! A measurement goes down this list; each module knows only those below it.
 //!
-//! - [`cli`], [`command`]: arguments and environment, and what they ask for.
-//! - [`plan`], [`slo`], [`sources`], [`hosts`]: what is to be done, known to be possible.
+//! - [`cli`], [`command`]: arguments and environment, and the commands.
+//! - [`plan`], [`slo`], [`sources`], [`hosts`]: a run's settings, checked.
 //! - [`engine`]: makes the load. A worker a thread, each with its poll, its slab of connections and its histograms.
 //! - [`pattern`], [`proxy`]: what connections say.
-//! - [`environment`], [`cgroup`]: what is seen of the machine meanwhile.
+//! - [`environment`], [`cgroup`]: what the machine did meanwhile.
 //! - [`judge`], [`hints`]: whether the figures may be used, what the program ends with, and what to try.
-//! - [`output`], [`progress`]: what is shown and written.
+//! - [`output`], [`progress`]: what the user sees, and files.
 //! - [`statistics`], [`join`]: how sure a difference is, and results that are parts of one.
 //! - [`result`], [`totals`], [`samples`]: what a finished measurement is, as the JSON file has it.
 //! - [`mod@format`]: figures in words.

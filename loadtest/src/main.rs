@@ -73,7 +73,7 @@ fn run(cli: &Cli) -> Result<Verdict, CommandError> {
     Ok(verdict(&report))
 }
 
-/// That nobody can be told is no reason to panic.
+/// A standard error that cannot be written is no reason to panic.
 fn complain(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }

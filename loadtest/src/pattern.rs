@@ -33,7 +33,7 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// For messages of `size` bytes and about so many connections.
+    /// For messages of `size` bytes, and about this many connections.
     #[must_use]
     pub fn new(size: usize, connections: u64) -> Self {
         let unit = (16..=128).rev().find(|unit| size.is_multiple_of(*unit)).unwrap_or(size).max(1);
@@ -57,7 +57,7 @@ impl Pattern {
     /// have each their own, unless messages are so large that the table would be, too.
     #[must_use]
     pub fn start(&self, number: u64) -> usize {
-        // Consecutive numbers lie far apart: what is in flight of one must not look like what is in flight of the next.
+        // Consecutive numbers lie far apart: a message of one connection must not look like one of the next.
         let stride = (self.places as u64).wrapping_mul(618) / 1000 + 1;
         let place = u128::from(number) * u128::from(stride) % self.places as u128;
         place as usize * self.unit

@@ -342,16 +342,16 @@ fn cores(threads: usize) -> Result<Vec<usize>, PlanError> {
         let text = format!("no more threads than cores, of which there are {}", allowed.len());
         return Err(PlanError::Range("--pin", text));
     }
-    // From the last on: what is started without a thought of cores begins with the first.
+    // From the last core on: programs that choose no core tend to start on the first.
     Ok(allowed.into_iter().rev().take(threads).collect())
 }
 
 /// Why something cannot be done.
 #[derive(Debug, PartialEq)]
 pub enum PlanError {
-    /// The target is none.
+    /// The target is not an address.
     Target(String, String),
-    /// A setting is out of range: its name, and what it takes.
+    /// A setting is out of range: its name, and the valid range.
     Range(&'static str, String),
     /// A TLV makes no sense.
     Tlv(String),

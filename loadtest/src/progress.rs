@@ -12,7 +12,7 @@ use crate::plan::{Kind, Plan};
 pub struct Bar(ProgressBar);
 
 impl Bar {
-    /// Hidden if `quiet`, and where nobody could see it.
+    /// Hidden if `quiet`, and if standard error is not a terminal.
     #[must_use]
     pub fn new(quiet: bool) -> Self {
         let bar = if quiet || !std::io::stderr().is_terminal() { ProgressBar::hidden() } else { ProgressBar::new(0) };

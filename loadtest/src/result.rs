@@ -75,7 +75,7 @@ pub struct RunResult {
     pub runs: Vec<Figures>,
     /// What the generator itself needed.
     pub generator: Generator,
-    /// The server's own use, where `--server-pid` tells who it is.
+    /// The server's own use, if `--server-pid` names it.
     pub server: Option<ServerUse>,
     /// What the kernel counted on the connections to the target; `None` where it does not tell.
     #[serde(default)]
@@ -212,16 +212,16 @@ pub struct Figures {
     pub rate: Option<f64>,
     /// Payload bytes received a second.
     pub bytes_per_s: Option<f64>,
-    /// Latency's mean in ns, if what is missing cannot change it.
+    /// Latency's mean in ns, if missing messages cannot change it.
     pub mean_ns: Option<f64>,
-    /// Latency's percentiles in ns, where the sample supports them and what is missing cannot change them; see
+    /// Latency's percentiles in ns, where the sample supports them and missing messages cannot change them; see
     /// [`Samples::percentile_ns`].
     pub p50_ns: Option<u64>,
     /// As above.
     pub p99_ns: Option<u64>,
     /// As above.
     pub p999_ns: Option<u64>,
-    /// The longest latency in ns, if what is missing cannot be longer.
+    /// The longest latency in ns, if no missing message can be longer.
     pub max_ns: Option<u64>,
     /// Server CPU time for a message in ns, with `--server-pid`.
     pub server_cpu_ns: Option<f64>,
@@ -232,7 +232,7 @@ pub struct Figures {
 /// What the generator itself needed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Generator {
-    /// Each thread's share of a core while it measured, 0 to 1. With `--spin`: of the time that it did not merely spin.
+    /// Each thread's share of a core while it measured, 0 to 1. With `--spin`: without the time that it only spun.
     pub thread_cpu: Vec<f64>,
     /// CPU time for a message in ns, all threads; `None` without messages.
     pub cpu_ns_per_request: Option<f64>,

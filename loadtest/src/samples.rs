@@ -18,7 +18,7 @@ pub const MAX_NS: u64 = 3_600_000_000_000;
 const DIGITS: u8 = 3;
 /// The longest encoding of such a histogram, in bytes: nine for each of its counts.
 const MAX_LENGTH: u64 = 9 * 40 * 1024;
-/// A percentile is a figure only if at least so many samples lie beyond it.
+/// Samples that must lie beyond a percentile for it to be given.
 const BEYOND: f64 = 10.0;
 /// The percentiles that are reported where the sample supports them.
 pub const PERCENTILES: [f64; 6] = [50.0, 90.0, 95.0, 99.0, 99.9, 99.99];
@@ -44,7 +44,7 @@ pub enum Known {
 }
 
 impl Known {
-    /// The figure, if what is missing cannot change it.
+    /// The figure, if missing samples cannot change it.
     #[must_use]
     pub fn exact(self) -> Option<f64> {
         match self {
@@ -155,7 +155,7 @@ impl Samples {
             return Some(Known::Exactly(self.known.value_at_percentile(percentile) as f64));
         }
         let least = self.all().value_at_percentile(percentile) as f64;
-        // At most it is what it would be if all that is missing took for ever.
+        // At most the figure that it would be if all missing samples took for ever.
         let rank = percentile * count / self.count().max(1) as f64;
         let is_exact = rank <= 100.0 && self.known.value_at_percentile(rank) as f64 <= least && !self.is_empty();
         Some(if is_exact { Known::Exactly(least) } else { Known::AtLeast(least) })
@@ -217,7 +217,7 @@ fn empty() -> Histogram<u64> {
 }
 
 fn add(sum: &mut Histogram<u64>, other: &Histogram<u64>) {
-    // Both have the same bounds, unless `other` was read from a file: then what is beyond is put at the bound.
+    // Both have the same bounds, unless `other` was read from a file: then larger values are put at the bound.
     if sum.add(other).is_err() {
         for step in other.iter_recorded() {
             sum.saturating_record_n(step.value_iterated_to(), step.count_at_value());
@@ -352,7 +352,7 @@ mod tests {
         assert_eq!(samples.percentile_ns(99.0), None, "ten of 1,010 may be the slowest");
         assert!(matches!(samples.percentile(99.0), Some(Known::AtLeast(ns)) if ns > 9e8));
         assert_eq!((samples.max_ns(), samples.mean_ns()), (None, None));
-        // They may have been due just before the end: then nobody knows.
+        // They may have been due just before the end, so the figure is unknown.
         let mut early = samples.clone();
         early.record_missing(1, 2000);
         assert!(matches!(early.percentile(50.0), Some(Known::AtLeast(_))));

@@ -184,7 +184,7 @@ impl Figure {
         matches!(self, Figure::Percentile(_) | Figure::Max | Figure::Mean)
     }
 
-    /// The figure with all that is missing counted in, or why there is none.
+    /// The figure with missing messages counted in, or the reason why it is unknown.
     fn of(self, result: &RunResult) -> Result<Known, String> {
         let (latency, totals) = (&result.latency, &result.totals);
         let due = latency.count() + latency.missing();

@@ -53,14 +53,14 @@ impl Sources {
             Sources::System => None,
             Sources::Round(network) => Some(nth_host(*network, number)),
             Sources::Loopback => {
-                // 127.0.0.1 is left to those who connect without a thought.
+                // 127.0.0.1 is left to programs that do not choose their source.
                 let offset = 2 + number / PER_ADDRESS % (1 << 22);
                 Some(IpAddr::V4((u32::from(Ipv4Addr::new(127, 0, 0, 0)) + offset as u32).into()))
             }
         }
     }
 
-    /// Whether there are ports for so many connections at a time.
+    /// Whether there are ports for `connections` at a time.
     ///
     /// # Errors
     ///

@@ -84,7 +84,7 @@ pub fn encode_v1(addresses: &Addresses<'_>) -> Line {
 pub struct V2<'a> {
     /// `LOCAL` goes with [`Addresses::Unspecified`]: receivers ignore anything else.
     pub command: Command,
-    /// Who connected to whom.
+    /// The client's connection: its source and destination.
     pub addresses: Addresses<'a>,
     /// TLVs, in their order, without the checksum. [`tlv::Ssl::encode`] makes the one about TLS.
     pub tlvs: &'a [Tlv<'a>],
@@ -97,7 +97,7 @@ impl V2<'_> {
     ///
     /// # Errors
     ///
-    /// [`EncodeError`], if a field cannot hold what it should.
+    /// [`EncodeError`], if a value is too large for its field.
     pub fn encoded_len(&self) -> Result<usize, EncodeError> {
         let checksum_len = if self.crc32c { tlv::Head::LEN + 4 } else { 0 };
         let mut length = ADDRESSES_LEN[usize::from(family(&self.addresses) >> 4)] + checksum_len;
@@ -117,7 +117,7 @@ impl V2<'_> {
     ///
     /// # Errors
     ///
-    /// [`EncodeError`], with `out` as it was, if a field cannot hold what it should or `out` is too short.
+    /// [`EncodeError`], with `out` as it was, if a value is too large for its field or `out` is too short.
     pub fn encode_to_slice(&self, out: &mut [u8]) -> Result<usize, EncodeError> {
         let needed = self.encoded_len()?;
         let header = out.get_mut(..needed).ok_or(EncodeError::BufferTooShort { needed })?;
@@ -145,7 +145,7 @@ impl V2<'_> {
     ///
     /// # Errors
     ///
-    /// [`EncodeError`], with `out` as it was, if a field cannot hold what it should.
+    /// [`EncodeError`], with `out` as it was, if a value is too large for its field.
     #[cfg(feature = "alloc")]
     pub fn encode(&self, out: &mut alloc::vec::Vec<u8>) -> Result<(), EncodeError> {
         let start = out.len();
@@ -161,7 +161,7 @@ impl<'a> tlv::Ssl<'a> {
     ///
     /// # Errors
     ///
-    /// [`EncodeError`], with `out` as it was, if a field cannot hold what it should or `out` is too short.
+    /// [`EncodeError`], with `out` as it was, if a value is too large for its field or `out` is too short.
     pub fn encode(client: u8, verify: u32, tlvs: &[Tlv<'_>], out: &'a mut [u8]) -> Result<Tlv<'a>, EncodeError> {
         let mut needed = Self::FIXED_LEN;
         for tlv in tlvs {
@@ -258,7 +258,7 @@ pub enum EncodeError {
     ChecksumGiven,
     /// A TLV about TLS inside another.
     NestedSsl,
-    /// The slice is shorter than what is to be written.
+    /// The slice is shorter than the header.
     BufferTooShort {
         /// Bytes that are needed.
         needed: usize,

@@ -4,7 +4,7 @@ use core::fmt;
 
 /// Prints bytes as ASCII. CR and LF are `<CR>` and `<LF>`, as in the article that this server follows; every other byte
 /// that is not printable is in hexadecimal, as `<1B>`, and so are `<` and `"`: every `<` begins an escape, and `"` ends
-/// what it began. What is over the limit is counted: `<+12 bytes>`.
+/// what it began. Bytes over the limit are counted: `<+12 bytes>`.
 #[derive(Clone, Copy, Debug)]
 pub struct Escaped<'a>(pub &'a [u8]);
 

@@ -33,7 +33,7 @@ pub enum Transport {
     Datagram,
 }
 
-/// Who connected to whom, as the sender tells it.
+/// The client's connection, as the sender tells it: its source and destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Addresses<'a> {
     /// Not told: `LOCAL`, version 1 `UNKNOWN`, or an UNSPEC family or transport. Use the connection's own addresses.
@@ -76,7 +76,7 @@ pub struct Header<'a> {
     pub version: Version,
     /// `LOCAL` or `PROXY`.
     pub command: Command,
-    /// Who connected to whom.
+    /// The client's connection: its source and destination.
     pub addresses: Addresses<'a>,
     /// The TLVs after the addresses. Empty in version 1 and for `LOCAL`, whose block is discarded unread.
     pub tlvs: Tlvs<'a>,

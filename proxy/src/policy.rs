@@ -1,4 +1,4 @@
-//! Who must, may or must not send a header.
+//! Which peers must, may or must not send a header.
 
 use alloc::vec::Vec;
 use core::fmt;

@@ -1,4 +1,4 @@
-//! Constants of the wire format of version 2 (section 2.2), for those who read a header field by field.
+//! Constants of the wire format of version 2 (section 2.2), for programs that read a header field by field.
 
 /// The 12 bytes that begin every version 2 header; no other protocol begins so.
 pub const V2_SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";

@@ -109,7 +109,7 @@ impl<S: Stream> Client<S> {
         Next::Again
     }
 
-    /// Sends what is owed, goes on with an answer, answers a request or reads.
+    /// Sends pending bytes, continues an answer, answers a request, or reads.
     fn step(&mut self, view: &View<'_>, work: &mut Work, answer: impl Fn(&Request<'_>) -> Answer) -> io::Result<Next> {
         while self.sent < self.output.len() {
             let count = self.stream.write(&self.output[self.sent..])?;

@@ -54,7 +54,7 @@ impl Fixture {
         fixture
     }
 
-    /// A connection at `key`, where there is none.
+    /// Adds a connection at the free `key`.
     pub(super) fn open(&mut self, key: usize, header: &[u8]) {
         self.journal.accepted(key, SocketAddr::from(([10, 0, (key >> 8) as u8, key as u8], 1)), Mode::Required, 0);
         if let Ok(Status::Complete(header)) = proxy::parse(header) {

@@ -71,7 +71,7 @@ pub(crate) fn parse(input: &[u8]) -> Parsed<'_> {
     // A target with a host goes before the field (RFC 9112, section 3.2.2).
     let host = named.or_else(|| values("Host").next());
     let closes = |list: &str| list.split(',').any(|item| item.trim().eq_ignore_ascii_case("close"));
-    // Before version 1.1 keeping a connection is a matter of negotiation, which nobody needs here.
+    // Before version 1.1 keeping a connection is negotiated, which this server does not support.
     let keep_alive = version == 1 && !values("Connection").any(closes);
     let open_metrics = values("Accept").any(|accept| accept.contains("application/openmetrics-text"));
     let (path, query) = target.split_once('?').unwrap_or((target, ""));

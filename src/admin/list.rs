@@ -38,7 +38,7 @@ enum Step {
     Write { page: Vec<Place>, separator: &'static str },
 }
 
-/// A connection's place in the order: what it is sorted by, then its number, which settles what is equal.
+/// A connection's place in the order: the sort key, then its number, so that no two are equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
     rank: (u64, u64),
@@ -48,7 +48,7 @@ struct Place {
 impl List {
     /// Most bytes of a row: a kept header has at most 1 KiB, of which a byte takes up to four.
     const MAX_ROW_BYTES: usize = 8 * 1024;
-    /// A part of the answer is sent when it has so many bytes.
+    /// Bytes of the answer that are collected before they are sent.
     const PART_BYTES: usize = 16 * 1024;
 
     /// # Errors

@@ -51,7 +51,7 @@ pub(crate) struct Admin<S: System> {
     address: SocketAddr,
     hosts: Hosts,
     has_more: bool,
-    /// When to try again to accept: the kernel had no descriptor or memory for a client, who waits.
+    /// When to try to accept again, because the kernel had no descriptor or memory for a waiting client.
     retry_ms: Option<u64>,
     visitors: Slab<Visitor<S::Stream>>,
     /// Keys of visitors that have something to do.

@@ -62,7 +62,7 @@ impl fmt::Display for QueryError {
 impl Query {
     /// Most connections in an answer.
     const MAX_ROWS: usize = 1000;
-    /// The last place in the order that can be asked for: so many connections are kept while the others are looked at.
+    /// The last place in the order that a query may ask for, and so the most connections kept during a search.
     pub(super) const MAX_DEPTH: usize = 10_000;
 
     pub(super) fn parse(text: &str) -> Result<Self, QueryError> {

@@ -17,9 +17,9 @@ impl Work {
     /// a part that is sent, is finished.
     pub(super) const MAX_BYTES: usize = 64 * 1024;
 
-    /// A system call takes as long as a look at so many connections.
+    /// A system call takes as long as looking at this many connections.
     const CALL_ROWS: usize = 16;
-    /// To search so many bytes of a header takes as long as a look at a connection.
+    /// Searching this many bytes of a header takes as long as looking at a connection.
     const ROW_BYTES: usize = 64;
 
     /// The work of a turn.
@@ -37,7 +37,7 @@ impl Work {
         self.rows > Self::MAX_ROWS / 2 && self.bytes > Self::MAX_BYTES / 2
     }
 
-    /// A connection was looked at, and so many bytes of its header.
+    /// A connection was looked at, with this many bytes of its header.
     pub(super) fn spend_row(&mut self, header_bytes: usize) {
         self.rows = self.rows.saturating_sub(1 + header_bytes / Self::ROW_BYTES);
     }

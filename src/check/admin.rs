@@ -42,7 +42,7 @@ struct Answer {
     connections: Vec<Connection>,
 }
 
-/// The connection whose client is `source`, or else the only one that has brought so many bytes as one of `bytes_in`.
+/// The connection whose client is `source`, or else the only one whose received bytes are one of `bytes_in`.
 pub(super) fn find(
     url: &str,
     source: Option<SocketAddr>,

@@ -22,11 +22,11 @@ use finding::{Finding, Known, Reflected};
 use probe::{End, GREETING, Opening, probe};
 use report::{Answer, Report};
 
-/// Checks what the command line names, prints what it finds, and returns the exit code.
+/// Checks the balancer, prints the findings, and returns the exit code.
 ///
 /// # Errors
 ///
-/// Those of writing, but for a reader who leaves before the end.
+/// An error of writing, unless the reader left before the end.
 pub fn run(args: &CheckArgs) -> io::Result<u8> {
     let mut report = Report::default();
     for round in 0..args.count {

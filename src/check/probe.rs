@@ -186,7 +186,7 @@ impl Opening {
 /// How our words begin.
 pub(super) const GREETING: &str = "proxy-echo check ";
 
-/// A line that nobody else says, neither in its letters nor in its length, and that does not begin like a header.
+/// A line unique in its letters and its length, which does not begin like a header.
 fn words() -> Vec<u8> {
     let random = RandomState::new().hash_one(Instant::now());
     let length = 20 + random as usize % 100;

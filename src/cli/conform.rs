@@ -25,7 +25,7 @@ pub struct ConformArgs {
     #[arg(value_parser = listen_one)]
     pub listen: Option<SocketAddr>,
 
-    /// With --listen: end after so many headers [default: at Ctrl-C]
+    /// With --listen: the number of headers after which to end [default: at Ctrl-C]
     #[arg(long, value_name = "COUNT", env = "PROXY_ECHO_CONFORM_COUNT", requires = "listen")]
     #[arg(value_parser = count(1..=u32::MAX))]
     pub count: Option<u32>,
@@ -63,7 +63,7 @@ pub struct ConformArgs {
     #[arg(long, value_name = "NAME", env = "PROXY_ECHO_CONFORM_DELIVERY", value_delimiter = ',')]
     pub delivery: Vec<Delivery>,
 
-    /// What the specification says should be counts like what it says must be
+    /// Count a missed SHOULD like a missed MUST
     #[arg(long, env = "PROXY_ECHO_CONFORM_STRICT", action = ArgAction::SetTrue)]
     #[arg(value_parser = BoolishValueParser::new())]
     pub strict: bool,
@@ -80,7 +80,7 @@ pub struct ConformArgs {
     #[arg(value_parser = positive_time)]
     pub timeout: Duration,
 
-    /// Print every case, not only what is missed
+    /// Print every case, not only the missed ones
     #[arg(long, short, env = "PROXY_ECHO_CONFORM_VERBOSE", action = ArgAction::SetTrue)]
     #[arg(value_parser = BoolishValueParser::new())]
     pub verbose: bool,
@@ -127,7 +127,7 @@ pub enum Shows {
     Ends,
 }
 
-/// How the bytes of a header and what is said behind it are sent.
+/// How the bytes of a header and those behind it are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
 pub enum Delivery {
     /// Header and payload in one segment

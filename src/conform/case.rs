@@ -79,7 +79,7 @@ pub(super) enum Expect {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(super) enum Client {
-    /// That of the connection itself: the header names nobody.
+    /// The connection's own address: the header has none.
     Peer,
     /// The header's source.
     Source(SocketAddr),
@@ -251,7 +251,7 @@ pub(super) fn delivery_name(delivery: Delivery) -> String {
     delivery.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
-/// What the command line asks for, without what it excludes.
+/// The cases that the command line selects.
 pub(super) fn wanted(args: &ConformArgs) -> Result<Vec<Job>, Error> {
     let mut jobs = Vec::new();
     for case in all()? {

@@ -74,7 +74,7 @@ pub(super) fn exchange(address: SocketAddr, job: &Job, setting: &Setting, timeou
     };
     let is_whole = job.case.expect != Expect::Wait;
     let say: &[u8] = if is_whole { &setting.say } else { &[] };
-    // A receiver that closes early is told by what is read.
+    // A receiver that closes early is found out by reading.
     let _ = send(&stream, &job.bytes, say, job.delivery);
     let wait = if is_whole { timeout } else { timeout.min(WATCH) };
     listen(&stream, job, setting, local, wait)

@@ -22,7 +22,7 @@ use report::Report;
 use run::Runner;
 use setting::Setting;
 
-/// Does what the command line asks for, writes what it finds to `out`, and returns the exit code.
+/// Runs the command, writes its findings to `out`, and returns the exit code.
 ///
 /// # Errors
 ///
@@ -116,7 +116,7 @@ impl fmt::Display for Error {
             ),
             Error::EverythingAccepted(words) => write!(
                 f,
-                "this setting cannot tell: what is no header is accepted, too ({words}). Look at --accepted, and \
+                "this setting cannot tell: bytes that are not a header are accepted, too ({words}). Look at --accepted, and \
                  whether the receiver expects a header at all"
             ),
             Error::Cases(error) => write!(f, "the cases are unreadable: {error}"),

@@ -1,4 +1,4 @@
-//! What counts as accepted, for a receiver of any protocol: what is said behind the header, and what the answer must be.
+//! When a header counts as accepted, for a receiver of any protocol: the bytes sent behind it, and the answer that must come.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -19,7 +19,7 @@ pub(super) struct Setting {
     accepted: Regex,
     rejected: Option<Regex>,
     pub(super) shows: Option<Shows>,
-    /// Whether exactly what is said must come back, perhaps behind one line about the client.
+    /// Whether exactly the bytes sent must come back, perhaps behind one line about the client.
     is_echo: bool,
 }
 

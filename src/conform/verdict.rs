@@ -23,7 +23,7 @@ pub(super) enum Verdict {
     Misread,
     /// The specification leaves it open.
     Observed,
-    /// Not judged, because the receiver does not support what it is about.
+    /// Not judged: the receiver does not support the feature under test.
     Skipped,
 }
 

@@ -61,7 +61,7 @@ struct Withheld {
 }
 
 impl Withheld {
-    /// What a balancer says in a check is short, and what is withheld counts in no budget.
+    /// Health checks are short, and withheld lines count in no budget.
     const MAX_BYTES: usize = 1024;
 }
 
@@ -81,7 +81,7 @@ impl Journal {
         self.log.write(None, event);
     }
 
-    /// What is said from now on holds up nobody at any level.
+    /// From now on no level of the log can hold up the caller.
     pub(crate) fn detach(&mut self) {
         self.log.detach();
     }
@@ -114,7 +114,7 @@ impl Journal {
         self.say(key, number, Event::Accepted { peer });
     }
 
-    /// Whether nobody wants to know about connections.
+    /// Whether neither log nor admin port needs connections.
     #[inline]
     pub(crate) fn is_off(&self) -> bool {
         self.is_off

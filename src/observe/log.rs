@@ -58,7 +58,7 @@ impl Dropped {
         self.unreported.fetch_add(lines, Ordering::Relaxed);
     }
 
-    /// A batch is lost, and what it reports is not reported.
+    /// Drops a batch, with the events in it.
     fn lose(&self, batch: &Batch) {
         self.add(batch.lines);
         self.unreported.fetch_add(batch.dropped, Ordering::Relaxed);

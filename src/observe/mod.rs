@@ -1,4 +1,4 @@
-//! What is known about connections, and what is said about them.
+//! What the server knows about its connections, and what it reports.
 
 pub(crate) mod balancers;
 pub(crate) mod events;

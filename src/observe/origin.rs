@@ -1,4 +1,4 @@
-//! Where a connection comes from, kept for those who look at it through the admin port.
+//! Where a connection comes from, kept for the admin port.
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
@@ -42,7 +42,7 @@ impl Origin {
         })
     }
 
-    /// The connection is gone, and so is what is kept of it.
+    /// Forgets a closed connection.
     pub(crate) fn forget(&mut self) {
         *self = Origin::new(SocketAddr::V4(Self::UNKNOWN), self.mode());
     }
@@ -63,7 +63,7 @@ impl Origin {
         };
     }
 
-    /// Who connected.
+    /// The address that connected.
     pub(crate) fn peer(&self) -> SocketAddr {
         match &self.0 {
             Kept::Inet { peer, .. } => (*peer).into(),

@@ -1,4 +1,4 @@
-//! `search`: the highest rate that meets an SLO, by doubling until it is missed and halving what is left. Only probes that
+//! `search`: the highest rate that meets an SLO, by doubling until it is missed and halving the rest. Only probes that
 //! prove something count: one that is INVALID or has too few samples is repeated, and never bounds the answer.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,7 +25,7 @@ const MAX_TRIES: u32 = 5;
 const WIDER: f64 = 2.0;
 /// How many times as long a probe is that is repeated, at most.
 const MAX_STRETCH: u32 = 3;
-/// A target that answers less than this part of what is asked did not miss by chance.
+/// A target that answers less than this part of the rate did not miss by chance.
 const FAR_BELOW: f64 = 0.8;
 /// How many times as long as asked for a probe may last, to have samples enough; and always as long as this.
 const MAX_LONGER: u32 = 10;

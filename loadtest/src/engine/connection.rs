@@ -1,4 +1,4 @@
-//! One connection: what it owes and is owed, and whether what comes is what was sent.
+//! One connection: bytes to send, messages awaiting an answer, and the verification of received bytes.
 
 use std::io::{self, Read, Write};
 
@@ -55,7 +55,7 @@ pub(super) enum Fault {
     Corrupted,
     /// So many bytes are left out.
     Lost(usize),
-    /// So many bytes that were there before, or that nobody asked for.
+    /// Bytes that came before, or that answer no message.
     Duplicated(usize),
     /// The bytes of another connection, by their place in the pattern.
     Crossed(usize),
@@ -122,7 +122,7 @@ impl Connection {
         self.unsent > 0
     }
 
-    /// Sends what is queued, as far as the socket takes it. Returns how many bytes it took.
+    /// Sends queued bytes, as far as the socket takes them. Returns how many it took.
     #[inline]
     pub(super) fn send(&mut self, pattern: &Pattern) -> io::Result<usize> {
         let mut sent = 0;
@@ -146,7 +146,7 @@ impl Connection {
         Ok(sent)
     }
 
-    /// Sends the header and what is queued in one piece, if that is small. Returns how many payload bytes the socket took.
+    /// Sends the header and the queued bytes in one piece, if that is small. Returns how many payload bytes the socket took.
     pub(super) fn send_first(&mut self, header: &mut Vec<u8>, pattern: &Pattern) -> io::Result<usize> {
         let length = header.len();
         if length == 0 {
@@ -184,7 +184,7 @@ impl Connection {
         }
     }
 
-    /// Takes `bytes` of payload: all of it is what it should be, or `None` and nothing is taken. Returns how many messages
+    /// Takes `bytes` of payload if all are right; otherwise takes nothing and returns `None`. Returns how many messages
     /// are whole.
     #[inline]
     pub(super) fn take(&mut self, bytes: &[u8], pattern: &Pattern, size: usize, verify: bool) -> Option<u32> {
@@ -213,7 +213,7 @@ impl Connection {
         1 + (beyond / size) as u32
     }
 
-    /// Takes `bytes` of which some are not what they should be, and finds out what they are.
+    /// Takes `bytes`, some of which are wrong, and finds out in which way.
     #[cold]
     pub(super) fn take_faulty(&mut self, mut bytes: &[u8], pattern: &Pattern, size: usize, verify: bool) -> Taken {
         let mut taken = Taken::default();

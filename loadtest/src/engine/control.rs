@@ -1,4 +1,4 @@
-//! What the workers and the one who waits for them share.
+//! State shared by the workers and the thread that waits for them.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;

@@ -73,7 +73,7 @@ impl Schedule {
     }
 }
 
-/// What is given up is told in about so many steps, and drawn at random one by one up to so many.
+/// Messages given up are reported in about this many steps, and drawn at random one by one up to this many.
 const MAX_STEPS: f64 = 1000.0;
 const MAX_DRAWN: f64 = 1e6;
 

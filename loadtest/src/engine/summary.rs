@@ -56,7 +56,7 @@ pub(super) fn put_together(
         tcp.add(&tally.tcp);
         for (index, piece) in tally.intervals.into_iter().enumerate() {
             let start_s = index as f64 * length_s;
-            // After an early end there are none.
+            // After an early end there are no intervals.
             if start_s >= measured.as_secs_f64() {
                 break;
             }

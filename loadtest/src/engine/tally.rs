@@ -8,7 +8,7 @@ use crate::hints::MAX_QUOTED;
 use crate::result::{MAX_DETAILS, Samples, TcpUse, Totals};
 use crate::system;
 
-/// Counts and times of one worker. All memory is taken before the measurement; what is not used of it is not touched.
+/// Counts and times of one worker. All memory is reserved before the measurement; unused pages are not touched.
 #[derive(Debug)]
 pub(super) struct Tally {
     pub(super) totals: Totals,

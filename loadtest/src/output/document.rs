@@ -1,4 +1,4 @@
-//! A report as it is read: headings, boxes, tables and lists, which `text` and `html` merely set. Each figure says where in
+//! A report's content: headings, boxes, tables and lists. `text` and `html` only lay it out. Each figure says where in
 //! the JSON it is from.
 
 use serde_json::Number;
@@ -51,7 +51,7 @@ pub(super) enum Tone {
     Plain,
 }
 
-/// A big figure: what it is, the figure itself, and a word on it.
+/// A big figure: its name, the figure, and a remark.
 pub(super) struct Tile {
     pub name: String,
     pub figure: Text,
@@ -77,7 +77,7 @@ impl Table {
     pub(super) const MAX_ROWS: usize = 100;
 }
 
-/// Names and what they are.
+/// Names with their values.
 pub(super) struct List {
     pub heading: String,
     pub facts: Vec<(&'static str, Text)>,
@@ -151,7 +151,7 @@ pub(super) fn figure(pointer: &str, value: impl Into<Number>, text: String) -> T
     Piece::Figure(Figure { text, value: value.into(), pointer: pointer.to_owned(), per: None }).into()
 }
 
-/// A figure with a fraction; one that is no number, which JSON does not know, is merely text.
+/// A figure with a fraction; NaN and infinity, which JSON does not know, become text.
 pub(super) fn fraction(pointer: &str, value: f64, text: String) -> Text {
     match Number::from_f64(value) {
         Some(number) => figure(pointer, number, text),

@@ -64,7 +64,7 @@ fn is_stdout(path: &Path) -> bool {
 ///
 /// # Errors
 ///
-/// The first that occurred. A reader of standard output that goes away is none.
+/// The first error. A reader of standard output that goes away is not one.
 pub fn write_all(report: &Report, outputs: &OutputArgs, is_terminal: bool) -> Result<(), OutputError> {
     let mut written = Vec::new();
     if !outputs.quiet && !paths(outputs).iter().any(|path| is_stdout(path)) {

@@ -7,7 +7,7 @@ use comfy_table::{CellAlignment, Table as Grid, TableStyle};
 use super::document::{Banner, Document, Heading, List, Part, Piece, Table, Text, Tile, Tone};
 use super::words::plain;
 
-/// Where what is said of a name begins.
+/// The column at which a name's value begins.
 const INDENT: usize = 16;
 /// The most lines of a box.
 const MAX_LINES: usize = 20;

@@ -65,7 +65,7 @@ pub(super) struct Times<'a> {
 }
 
 /// The distributions of `result` that have samples. In closed loop nothing can wait for its schedule: the service time is the
-/// latency, and lag there is none.
+/// latency, and there is no lag.
 pub(super) fn times(result: &RunResult) -> Vec<Times<'_>> {
     let is_open = result.settings.rate.is_some();
     let is_two = is_open || result.service_time != result.latency;

@@ -70,7 +70,7 @@ impl Acceptor {
         self.read(stream, expect)
     }
 
-    /// Reads what a connection is expected to begin with, whoever the peer is: for UNIX sockets, which have no address.
+    /// Reads the beginning of a connection from any peer: for UNIX sockets, which have no address.
     ///
     /// # Errors
     ///

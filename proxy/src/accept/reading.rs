@@ -1,4 +1,4 @@
-//! What has come of a header so far, and what is to be done next. It does no I/O: both kinds of streams feed it.
+//! A header's bytes so far, and the next step. It does no I/O: both kinds of streams feed it.
 
 use alloc::vec::Vec;
 

@@ -7,7 +7,7 @@ use crate::escape::{Escaped, Hex};
 
 impl<'a> Tlvs<'a> {
     /// The TLVs that are displayed, so that a header's words have a limit: [`MAX_DISPLAYED`] at most, whose values have
-    /// [`MAX_DISPLAYED_BYTES`] at most together. One that is too long for what is left is passed over.
+    /// [`MAX_DISPLAYED_BYTES`] at most together. One that is too long for the rest is left out.
     #[must_use]
     pub fn displayed(self) -> Displayed<'a> {
         Displayed { tlvs: self.iter(), left: MAX_DISPLAYED, left_bytes: MAX_DISPLAYED_BYTES }

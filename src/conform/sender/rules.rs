@@ -37,7 +37,7 @@ pub(super) struct Finding {
     pub(super) words: String,
 }
 
-/// Collects what is found.
+/// Collects findings.
 #[derive(Default)]
 struct Findings(Vec<Finding>);
 
@@ -312,7 +312,7 @@ mod tests {
     use super::{Read, crc32c, read};
     use crate::conform::case::Level;
 
-    /// The levels of what is found in `bytes`, and the first words.
+    /// The levels of the findings in `bytes`, and the first words of each.
     fn found(bytes: &[u8]) -> (Vec<Level>, String) {
         let Read::Header(header) = read(bytes) else { panic!("{}", bytes.escape_ascii()) };
         assert_eq!(header.length, bytes.len(), "{}", header.words);

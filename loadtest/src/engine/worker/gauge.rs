@@ -43,7 +43,7 @@ impl Gauge {
         self.longest_pause_ns = self.longest_pause_ns.max(ns);
     }
 
-    /// CPU time that was not merely spun away.
+    /// CPU time without spinning.
     pub(super) fn used(&self, spins: bool) -> Duration {
         if spins { Duration::from_nanos(self.busy_ns) } else { self.cpu_end.saturating_sub(self.cpu_start) }
     }

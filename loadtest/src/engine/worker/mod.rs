@@ -1,6 +1,6 @@
 //! A worker: one thread, one poll, its connections in a slab, and nothing allocated for a message.
 //!
-//! Connections are registered once, edge-triggered. So every turn of one ends with what is safe to forget: a read that was
+//! Connections are registered once, edge-triggered. So every turn of one ends with a state that is safe to leave: a read that was
 //! shorter than its buffer, or a write that was, which say that an edge will come; where a FIN was reported it is read to.
 
 mod dialer;
@@ -35,13 +35,13 @@ use crate::system;
 
 /// Events taken from the kernel at a time.
 const EVENTS: usize = 1024;
-/// The clock is read once for so many events.
+/// Events per reading of the clock.
 const BATCH: usize = 16;
 /// How often a worker looks at the clock while the load runs, at least: a pause that is longer cannot go unseen.
 const BEAT_NS: u64 = 5_000_000;
 /// Pauses that are kept in mind until what was due meanwhile is sent.
 const MAX_PAUSES: usize = 256;
-/// With so many connects failed and none made, there is no target.
+/// Failed connects, with none made, after which the target counts as unreachable.
 const HOPELESS: u64 = 64;
 
 const ALARM: Token = Token(usize::MAX - 1);
@@ -94,7 +94,7 @@ pub(super) struct Worker {
     buffer: Box<[u8]>,
     scratch: Vec<u8>,
     now_ns: u64,
-    /// Since when what is dealt with may have waited: since the worker woke, or since the pause before began.
+    /// Since when the present events may have waited: since the worker woke, or since the pause before began.
     ready_ns: u64,
     /// Pauses, from and to, in which messages were due that are not sent yet: they are late because of them.
     pauses: VecDeque<(u64, u64)>,

@@ -1,4 +1,4 @@
-//! How a worker goes from phase to phase: by the clock, by what is ordered, or because nobody is left to talk to.
+//! How a worker goes from phase to phase: by the clock, by an order, or because no connection is left.
 
 use super::timetable::{Mark, Phase};
 use super::{HOPELESS, Word, Worker};
@@ -24,7 +24,7 @@ impl Worker {
         self.obey();
     }
 
-    /// Looks at what is ordered.
+    /// Looks for orders.
     pub(super) fn obey(&mut self) {
         if self.control.is_stopped() {
             match self.times.phase {
@@ -66,7 +66,7 @@ impl Worker {
         }
     }
 
-    /// All connections are open: in closed loop, each gets what it keeps in flight.
+    /// All connections are open: in closed loop, each gets its messages in flight.
     fn begin(&mut self) {
         let keys: Vec<usize> = self.connections.iter().map(|(key, _)| key).collect();
         match (self.plan.kind, &self.schedule) {

@@ -82,7 +82,7 @@ impl Timetable {
         self.next_mark_ns = start_ns;
     }
 
-    /// Goes past the mark that is due at `now_ns`. The caller looks again until there is none.
+    /// Passes the mark that is due at `now_ns`. The caller repeats this until no mark is due.
     pub(super) fn pass(&mut self, now_ns: u64) -> Mark {
         match self.phase {
             Phase::Waiting => {

@@ -12,7 +12,7 @@ use crate::plan::Kind;
 const READS: usize = 4;
 
 impl Worker {
-    /// Sends what is due, as far as connections are free for it.
+    /// Sends due messages, as long as connections are free.
     pub(super) fn send_due(&mut self) -> io::Result<()> {
         let mut count = 0;
         while let Some(due_ns) = self.schedule.as_ref().map(|schedule| self.times.start_ns + schedule.next_ns()) {
@@ -31,8 +31,8 @@ impl Worker {
                 free_ns
             };
             if due_ns >= self.times.measure_ns {
-                // Late is what the generator is, not what it was kept from; and what was due in a pause could not be sent before
-                // its end, whether a connection was free or not.
+                // Count only the generator's own delay, not the wait for a free connection; a message due in a pause could
+                // not be sent before its end, whether a connection was free or not.
                 let could_ns = if self.pauses.is_empty() { due_ns } else { self.after_pause(due_ns) };
                 let waited_ns = free_ns.saturating_sub(could_ns);
                 self.tally.lag.record(self.now_ns.saturating_sub(due_ns + waited_ns));

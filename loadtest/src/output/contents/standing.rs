@@ -1,4 +1,4 @@
-//! Whether the figures may be used and what they come to, before anything else.
+//! The verdict, which comes first: whether the figures may be used, and what they come to.
 
 use super::super::document::{Banner, Tone};
 use super::super::words;

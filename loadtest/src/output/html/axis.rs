@@ -59,7 +59,7 @@ impl Axis {
         Axis { scale: Scale::Logarithmic, low: rounds[first], high: rounds[end], marks }
     }
 
-    /// Of percentiles: 0%, 90%, 99% and so on are at equal distances. `distances` are what is left to 1, as a ratio: figures
+    /// Of percentiles: 0%, 90%, 99% and so on are at equal distances. `distances` are the ratios that remain to 1: figures
     /// on this axis are `1 / (1 - quantile)`, from 1 to `high`.
     pub(super) fn of_percentiles(high: f64) -> Self {
         let high = high.max(10.0);

@@ -52,7 +52,7 @@ fn percentiles(sides: &[Side]) -> Option<Chart> {
     Some(Chart {
         heading: if is_connects { "Connect time by percentile" } else { "Latency by percentile" },
         explanation:
-            "So many took no longer. Drawn as far as samples are enough, and as what is missing cannot change it."
+            "The share of messages that took no longer. Drawn where samples suffice and missing messages change nothing."
                 .to_owned(),
         x: Axis::of_percentiles(bounds(&lines, |(x, _)| x)?.1),
         x_name: "percentile",
@@ -65,7 +65,7 @@ fn percentiles(sides: &[Side]) -> Option<Chart> {
     })
 }
 
-/// Percentiles, as far as samples are enough and what is missing cannot change them.
+/// Percentiles, as far as there are enough samples and missing messages cannot change them.
 fn distribution(samples: &Samples) -> Vec<(f64, f64)> {
     let ticks = (0..MAX_TICKS).map(|tick| 0.5_f64.powf(f64::from(tick) / TICKS_PER_HALF_DISTANCE));
     let points = ticks.map_while(|left| Some((1.0 / left, samples.percentile_ns(100.0 * (1.0 - left))? as f64)));
@@ -289,7 +289,7 @@ fn time_axis(lines: &[Line]) -> Option<Axis> {
     Some(Axis::by_ratio(low, high, |ns| words::short(&words::time(ns))))
 }
 
-/// The least and the greatest of what `of` takes from the points; `None` if there are none.
+/// The least and the greatest value of `of` over the points; `None` without points.
 fn bounds(lines: &[Line], of: impl Fn((f64, f64)) -> f64) -> Option<(f64, f64)> {
     let values = || lines.iter().flat_map(|line| &line.pieces).flatten().map(|point| of(*point));
     values().next()?;

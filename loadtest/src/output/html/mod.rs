@@ -47,7 +47,7 @@ fn title(report: &Report) -> String {
     }
 }
 
-/// Replaces each `{{name}}` of the template once; what is put in is not looked at again.
+/// Replaces each `{{name}}` of the template once; inserted text is not searched again.
 fn fill(template: &str, parts: &[(&str, String)]) -> String {
     let mut filled = String::with_capacity(template.len() + parts.iter().map(|(_, text)| text.len()).sum::<usize>());
     let mut rest = template;
