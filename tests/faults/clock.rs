@@ -87,8 +87,10 @@ impl Clocks {
             assert_eq!(rest_of(&mut half_header()), b"");
             times.push(start.elapsed());
         }
-        for time in &times {
-            assert!((HEADER_TIMEOUT..2 * HEADER_TIMEOUT).contains(time), "closed after {times:?}");
+        // The server counts whole milliseconds, of which the first may have begun before the header.
+        let slack = Duration::from_millis(20);
+        for &time in &times {
+            assert!(time + slack >= HEADER_TIMEOUT && time < 2 * HEADER_TIMEOUT, "closed after {times:?}");
         }
         let times: Vec<_> = times.iter().map(|time| format!("{time:.2?}")).collect();
         format!(
