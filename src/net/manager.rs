@@ -11,7 +11,13 @@ pub(crate) enum News {
     Stopping,
     /// It is alive, for the watchdog.
     Alive,
+    /// It closes what is left, and needs some seconds more.
+    Closing,
 }
+
+/// How much longer the manager waits after it has heard that connections are being closed, in µs: it hears so each second.
+#[cfg(target_os = "linux")]
+const CLOSING_US: u32 = 10_000_000;
 
 /// The service manager's socket. A manager that does not listen is its own trouble: serving goes on.
 #[derive(Debug)]
@@ -47,6 +53,7 @@ impl Manager {
             News::Ready => NotifyState::Ready,
             News::Stopping => NotifyState::Stopping,
             News::Alive => NotifyState::Watchdog,
+            News::Closing => NotifyState::ExtendTimeoutUsec(CLOSING_US),
         };
         socket.send_to_addr(format!("{state}\n{}\n", NotifyState::Status(status)).as_bytes(), address)?;
         Ok(())

@@ -56,6 +56,8 @@ pub(crate) enum Event<'a> {
     },
     /// Connections that are still open when the time to finish is over, or a second signal came.
     Cut(usize),
+    /// So many connections are left of those being cut.
+    Closing(usize),
     /// SIGHUP came.
     NothingReloaded,
     /// A signal of this number came that means nothing to the server.
@@ -129,6 +131,7 @@ impl fmt::Display for Event<'_> {
                 write!(f, "{open} connection{plural} open; press Ctrl-C again to end at once, or wait {limit} at most")
             }
             Event::Cut(open) => write!(f, "connections that are still open are cut: {open}"),
+            Event::Closing(open) => write!(f, "connections still to be closed: {open}"),
             Event::NothingReloaded => f.write_str(
                 "SIGHUP: nothing is reloaded, all settings are arguments (a restart need not lose a connection)",
             ),

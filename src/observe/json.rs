@@ -39,6 +39,7 @@ fn name(event: &Event<'_>) -> &'static str {
         Event::Leaving { .. } => "leaving",
         Event::Stopping { .. } => "stopping",
         Event::Cut(_) => "cut",
+        Event::Closing(_) => "closing",
         Event::NothingReloaded => "nothing_reloaded",
         Event::SignalIgnored(_) => "signal_ignored",
         Event::LogFull => "log_full",
@@ -86,7 +87,7 @@ fn fields<M: SerializeMap>(event: &Event<'_>, map: &mut M) -> Result<(), M::Erro
         }
         Event::MemoryShort(limit) => map.serialize_entry("bytes", limit),
         Event::LinesDropped(count) => map.serialize_entry("lines", count),
-        Event::Cut(open) => map.serialize_entry("connections", open),
+        Event::Cut(open) | Event::Closing(open) => map.serialize_entry("connections", open),
         Event::SignalIgnored(number) => map.serialize_entry("signal", number),
         Event::Plain | Event::NothingReloaded | Event::LogFull | Event::Terminated => Ok(()),
     }

@@ -18,6 +18,12 @@ const MAX_LAST_TURNS: u32 = 64;
 /// Connections closed in a turn when the time is over.
 const MAX_CUTS: usize = if cfg!(test) { 2 } else { 128 };
 
+/// Keys looked at in such a turn: many of them may be vacant.
+pub(super) const MAX_CUT_LOOKS: usize = if cfg!(test) { 3 } else { 4096 };
+
+/// How often the log and the service manager hear how far the closing is, in ms. The simulation wants it at each turn.
+const PROGRESS_MS: u64 = if cfg!(test) { 0 } else { 1000 };
+
 /// What the server is about; it goes down this list, at each signal or when the time is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -46,11 +52,13 @@ pub(super) struct Ending {
     pub(super) phase: Phase,
     delay_ms: u32,
     drain_ms: u32,
+    /// When it is next said how far the closing is.
+    progress_ms: u64,
 }
 
 impl Ending {
     pub(super) fn new(delay_ms: u32, drain_ms: u32) -> Self {
-        Ending { phase: Phase::Serving, delay_ms, drain_ms }
+        Ending { phase: Phase::Serving, delay_ms, drain_ms, progress_ms: NEVER_MS }
     }
 
     /// When the phase ends, if by time.
@@ -133,6 +141,7 @@ impl<S: System> Reactor<S> {
     fn cut(&mut self) {
         self.entrance.shut();
         self.ending.phase = Phase::Cutting { cursor: 0 };
+        self.ending.progress_ms = self.now_ms() + PROGRESS_MS;
         if !self.connections.is_empty() {
             self.journal.server(Event::Cut(self.connections.len()));
         }
@@ -140,7 +149,8 @@ impl<S: System> Reactor<S> {
 
     fn cut_some(&mut self, mut cursor: usize) {
         let mut left = MAX_CUTS;
-        while cursor < self.keys_end && left > 0 {
+        let end = self.keys_end.min(cursor + MAX_CUT_LOOKS);
+        while cursor < end && left > 0 {
             if self.connections.contains(cursor) {
                 self.close(cursor, Reason::Stopped);
                 left -= 1;
@@ -148,5 +158,17 @@ impl<S: System> Reactor<S> {
             cursor += 1;
         }
         self.ending.phase = Phase::Cutting { cursor };
+        self.say_progress();
+    }
+
+    /// A million connections take seconds to close: the log shows that they are, and the service manager waits for it.
+    fn say_progress(&mut self) {
+        let (now_ms, open) = (self.now_ms(), self.connections.len());
+        if open > 0 && self.ending.progress_ms <= now_ms {
+            self.ending.progress_ms = now_ms + PROGRESS_MS;
+            self.journal.server(Event::Closing(open));
+            // The next one tries again.
+            let _ = self.system.tell(News::Closing, &format!("closing connections: {open} left"));
+        }
     }
 }

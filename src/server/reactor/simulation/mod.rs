@@ -15,7 +15,7 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use self::world::{Client, Fault, Manner, Sim, SimBatch, World};
-use super::ending::Phase;
+use super::ending::{MAX_CUT_LOOKS, Phase};
 use super::{Parts, Reactor};
 use crate::config::{Config, EchoUnit, LogFormat, LogLevel, Settings};
 use crate::connection::{Budget, Clock};
@@ -59,6 +59,45 @@ fn client(rng: &mut Rng, echo: EchoUnit) -> Client {
     Client::new(manner, false, script, all, rng)
 }
 
+/// Every honest client has all its bytes; in a server that `is_early` stopped, one that was never accepted has no claim.
+fn honest_are_served(world: &World, is_early: bool, kept: &Mutex<Vec<u8>>) -> Result<(), String> {
+    for (index, client) in world.clients.iter().enumerate() {
+        let is_whole = client.received == client.expected;
+        if client.manner == Manner::Honest && !is_whole && !(is_early && client.received.is_empty()) {
+            let log = String::from_utf8_lossy(&kept.lock().unwrap()).into_owned();
+            return Err(format!(
+                "client {index} has {} of {} bytes\n{log}",
+                client.received.len(),
+                client.expected.len()
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The log ends as it must, and says who came and went, and how far the closing is where it takes more than a turn.
+fn log_is_whole(log: &[u8], level: LogLevel, must_say_progress: bool) -> Result<(), String> {
+    if log.is_empty() || !log.ends_with(b"server was terminated.\n") {
+        return Err("the log does not end".to_owned());
+    }
+    let count = |text: &str| String::from_utf8_lossy(log).matches(text).count();
+    if must_say_progress && count("connections still to be closed") == 0 {
+        return Err("closing takes more than a turn, and the log does not say so".to_owned());
+    }
+    if level == LogLevel::Connections && count("is accepted") != count("is gone") {
+        return Err(format!("{} accepted, {} gone", count("is accepted"), count("is gone")));
+    }
+    Ok(())
+}
+
+/// How far the closing of what is open has come.
+fn cursor_of(phase: Phase) -> Option<usize> {
+    match phase {
+        Phase::Cutting { cursor } => Some(cursor),
+        _ => None,
+    }
+}
+
 /// Runs one schedule; says what went wrong.
 fn run(seed: u64, fault: Fault) -> Result<(), String> {
     let mut rng = Rng::with_seed(seed);
@@ -100,15 +139,26 @@ fn run(seed: u64, fault: Fault) -> Result<(), String> {
     let mut reactor = Reactor::new(&config, parts).map_err(|error| error.to_string())?;
     reactor.shared.clock = Clock::simulated(Arc::clone(&world.borrow().micros));
     reactor.shared.budget = Budget::new(rng.usize(9000..60_000), 9000);
+    // A second signal, which cuts what is open.
+    let cut_us = (early_stop && rng.bool()).then(|| stop_us + rng.u64(1..50_000));
+    let mut has_cut = false;
+    let mut must_say_progress = false;
     let mut batch = SimBatch(Vec::new());
     reactor.begin();
     let mut has_stopped = false;
     for turn in 0.. {
+        let before = cursor_of(reactor.ending.phase);
         if let Err(error) = reactor.turn(&mut batch) {
             let log = String::from_utf8_lossy(&kept.lock().unwrap()).into_owned();
             let open: Vec<_> = reactor.connections.iter().map(|(key, connection)| (key, connection.state())).collect();
             let clients: Vec<String> = world.borrow().clients.iter().map(Client::describe).collect();
             return Err(format!("{error}: {:?}, {open:?}, {clients:#?}\n{log}", reactor.ending.phase));
+        }
+        if let (Some(before), Some(after)) = (before, cursor_of(reactor.ending.phase)) {
+            if after - before > MAX_CUT_LOOKS {
+                return Err(format!("a turn goes from key {before} to {after} to close what is open"));
+            }
+            must_say_progress |= !reactor.connections.is_empty();
         }
         if reactor.ending.phase == Phase::Stopped {
             break;
@@ -119,6 +169,10 @@ fn run(seed: u64, fault: Fault) -> Result<(), String> {
             has_stopped = true;
             world.signal(Signal::Stop);
         }
+        if has_stopped && !has_cut && cut_us.is_some_and(|cut_us| world.now_us() >= cut_us) {
+            has_cut = true;
+            world.signal(Signal::Stop);
+        }
         if turn > MAX_TURNS || world.now_us() > 120_000_000 {
             return Err(format!("not over after {turn} turns and {} µs", world.now_us()));
         }
@@ -126,17 +180,8 @@ fn run(seed: u64, fault: Fault) -> Result<(), String> {
     let accepted_end = reactor.connections.len();
     reactor.finish();
     let world = world.borrow();
-    for (index, client) in world.clients.iter().enumerate() {
-        let is_whole = client.received == client.expected;
-        // Who was never accepted before the end has no claim.
-        if client.manner == Manner::Honest && !is_whole && !(early_stop && client.received.is_empty()) {
-            let log = String::from_utf8_lossy(&kept.lock().unwrap()).into_owned();
-            return Err(format!(
-                "client {index} has {} of {} bytes\n{log}",
-                client.received.len(),
-                client.expected.len()
-            ));
-        }
+    if !has_cut {
+        honest_are_served(&world, early_stop, &kept)?;
     }
     // Sooner than by the time limit of silence, which would hide a FIN that was overlooked.
     if let Some(late) =
@@ -147,14 +192,7 @@ fn run(seed: u64, fault: Fault) -> Result<(), String> {
     if accepted_end > 0 {
         return Err(format!("{accepted_end} connections are left"));
     }
-    let log = kept.lock().unwrap();
-    if log.is_empty() || !log.ends_with(b"server was terminated.\n") {
-        return Err("the log does not end".to_owned());
-    }
-    let count = |text: &str| String::from_utf8_lossy(&log).matches(text).count();
-    if config.log == LogLevel::Connections && count("is accepted") != count("is gone") {
-        return Err(format!("{} accepted, {} gone", count("is accepted"), count("is gone")));
-    }
+    log_is_whole(&kept.lock().unwrap(), config.log, must_say_progress)?;
     let has_told = |news| world.told.contains(&news);
     if has_told(News::Stopping) && world.told.iter().filter(|&&told| told == News::Ready).count() > 1 {
         return Err("the manager hears twice of the start".to_owned());
