@@ -18,15 +18,31 @@ fn address_space(read: &impl Fn(&str) -> Option<String>) -> Option<u64> {
     Some(limit.saturating_sub(pages * 4096))
 }
 
-/// What the control groups of version 2 leave, from the process's own up to the root that it sees.
+/// What the control groups leave that count memory, from the process's own up to the root that it sees.
 fn control_group(read: &impl Fn(&str) -> Option<String>) -> Option<u64> {
     let groups = read("/proc/self/cgroup")?;
-    let path = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let (root, path, [limit, used]) = memory_group(&groups)?;
     let number = |group: &Path, file| read(group.join(file).to_str()?)?.trim().parse::<u64>().ok();
     // "max" is no number.
-    let left = |group: &Path| Some(number(group, "memory.max")?.saturating_sub(number(group, "memory.current")?));
-    let group = Path::new("/sys/fs/cgroup").join(path);
-    group.ancestors().take_while(|path| path.starts_with("/sys/fs/cgroup")).filter_map(left).min()
+    let left = |group: &Path| Some(number(group, limit)?.saturating_sub(number(group, used)?));
+    Path::new(root).join(path).ancestors().take_while(|group| group.starts_with(root)).filter_map(left).min()
+}
+
+/// Where the process's group is that counts memory, and its files: of version 1 where that is in use for memory, or else of
+/// version 2 (`cgroups(7)`). In a container, the path can be the host's; the root is the container's own then.
+fn memory_group(groups: &str) -> Option<(&'static str, &str, [&'static str; 2])> {
+    let of_version_1 = groups.lines().find_map(|line| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let is_memory = fields.next()?.split(',').any(|controller| controller == "memory");
+        fields.next().filter(|_| is_memory)
+    });
+    let (root, path, files) = if let Some(path) = of_version_1 {
+        ("/sys/fs/cgroup/memory", path, ["memory.limit_in_bytes", "memory.usage_in_bytes"])
+    } else {
+        let path = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
+        ("/sys/fs/cgroup", path, ["memory.max", "memory.current"])
+    };
+    Some((root, path.trim_start_matches('/'), files))
 }
 
 /// What the kernel can give without swapping.
@@ -34,4 +50,39 @@ fn machine(read: &impl Fn(&str) -> Option<String>) -> Option<u64> {
     let text = read("/proc/meminfo")?;
     let kib = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     kib.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_of_all_limits_counts_in_both_versions_of_control_groups() {
+        let machine = ("/proc/meminfo", "MemTotal: 9 kB\nMemAvailable:    9000 kB\n");
+        let version_1 = ("/proc/self/cgroup", "12:pids:/a\n9:cpuset,memory:/docker/0123\n0::/c\n");
+        let version_2 = ("/proc/self/cgroup", "0::/system.slice/echo\n");
+        let own_1 = ("/sys/fs/cgroup/memory/docker/0123/memory.limit_in_bytes", "9223372036854771712\n");
+        let own_1_used = ("/sys/fs/cgroup/memory/docker/0123/memory.usage_in_bytes", "1000\n");
+        let root_1 = ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "5000\n");
+        let root_1_used = ("/sys/fs/cgroup/memory/memory.usage_in_bytes", "1500\n");
+        let own_2 = ("/sys/fs/cgroup/system.slice/echo/memory.max", "max\n");
+        let parent_2 = ("/sys/fs/cgroup/system.slice/memory.max", "8000\n");
+        let parent_2_used = ("/sys/fs/cgroup/system.slice/memory.current", "9000\n");
+        let space =
+            ("/proc/self/limits", "Max address space         12288000             unlimited            bytes\n");
+        let pages = ("/proc/self/statm", "1000 10 10\n");
+        let cases: [(&[(&str, &str)], Option<u64>); 7] = [
+            (&[], None),
+            (&[machine], Some(9_216_000)),
+            (&[machine, version_1, own_1, own_1_used], Some(9_216_000)),
+            (&[machine, version_1, own_1, own_1_used, root_1, root_1_used], Some(3500)),
+            (&[machine, version_1, root_1, root_1_used], Some(3500)),
+            (&[machine, version_2, own_2, parent_2, parent_2_used], Some(0)),
+            (&[machine, space, pages], Some(12_288_000 - 4_096_000)),
+        ];
+        for (files, expected) in cases {
+            let read = |path: &str| files.iter().find(|file| file.0 == path).map(|file| file.1.to_owned());
+            assert_eq!(available(read), expected, "{files:?}");
+        }
+    }
 }
