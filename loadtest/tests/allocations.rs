@@ -22,26 +22,31 @@ const WARM: Duration = Duration::from_millis(200);
 fn nothing_is_allocated_for_a_message() {
     let _profiler = dhat::Profiler::builder().testing().build();
     for load in ["", "--depth 4", "-R 2000", "-R 2000 --arrival poisson --depth 4", "--verify off"] {
-        let server = Server::start(Misdeed::None);
-        let arguments = format!("loadtest rr {} -c 5 -d 2s --warmup 100ms {load}", server.address);
-        let Command::Rr(args) = Cli::try_parse_from(arguments.split_whitespace()).unwrap().command else {
-            panic!("rr")
-        };
-        let plan = Plan::new(Kind::Rr, &args.target, &args.load).unwrap();
-        // Messages and blocks at the first look at the warm run, and at the last one.
-        let mut looks = [None; 2];
-        let mut look = |progress| {
-            if let Progress::Running { completed, elapsed, .. } = progress
-                && elapsed > WARM
-                && elapsed < plan.duration
-            {
-                looks[1] = Some((completed, dhat::HeapStats::get().total_blocks));
-                looks[0] = looks[0].or(looks[1]);
-            }
-        };
-        engine::run(&plan, &AtomicBool::new(false), &mut look).unwrap();
-        let [Some((some, before)), Some((more, after))] = looks else { panic!("nobody looked") };
-        assert!(more > some + 100, "{load}: {some}, then {more} messages");
-        assert_eq!(after - before, 0, "{load}: for {} messages", more - some);
+        // A pause on a busy machine is noted, which may allocate. A message that allocates does so in every run.
+        let mut runs = (0..3).map(|_| blocks_of_a_run(load));
+        assert!(runs.any(|blocks| blocks == 0), "{load}");
     }
+}
+
+/// Blocks that are allocated in a run once it is warm.
+fn blocks_of_a_run(load: &str) -> u64 {
+    let server = Server::start(Misdeed::None);
+    let arguments = format!("loadtest rr {} -c 5 -d 2s --warmup 100ms {load}", server.address);
+    let Command::Rr(args) = Cli::try_parse_from(arguments.split_whitespace()).unwrap().command else { panic!("rr") };
+    let plan = Plan::new(Kind::Rr, &args.target, &args.load).unwrap();
+    // Messages and blocks at the first look at the warm run, and at the last one.
+    let mut looks = [None; 2];
+    let mut look = |progress| {
+        if let Progress::Running { completed, elapsed, .. } = progress
+            && elapsed > WARM
+            && elapsed < plan.duration
+        {
+            looks[1] = Some((completed, dhat::HeapStats::get().total_blocks));
+            looks[0] = looks[0].or(looks[1]);
+        }
+    };
+    engine::run(&plan, &AtomicBool::new(false), &mut look).unwrap();
+    let [Some((some, before)), Some((more, after))] = looks else { panic!("nobody looked") };
+    assert!(more > some + 100, "{load}: {some}, then {more} messages");
+    after - before
 }

@@ -238,7 +238,7 @@ fn connections_that_are_never_served_are_counted() {
 fn crr_goes_on_after_an_exchange_that_is_not_answered() {
     for load in ["", " -R 100"] {
         let server = Server::start(Misdeed::IgnoresFifth);
-        let load = format!("crr {} -c 10 -d 1s --warmup 0s --timeout 100ms {LENIENT}{load}", server.address);
+        let load = format!("crr {} -c 10 -d 1s --warmup 0s --timeout 400ms {LENIENT}{load}", server.address);
         let result = run(&load);
         let totals = &result.totals;
         let connections = server.connections.load(Ordering::SeqCst);
@@ -344,8 +344,11 @@ fn a_comparison_judges_its_slo() {
     let load = format!("-c 2 -R 500 -d 60ms --warmup 0s --min-pairs 3 --max-pairs 3 {LENIENT}");
     for (slo, expected) in [("max<1ns", Verdict::Failed), ("max<100s", Verdict::Fine), ("p99.99<1s", Verdict::Unknown)]
     {
-        let report = report(&format!("compare {0} {0} {load} --slo {slo}", server.address)).unwrap();
-        assert_eq!(verdict(&report), expected, "{slo}");
+        // On a busy machine a run may be INVALID, or too slow, and says so: then it is made again.
+        let mut verdicts =
+            (0..50).map(|_| verdict(&report(&format!("compare {0} {0} {load} --slo {slo}", server.address)).unwrap()));
+        let judged = verdicts.find(|verdict| ![Verdict::Invalid, Verdict::NotAchieved].contains(verdict));
+        assert_eq!(judged, Some(expected), "{slo}");
     }
 }
 
