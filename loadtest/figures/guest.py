@@ -29,6 +29,7 @@ busybox=/bin/busybox
 for round in 1 2 3 4 5; do for module in /modules/*; do $busybox insmod $module 2>/dev/null; done; done
 share="$busybox mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144"
 $share,ro,cache=loose root /root && $share out "/root{out}" || $busybox poweroff -f
+$busybox mount -t proc proc /proc
 $busybox mount -t proc proc /root/proc
 $busybox mount -t sysfs sys /root/sys
 $busybox mount -t devtmpfs dev /root/dev
@@ -96,7 +97,8 @@ class Guest:
         initrd.write_bytes(gzip.compress(self._archive(command), 1))
         share = "local,security_model=none,multidevs=remap"
         words = f"""qemu-system-x86_64 -accel {accelerator} -cpu max -m {self.memory_mib}M
-            -smp {len(os.sched_getaffinity(0))} -nodefaults -nographic -serial stdio -no-reboot -kernel {self.kernel} -initrd {initrd}"""
+            -smp {len(os.sched_getaffinity(0))} -nodefaults -nographic -serial stdio -no-reboot
+            -kernel {self.kernel} -initrd {initrd}"""
         shares = [
             "-virtfs",
             f"{share},path=/,mount_tag=root,readonly=on",
@@ -108,7 +110,8 @@ class Guest:
     def _archive(self, command):
         """What the kernel starts with: busybox, the modules for the shared directories, and what to do."""
         root = self.out / "initramfs"
-        (root / "root").mkdir(exist_ok=True)
+        for folder in ("root", "proc"):
+            (root / folder).mkdir(exist_ok=True)
         path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
         values = {"out": self.out, "booted": BOOTED, "path": shlex.quote(path), "here": servers.ROOT}
         (root / "init").write_text(INIT.format(command=shlex.quote(command), **values))
