@@ -71,7 +71,8 @@ mod tests {
         let space =
             ("/proc/self/limits", "Max address space         12288000             unlimited            bytes\n");
         let pages = ("/proc/self/statm", "1000 10 10\n");
-        let cases: [(&[(&str, &str)], Option<u64>); 7] = [
+        type Files<'a> = &'a [(&'a str, &'a str)];
+        let cases: [(Files, Option<u64>); 7] = [
             (&[], None),
             (&[machine], Some(9_216_000)),
             (&[machine, version_1, own_1, own_1_used], Some(9_216_000)),
