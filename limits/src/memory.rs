@@ -56,6 +56,9 @@ fn machine(read: &impl Fn(&str) -> Option<String>) -> Option<u64> {
 mod tests {
     use super::*;
 
+    /// Paths, each with its text.
+    type Files<'a> = &'a [(&'a str, &'a str)];
+
     #[test]
     fn the_least_of_all_limits_counts_in_both_versions_of_control_groups() {
         let machine = ("/proc/meminfo", "MemTotal: 9 kB\nMemAvailable:    9000 kB\n");
@@ -71,7 +74,6 @@ mod tests {
         let space =
             ("/proc/self/limits", "Max address space         12288000             unlimited            bytes\n");
         let pages = ("/proc/self/statm", "1000 10 10\n");
-        type Files<'a> = &'a [(&'a str, &'a str)];
         let cases: [(Files, Option<u64>); 7] = [
             (&[], None),
             (&[machine], Some(9_216_000)),
