@@ -12,6 +12,7 @@ use proxy_echo_args::json::Json;
 use proxy_echo_args::pages::Pages;
 use proxy_echo_args::values::{count, list, positive_time, rate, size, time};
 use proxy_echo_args::{Stop, Variables};
+use proxy_echo_client::resolve::Family;
 
 /// Measures what a TCP server, or the load balancer in front of it, can do: with every byte verified, latencies taken from
 /// the schedule, and a plain word when the generator itself was the limit.
@@ -73,9 +74,10 @@ impl Cli {
 /// One target.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// Whom to connect to: ADDRESS:PORT, NAME:PORT, or :PORT on this machine
-    #[arg(value_parser = target)]
-    pub target: String,
+    /// Whom to connect to: ADDRESS:PORT, NAME:PORT, or :PORT on this machine; connections are spread over several, and over
+    /// all addresses of a name
+    #[arg(value_parser = target, required = true)]
+    pub target: Vec<String>,
     /// The load.
     #[command(flatten)]
     pub load: LoadArgs,
@@ -124,9 +126,10 @@ pub struct LimitsArgs {
 /// A search.
 #[derive(Debug, Args)]
 pub struct SearchArgs {
-    /// Whom to connect to: ADDRESS:PORT, NAME:PORT, or :PORT on this machine
-    #[arg(value_parser = target)]
-    pub target: String,
+    /// Whom to connect to: ADDRESS:PORT, NAME:PORT, or :PORT on this machine; connections are spread over several, and over
+    /// all addresses of a name
+    #[arg(value_parser = target, required = true)]
+    pub target: Vec<String>,
     /// The load.
     #[command(flatten)]
     pub load: LoadArgs,
@@ -247,6 +250,14 @@ pub struct LoadArgs {
     #[arg(default_value = "500ms", help_heading = LOAD)]
     pub warmup: Duration,
 
+    /// Which addresses of a target's name get connections
+    #[arg(long, value_name = "FAMILY", env = "LOADTEST_ADDRESS_FAMILY", default_value = "any", help_heading = NETWORK)]
+    pub address_family: Family,
+    /// Look the targets' names up again this often: new addresses get their share of the connections, those that are gone lose
+    /// theirs [default: once, before the run]
+    #[arg(long, value_name = "TIME", env = "LOADTEST_RESOLVE_EVERY", value_parser = positive_time)]
+    #[arg(help_heading = NETWORK)]
+    pub resolve_every: Option<Duration>,
     /// Connect from the addresses of this network [default: the system's choice, spread over 127.0.0.0/8 where needed]
     #[arg(long, value_name = "CIDR", env = "LOADTEST_SOURCE_IP", value_parser = network, help_heading = NETWORK)]
     pub source_ip: Option<IpNet>,

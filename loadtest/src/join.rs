@@ -1,7 +1,7 @@
 //! Results that are parts of one: runs after each other, or shards at the same time. Histograms are added; percentiles are
 //! never averaged.
 
-use crate::result::{Achieved, Generator, RunResult};
+use crate::result::{Achieved, AddressResult, Generator, RunResult};
 
 /// How the parts relate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +68,7 @@ fn say_once(reasons: Vec<String>) -> Vec<String> {
 fn add(whole: &mut RunResult, part: RunResult, how: How) {
     let alive = whole.totals.connections_alive;
     whole.totals.add(&part.totals);
+    add_addresses(&mut whole.by_address, part.by_address);
     whole.latency.add(&part.latency);
     whole.service_time.add(&part.service_time);
     whole.connect_time.add(&part.connect_time);
@@ -122,6 +123,16 @@ fn add(whole: &mut RunResult, part: RunResult, how: How) {
                 }
             }
             whole.runs = vec![whole.figures()];
+        }
+    }
+}
+
+/// Adds `more` to what there is of the same addresses.
+pub fn add_addresses(all: &mut Vec<AddressResult>, more: impl IntoIterator<Item = AddressResult>) {
+    for one in more {
+        match all.iter_mut().find(|other| other.address == one.address) {
+            Some(other) => other.add(&one),
+            None => all.push(one),
         }
     }
 }

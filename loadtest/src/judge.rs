@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use crate::format::{count, counted, number, time};
 use crate::plan::Plan;
-use crate::result::{Achieved, Judgement, Report, RunResult, SloOutcome};
+use crate::result::{Achieved, AddressResult, Judgement, Report, RunResult, SloOutcome};
 
 /// The most of a core that a thread may use: beyond, messages wait for the generator.
 const MAX_CPU: f64 = 0.9;
@@ -16,6 +16,9 @@ const MAX_PAUSED: f64 = 0.01;
 const MIN_JUDGED_S: f64 = 0.02;
 /// The part of the asked rate that must be sent, and come back.
 const ACHIEVED: f64 = 0.99;
+/// An address whose median is so many times the fastest one's is slow; with fewer messages than these nobody knows.
+const SLOW: f64 = 2.0;
+const MIN_COMPARED: u64 = 100;
 /// Pressure and steal that are worth a word.
 const NOTABLE: f64 = 0.05;
 
@@ -203,6 +206,44 @@ fn note(result: &mut RunResult) {
     result.notes = notes;
 }
 
+/// Which of several addresses take no connections, fail otherwise, are slow, or got nothing. It is said of the whole, when all its
+/// parts are joined.
+#[must_use]
+pub fn on_addresses(all: &[AddressResult]) -> Vec<String> {
+    if all.len() < 2 {
+        return Vec::new();
+    }
+    let median = |address: &AddressResult| {
+        address.latency.percentile_ns(50.0).filter(|_| address.latency.count() >= MIN_COMPARED)
+    };
+    let fastest = all.iter().filter_map(median).min();
+    let of = |address: &AddressResult| {
+        let name = &address.address;
+        let tried = address.connections_opened + address.connections_failed;
+        if address.errors() > 0 {
+            return Some(failing(address));
+        }
+        if tried == 0 && !address.is_gone {
+            return Some(format!("{name} got no connection: there are fewer than addresses (-c)"));
+        }
+        let (median, fastest) = (median(address)? as f64, fastest? as f64);
+        (median > fastest * SLOW)
+            .then(|| format!("{name} is slow: its median is {}, the fastest address's {}", time(median), time(fastest)))
+    };
+    all.iter().filter_map(of).collect()
+}
+
+/// What went wrong with an address, in words.
+fn failing(address: &AddressResult) -> String {
+    let name = &address.address;
+    let whys: Vec<_> = address.errors.iter().map(|(why, times)| format!("{} × {why}", count(*times))).collect();
+    let whys = if whys.is_empty() { String::new() } else { format!(" ({})", whys.join(", ")) };
+    if address.is_dead() {
+        return format!("{name} took no connection{whys}: the figures are those of the other addresses");
+    }
+    format!("{name} had {}{whys}", counted(address.errors(), "error"))
+}
+
 /// What a run comes to.
 #[must_use]
 pub fn verdict_of_run(result: &RunResult) -> Verdict {
@@ -249,10 +290,15 @@ pub fn verdict(report: &Report) -> Verdict {
                     Verdict::Unknown
                 }
             }
+            (None, None, Some(_)) if result.best.as_ref().is_some_and(has_dead_address) => Verdict::Failed,
             (None, None, Some(_)) => Verdict::Fine,
             (None, None, None) => Verdict::Failed,
         },
     }
+}
+
+fn has_dead_address(result: &RunResult) -> bool {
+    result.by_address.iter().any(AddressResult::is_dead)
 }
 
 /// Writes the verdict into `report`. `signal` ended it early, if there was one.
@@ -261,6 +307,11 @@ pub fn conclude(report: &mut Report, signal: Option<i32>) {
         Report::Run(result) => result.signal = signal,
         Report::Compare(result) => result.signal = signal,
         Report::Search(result) => result.signal = signal,
+    }
+    match report {
+        Report::Run(result) => note_addresses(result),
+        Report::Compare(result) => [&mut result.a, &mut result.b].into_iter().for_each(note_addresses),
+        Report::Search(result) => result.best.iter_mut().for_each(note_addresses),
     }
     let verdict = verdict(report);
     let details = match report {
@@ -276,6 +327,15 @@ pub fn conclude(report: &mut Report, signal: Option<i32>) {
         Report::Run(result) => result.verdict = judgement,
         Report::Compare(result) => result.verdict = judgement,
         Report::Search(result) => result.verdict = judgement,
+    }
+}
+
+/// Says once what there is to say of the addresses.
+fn note_addresses(result: &mut RunResult) {
+    for words in on_addresses(&result.by_address) {
+        if !result.notes.contains(&words) {
+            result.notes.push(words);
+        }
     }
 }
 
@@ -312,6 +372,10 @@ fn details(result: &RunResult) -> Vec<String> {
     let errors = result.totals.errors();
     if errors > 0 {
         lines.push(counted(errors, "error"));
+    }
+    if result.by_address.len() > 1 {
+        let dead = result.by_address.iter().filter(|address| address.is_dead());
+        lines.extend(dead.map(|address| format!("{} took no connection", address.address)));
     }
     lines
 }

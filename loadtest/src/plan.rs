@@ -1,8 +1,10 @@
 //! What is to be done, known to be possible: past this point no setting is invalid.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
+
+use proxy_echo_client::resolve::{self, Family};
 
 use crate::cli::{Arrival, ExpectReflect, LoadArgs, Proxy, Verify};
 use crate::pattern::MAX_SIZE;
@@ -19,6 +21,9 @@ const MAX_RATE: f64 = 1e9;
 const MAX_IN_FLIGHT: u64 = 1 << 30;
 /// Message stamps of one process, 16 bytes each.
 const MAX_STAMPS: u64 = 1 << 28;
+/// The most addresses at a time, and the shortest time between two looks for them.
+pub const MAX_ADDRESSES: usize = 64;
+const MIN_RESOLVE: Duration = Duration::from_millis(100);
 /// Descriptors besides connections: standard streams, polls, timers, files.
 const OTHER_DESCRIPTORS: u64 = 32;
 
@@ -52,10 +57,14 @@ impl fmt::Display for Kind {
 pub struct Plan {
     /// What a connection does.
     pub kind: Kind,
-    /// As it was given.
-    pub target_text: String,
-    /// Whom to connect to.
-    pub target: SocketAddr,
+    /// As they were given.
+    pub names: Vec<String>,
+    /// Whom to connect to: all addresses of all names, each once. At least one.
+    pub targets: Vec<SocketAddr>,
+    /// The addresses of a name that are wanted.
+    pub family: Family,
+    /// How often names are looked up again.
+    pub resolve_every: Option<Duration>,
     /// Connections of all shards.
     pub connections: u64,
     /// Threads of this process.
@@ -109,13 +118,13 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// What `args` ask for of `target`.
+    /// What `args` ask for of the targets `names`.
     ///
     /// # Errors
     ///
     /// What cannot be done, before it is tried.
-    pub fn new(kind: Kind, target_text: &str, args: &LoadArgs) -> Result<Self, PlanError> {
-        let target = resolve(target_text)?;
+    pub fn new(kind: Kind, names: &[String], args: &LoadArgs) -> Result<Self, PlanError> {
+        let targets = addresses(names, args.address_family)?;
         let (size, depth) = match kind {
             Kind::Stream => (64 * 1024, 16),
             Kind::Rr | Kind::Crr | Kind::Idle => (64, 1),
@@ -128,8 +137,7 @@ impl Plan {
         header.check()?;
         let plan = Plan {
             kind,
-            target_text: target_text.to_owned(),
-            target,
+            names: names.to_vec(),
             connections: args.connections.into(),
             threads: args.threads.into(),
             duration: args.duration,
@@ -141,10 +149,13 @@ impl Plan {
             connect_rate: args.connect_rate,
             sources: Sources::new(
                 args.source_ip,
-                target,
+                &targets,
                 args.connections.into(),
                 args.time_wait && kind == Kind::Crr,
             )?,
+            targets,
+            family: args.address_family,
+            resolve_every: args.resolve_every,
             reconnect: args.reconnect,
             time_wait: args.time_wait,
             timeout: args.timeout,
@@ -213,6 +224,8 @@ impl Plan {
         fits("--duration", "1ms to a day".into(), (Duration::from_millis(1)..=MAX_TIME).contains(&self.duration))?;
         fits("--warmup", "at most a day".into(), self.warmup <= MAX_TIME)?;
         fits("--timeout", "1ms to a day".into(), (Duration::from_millis(1)..=MAX_TIME).contains(&self.timeout))?;
+        let is_often = |every: Duration| (MIN_RESOLVE..=MAX_TIME).contains(&every);
+        fits("--resolve-every", "100ms to a day".into(), self.resolve_every.is_none_or(is_often))?;
         let shards = self.shard.map_or(1, |shard| u64::from(shard.count));
         let enough = self.connections >= self.threads * shards;
         fits("--threads", "no more than connections in a shard".into(), enough)?;
@@ -253,6 +266,12 @@ impl Plan {
         Ok(())
     }
 
+    /// The targets as they were given.
+    #[must_use]
+    pub fn target_text(&self) -> String {
+        self.names.join(", ")
+    }
+
     /// This shard's part of `total`.
     #[must_use]
     pub fn own(&self, total: u64) -> u64 {
@@ -279,7 +298,7 @@ impl Plan {
     ///
     /// If there are not.
     pub fn reserve(&self) -> Result<u64, PlanError> {
-        self.sources.check(self.connections)?;
+        self.sources.check(self.connections, self.targets.len() as u64)?;
         let own = self.own(self.connections);
         let need = own + OTHER_DESCRIPTORS + 4 * self.threads;
         let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(need);
@@ -294,7 +313,7 @@ impl Plan {
     pub fn settings(&self) -> Settings {
         Settings {
             command: self.kind.to_string(),
-            target: self.target_text.clone(),
+            target: self.target_text(),
             connections: self.connections,
             threads: self.threads,
             duration_s: self.duration.as_secs_f64(),
@@ -321,18 +340,43 @@ pub fn part(total: u64, index: u64, count: u64) -> u64 {
     total / count + u64::from(index < total % count)
 }
 
-fn resolve(text: &str) -> Result<SocketAddr, PlanError> {
-    let found = text.to_socket_addrs().map_err(|error| PlanError::Target(text.to_owned(), error.to_string()));
-    let target = found?.next().ok_or_else(|| PlanError::Target(text.to_owned(), "it has no address".into()))?;
-    if target.port() == 0 {
-        return Err(PlanError::Target(text.to_owned(), "port 0 cannot be connected to".into()));
+/// All addresses of all `names`, each once: in the order of the names, those of a name sorted.
+///
+/// # Errors
+///
+/// A name has none, or there are too many.
+pub fn addresses(names: &[String], family: Family) -> Result<Vec<SocketAddr>, PlanError> {
+    let mut all = Vec::new();
+    for name in names {
+        let refused = |why: String| PlanError::Target(name.clone(), why);
+        let mut found = resolve::resolve(name, family).map_err(|error| refused(error.to_string()))?;
+        if found[0].port() == 0 {
+            return Err(refused("port 0 cannot be connected to".to_owned()));
+        }
+        // This machine under two addresses is one target; many a server listens on one of them alone.
+        if name.starts_with("localhost:") {
+            found.truncate(1);
+        }
+        for address in found.into_iter().map(specified) {
+            if !all.contains(&address) {
+                all.push(address);
+            }
+        }
     }
-    Ok(match target.ip() {
-        // As the system takes it; but sources must be told apart.
-        IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::new(std::net::Ipv4Addr::LOCALHOST.into(), target.port()),
-        IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::new(std::net::Ipv6Addr::LOCALHOST.into(), target.port()),
-        _ => target,
-    })
+    if all.len() > MAX_ADDRESSES {
+        let why = format!("{} addresses: {MAX_ADDRESSES} are the most", all.len());
+        return Err(PlanError::Target(names.join(", "), why));
+    }
+    Ok(all)
+}
+
+/// An unspecified address is this machine, as the system takes it; but sources must be told apart.
+fn specified(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::new(std::net::Ipv4Addr::LOCALHOST.into(), address.port()),
+        IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::new(std::net::Ipv6Addr::LOCALHOST.into(), address.port()),
+        _ => address,
+    }
 }
 
 /// A core for each of `threads`, of those that the process may use.

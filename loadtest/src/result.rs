@@ -48,6 +48,9 @@ pub struct RunResult {
     /// The addresses that the target's name led to.
     #[serde(default)]
     pub addresses: Vec<String>,
+    /// What came of each of them.
+    #[serde(default)]
+    pub by_address: Vec<AddressResult>,
     /// Open loop: how much of what was asked was done.
     #[serde(default)]
     pub achieved: Option<Achieved>,
@@ -93,6 +96,78 @@ pub struct RunResult {
     pub hints: Vec<String>,
     /// The first verification failures, in words, at most [`MAX_DETAILS`].
     pub failures: Vec<String>,
+}
+
+/// What came of one of the addresses that connections were spread over.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AddressResult {
+    /// Address and port.
+    pub address: String,
+    /// Whether the names did not lead there any more at the end (`--resolve-every`).
+    pub is_gone: bool,
+    /// Connections that were established.
+    pub connections_opened: u64,
+    /// Connects that failed.
+    pub connections_failed: u64,
+    /// Connections that ended although they should not have.
+    pub connections_lost: u64,
+    /// Connections that made room for one to another address (`--resolve-every`).
+    pub connections_moved: u64,
+    /// Connections that were open at the end.
+    pub connections_alive: u64,
+    /// Messages that came back in the measured time.
+    pub measured_completed: u64,
+    /// Payload bytes received in the measured time.
+    pub measured_bytes: u64,
+    /// Messages that were sent and did not come back.
+    pub requests_unanswered: u64,
+    /// Verification failures.
+    pub verification_failures: u64,
+    /// Why connects failed and connections were lost, with how often.
+    pub errors: std::collections::BTreeMap<String, u64>,
+    /// From connect to established.
+    pub connect_time: Samples,
+    /// As of the whole, without the messages that were never sent.
+    pub latency: Samples,
+}
+
+impl AddressResult {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new(address: String) -> Self {
+        AddressResult { address, ..AddressResult::default() }
+    }
+
+    /// All that went wrong.
+    #[must_use]
+    pub fn errors(&self) -> u64 {
+        self.connections_failed + self.connections_lost + self.requests_unanswered + self.verification_failures
+    }
+
+    /// Whether it took no connection of several that were tried.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        self.connections_opened == 0 && self.connections_failed > 0
+    }
+
+    /// Adds those of another part of the same measurement.
+    pub fn add(&mut self, other: &AddressResult) {
+        self.is_gone |= other.is_gone;
+        self.connections_opened += other.connections_opened;
+        self.connections_failed += other.connections_failed;
+        self.connections_lost += other.connections_lost;
+        self.connections_moved += other.connections_moved;
+        self.connections_alive += other.connections_alive;
+        self.measured_completed += other.measured_completed;
+        self.measured_bytes += other.measured_bytes;
+        self.requests_unanswered += other.requests_unanswered;
+        self.verification_failures += other.verification_failures;
+        for (text, count) in &other.errors {
+            *self.errors.entry(text.clone()).or_default() += count;
+        }
+        self.connect_time.add(&other.connect_time);
+        self.latency.add(&other.latency);
+    }
 }
 
 /// What [`RunResult::cut_short`] says after a Ctrl-C.

@@ -19,8 +19,10 @@ pub enum Sources {
     System,
     /// The addresses of a network, one after the other.
     Round(IpNet),
-    /// 127.0.0.2 and so on, each for 10,000 connections.
-    Loopback,
+    /// 127.0.0.2 and so on, each for 10,000 connections to each target of this machine.
+    Loopback(u64),
+    /// 127.0.1.1 to 127.0.1.254 to targets of this machine, one after the other.
+    LoopbackRound,
 }
 
 impl Sources {
@@ -28,55 +30,66 @@ impl Sources {
     ///
     /// # Errors
     ///
-    /// If the target is not of the network's family.
+    /// If a target is not of the network's family.
     pub fn new(
         network: Option<IpNet>,
-        target: SocketAddr,
+        targets: &[SocketAddr],
         connections: u64,
         leaves_time_wait: bool,
     ) -> Result<Self, SourcesError> {
         // Elsewhere than on Linux, 127.0.0.1 is the only one of its network that is there.
-        let is_loopback_v4 = cfg!(target_os = "linux") && matches!(target.ip(), IpAddr::V4(ip) if ip.is_loopback());
+        let has_loopback_v4 = cfg!(target_os = "linux") && targets.iter().any(is_loopback_v4);
         match network {
-            Some(network) if network.addr().is_ipv4() != target.is_ipv4() => Err(SourcesError::Family),
+            Some(network) if targets.iter().any(|target| network.addr().is_ipv4() != target.is_ipv4()) => {
+                Err(SourcesError::Family)
+            }
             Some(network) => Ok(Sources::Round(network)),
-            None if is_loopback_v4 && leaves_time_wait => Ok(Sources::Round(loopback_round())),
-            None if is_loopback_v4 && connections > PER_ADDRESS => Ok(Sources::Loopback),
+            None if has_loopback_v4 && leaves_time_wait => Ok(Sources::LoopbackRound),
+            None if has_loopback_v4 && connections / targets.len() as u64 > PER_ADDRESS => {
+                Ok(Sources::Loopback(targets.len() as u64))
+            }
             None => Ok(Sources::System),
         }
     }
 
-    /// The address for connection `number`, or `None` for the system's choice.
+    /// The address for connection `number`, to `target`, or `None` for the system's choice.
     #[must_use]
-    pub fn address(&self, number: u64) -> Option<IpAddr> {
+    pub fn address(&self, number: u64, target: &SocketAddr) -> Option<IpAddr> {
         match self {
+            Sources::Loopback(_) | Sources::LoopbackRound if !is_loopback_v4(target) => None,
             Sources::System => None,
             Sources::Round(network) => Some(nth_host(*network, number)),
-            Sources::Loopback => {
+            Sources::LoopbackRound => Some(nth_host(loopback_round(), number)),
+            Sources::Loopback(targets) => {
                 // 127.0.0.1 is left to programs that do not choose their source.
-                let offset = 2 + number / PER_ADDRESS % (1 << 22);
+                let offset = 2 + number / (PER_ADDRESS * targets) % (1 << 22);
                 Some(IpAddr::V4((u32::from(Ipv4Addr::new(127, 0, 0, 0)) + offset as u32).into()))
             }
         }
     }
 
-    /// Whether there are ports for `connections` at a time.
+    /// Whether there are ports for `connections` at a time: a port serves once for each of `targets`.
     ///
     /// # Errors
     ///
     /// If there are not.
-    pub fn check(&self, connections: u64) -> Result<(), SourcesError> {
+    pub fn check(&self, connections: u64, targets: u64) -> Result<(), SourcesError> {
         let addresses = match self {
             Sources::System => 1,
             Sources::Round(network) => host_count(*network),
-            Sources::Loopback => return Ok(()),
+            Sources::LoopbackRound => host_count(loopback_round()),
+            Sources::Loopback(_) => return Ok(()),
         };
         let ports = ports();
-        if addresses.saturating_mul(ports) < connections {
+        if addresses.saturating_mul(ports).saturating_mul(targets) < connections {
             return Err(SourcesError::Ports { connections, addresses, ports });
         }
         Ok(())
     }
+}
+
+fn is_loopback_v4(target: &SocketAddr) -> bool {
+    matches!(target.ip(), IpAddr::V4(ip) if ip.is_loopback())
 }
 
 fn loopback_round() -> IpNet {
@@ -129,16 +142,23 @@ mod tests {
     #[test]
     fn loopback_is_spread_past_ten_thousand() {
         let target = "127.0.0.1:1".parse().unwrap();
-        assert_eq!(Sources::new(None, target, 10_000, false), Ok(Sources::System));
-        let spread = Sources::new(None, target, 10_001, false).unwrap();
-        assert_eq!(spread.address(9_999).unwrap().to_string(), "127.0.0.2");
-        assert_eq!(spread.address(10_000).unwrap().to_string(), "127.0.0.3");
+        assert_eq!(Sources::new(None, &[target], 10_000, false), Ok(Sources::System));
+        let spread = Sources::new(None, &[target], 10_001, false).unwrap();
+        assert_eq!(spread.address(9_999, &target).unwrap().to_string(), "127.0.0.2");
+        assert_eq!(spread.address(10_000, &target).unwrap().to_string(), "127.0.0.3");
+        // Ports serve once for each target, and a target elsewhere is not reached from here.
+        let targets = [target, "192.0.2.1:1".parse().unwrap()];
+        assert_eq!(Sources::new(None, &targets, 20_000, false), Ok(Sources::System));
+        let spread = Sources::new(None, &targets, 20_002, false).unwrap();
+        assert_eq!(spread.address(19_999, &target).unwrap().to_string(), "127.0.0.2");
+        assert_eq!(spread.address(0, &targets[1]), None);
     }
 
     #[test]
     fn ports_that_do_not_suffice_are_said() {
         let one = Sources::Round("127.0.0.9/32".parse().unwrap());
-        assert!(one.check(1000).is_ok());
-        assert!(matches!(one.check(70_000), Err(SourcesError::Ports { addresses: 1, .. })));
+        assert!(one.check(1000, 1).is_ok());
+        assert!(one.check(70_000, 3).is_ok(), "ports are those of a target");
+        assert!(matches!(one.check(70_000, 1), Err(SourcesError::Ports { addresses: 1, .. })));
     }
 }

@@ -114,7 +114,7 @@ fn arguments_are_read_as_people_write_them() {
     let written = plan(":1 -R 10k -d 10 --warmup 0.5 -c 1k --slo errors<1%");
     assert_eq!((written.rate, written.connections), (Some(10_000.0), 1000));
     assert_eq!((written.duration, written.warmup), (Duration::from_secs(10), Duration::from_millis(500)));
-    assert!(written.target.ip().is_loopback());
+    assert!(written.targets[0].ip().is_loopback());
     assert_eq!(plan("127.0.0.1:1 --rate 30/m").rate, Some(0.5));
 }
 

@@ -1,13 +1,13 @@
 //! `proxy-echo check`: what the back end behind a balancer is told about us, found out from the client's side.
 
-use std::collections::BTreeSet;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
 use proxy::Version;
 use proxy_echo_args::print;
+use proxy_echo_client::resolve::{Family, resolve};
 
 use crate::cli::{CheckArgs, SendVersion};
 
@@ -49,12 +49,8 @@ pub fn run(args: &CheckArgs) -> io::Result<u8> {
 
 /// What each address of the target answers.
 fn ask_all(args: &CheckArgs) -> Vec<Answer> {
-    match args.target.to_socket_addrs() {
-        Ok(addresses) => {
-            // Files of names have some twice.
-            let addresses: BTreeSet<_> = addresses.collect();
-            report::reachable(addresses.into_iter().map(|address| ask(address, args)).collect())
-        }
+    match resolve(&args.target, Family::Any) {
+        Ok(addresses) => report::reachable(addresses.into_iter().map(|address| ask(address, args)).collect()),
         Err(error) => vec![Answer::unreachable(args.target.clone(), &error)],
     }
 }

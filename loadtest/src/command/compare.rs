@@ -97,7 +97,7 @@ fn plan(args: &CompareArgs, side: usize) -> Result<Plan, CommandError> {
     if args.server_pid.concat().len() > 2 {
         return Err(PlanError::Range("--server-pid", "one process for each of A and B".into()).into());
     }
-    let mut plan = Plan::new(kind, [&args.a, &args.b][side], &load)?;
+    let mut plan = Plan::new(kind, std::slice::from_ref([&args.a, &args.b][side]), &load)?;
     plan.server_pid = args.server_pid.concat().get(side).copied();
     Ok(plan)
 }

@@ -47,9 +47,20 @@ pub(super) fn run(kind: Kind, args: &RunArgs, interrupt: &AtomicBool) -> Result<
 pub(super) fn measure(plan: &Plan, bar: &Bar, what: &str, interrupt: &AtomicBool) -> Result<RunResult, CommandError> {
     let result = engine::run(plan, interrupt, &mut bar.watch(plan, what))?;
     if result.totals.connections_opened == 0 && !interrupt.load(Ordering::Relaxed) {
-        let why = result.totals.errors.keys().next().map_or("no connection was made", String::as_str);
-        let why = why.strip_prefix("connect: ").unwrap_or(why);
-        return Err(CommandError::Failed(format!("cannot connect to {}: {why}", plan.target_text)));
+        return Err(CommandError::Failed(format!("cannot connect to {}: {}", plan.target_text(), why(&result))));
     }
     Ok(result)
+}
+
+/// Why there was no connection; where there are several addresses, why to each.
+fn why(result: &RunResult) -> String {
+    let of = |errors: &std::collections::BTreeMap<String, u64>| {
+        let why = errors.keys().next().map_or("no connection was made", String::as_str);
+        why.strip_prefix("connect: ").unwrap_or(why).to_owned()
+    };
+    if result.by_address.len() < 2 {
+        return of(&result.totals.errors);
+    }
+    let each = result.by_address.iter().map(|address| format!("{} ({})", address.address, of(&address.errors)));
+    format!("all its addresses fail: {}", each.collect::<Vec<_>>().join(", "))
 }

@@ -51,7 +51,7 @@ pub(super) fn search(args: &SearchArgs, interrupt: &AtomicBool) -> Result<Report
     let mut search = Search { plan, bar, slo, interrupt, found: Found::default() };
     let end = search.run(args.first_rate, args.precision)?;
     search.bar.finish();
-    Ok(Report::Search(Box::new(search.found.result(&args.target, search.slo.text(), end))))
+    Ok(Report::Search(Box::new(search.found.result(&search.plan.target_text(), search.slo.text(), end))))
 }
 
 /// How a search ended: in words, and whether that leaves the answer unknown.

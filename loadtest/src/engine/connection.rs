@@ -26,6 +26,12 @@ pub(super) enum State {
 pub(super) struct Connection {
     pub(super) stream: TcpStream,
     pub(super) number: u64,
+    /// The index of the address that it goes to.
+    pub(super) address: usize,
+    /// Where the address's pieces begin.
+    pub(super) pieces: usize,
+    /// It is to end as soon as nothing is in flight, for another one elsewhere.
+    pub(super) is_leaving: bool,
     pub(super) state: State,
     /// Places in the pattern: of the next byte to send, and of the next to come.
     send_at: usize,
@@ -93,6 +99,9 @@ impl Connection {
         Connection {
             stream,
             number,
+            address: 0,
+            pieces: 0,
+            is_leaving: false,
             state: State::Connecting,
             send_at: start,
             recv_at: start,

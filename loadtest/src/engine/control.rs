@@ -1,5 +1,7 @@
 //! State shared by the workers and the thread that waits for them.
 
+use std::net::SocketAddr;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -13,6 +15,9 @@ pub struct Control {
     start_ns: AtomicU64,
     stop: AtomicBool,
     opened: AtomicU64,
+    /// Lists of addresses after the first: how many there were, and the last.
+    lists: AtomicU64,
+    addresses: Mutex<Vec<SocketAddr>>,
     completed: Vec<AtomicU64>,
 }
 
@@ -23,6 +28,8 @@ impl Control {
             start_ns: AtomicU64::new(UNKNOWN),
             stop: AtomicBool::new(false),
             opened: AtomicU64::new(0),
+            lists: AtomicU64::new(0),
+            addresses: Mutex::new(Vec::new()),
             completed: (0..workers).map(|_| AtomicU64::new(0)).collect(),
         }
     }
@@ -47,6 +54,23 @@ impl Control {
 
     pub(super) fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Acquire)
+    }
+
+    /// Names lead to `addresses` now.
+    pub(super) fn replace_addresses(&self, addresses: Vec<SocketAddr>) {
+        if let Ok(mut last) = self.addresses.lock() {
+            *last = addresses;
+            self.lists.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// The last list of addresses and its number, if it is not list `seen`.
+    pub(super) fn addresses(&self, seen: u64) -> Option<(u64, Vec<SocketAddr>)> {
+        if self.lists.load(Ordering::Acquire) == seen {
+            return None;
+        }
+        let last = self.addresses.lock().ok()?;
+        Some((self.lists.load(Ordering::Acquire), last.clone()))
     }
 
     pub(super) fn count_opened(&self) {

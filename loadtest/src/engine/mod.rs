@@ -3,6 +3,7 @@
 mod alarm;
 mod connection;
 mod control;
+mod resolver;
 mod schedule;
 mod server;
 mod summary;
@@ -20,6 +21,7 @@ use std::time::{Duration, SystemTime};
 use mio::Waker;
 
 use self::control::Control;
+use self::resolver::Resolver;
 use self::server::ServerProbe;
 use self::summary::{pieces, put_together};
 use self::worker::{Outcome, Word, Worker};
@@ -65,6 +67,7 @@ pub fn run(plan: &Plan, interrupt: &AtomicBool, progress: &mut dyn FnMut(Progres
     }
     let witness = Witness::new();
     let started = crew.begin(plan);
+    let _resolver = Resolver::start(plan, &crew.control, &crew.wakers)?;
     let outcomes = crew.await_done(plan, interrupt, server.as_mut(), progress)?;
     let server = server.and_then(ServerProbe::finish);
     Ok(put_together(plan, outcomes, &witness, server, started, fd_limit))
@@ -73,7 +76,7 @@ pub fn run(plan: &Plan, interrupt: &AtomicBool, progress: &mut dyn FnMut(Progres
 /// The workers.
 struct Crew {
     control: Arc<Control>,
-    wakers: Vec<Waker>,
+    wakers: Arc<Vec<Waker>>,
     words: Receiver<Word>,
     outcomes: Vec<Outcome>,
     start_ns: u64,
@@ -94,11 +97,11 @@ impl Crew {
             wakers.push(waker);
             thread::Builder::new().name(format!("worker-{index}")).spawn(move || worker.run())?;
         }
-        Ok(Crew { control, wakers, words, outcomes: Vec::with_capacity(threads), start_ns: 0 })
+        Ok(Crew { control, wakers: Arc::new(wakers), words, outcomes: Vec::with_capacity(threads), start_ns: 0 })
     }
 
     fn wake(&self) {
-        for waker in &self.wakers {
+        for waker in self.wakers.iter() {
             // A worker that cannot be woken wakes by its alarm.
             let _ = waker.wake();
         }

@@ -8,7 +8,7 @@ use crate::environment::Witness;
 use crate::hints;
 use crate::judge;
 use crate::plan::{Kind, Plan};
-use crate::result::{FORMAT, Generator, Interval, RunResult, Samples, TcpUse, Totals};
+use crate::result::{AddressResult, FORMAT, Generator, Interval, RunResult, Samples, TcpUse, Totals};
 
 /// Fewest and most intervals of the measured time: one a second, within these.
 const INTERVALS: (u64, u64) = (20, 100);
@@ -36,31 +36,39 @@ pub(super) fn put_together(
     let cut_short = outcomes.iter().find_map(|outcome| outcome.cut_short.clone());
     let generator = generator(&outcomes);
     let mut totals = Totals::default();
-    let (mut latency, mut service_time, mut connect_time) = (Samples::new(), Samples::new(), Samples::new());
+    let (mut latency, mut service_time) = (Samples::new(), Samples::new());
     let (mut lag, mut waited, mut reconnect_time) = (Samples::new(), Samples::new(), Samples::new());
     let (mut withheld, mut failures, mut unexpected, mut tcp) = (0, Vec::new(), None, TcpUse::default());
     let length_s = plan.duration.as_secs_f64() / pieces(plan.duration) as f64;
     let mut intervals: Vec<Interval> = Vec::new();
+    let mut by_address: Vec<AddressResult> = Vec::new();
     for outcome in outcomes {
         let tally = outcome.tally;
         totals.add(&tally.totals);
         withheld += tally.withheld;
         service_time.add(&tally.service);
-        connect_time.add(&tally.connect);
         lag.add(&tally.lag);
         reconnect_time.add(&tally.reconnect);
         waited.add(&tally.waited);
-        latency.add(&tally.tail);
+        latency.add(&tally.unsent);
         failures.extend(tally.failures);
         unexpected = unexpected.or(tally.unexpected);
         tcp.add(&tally.tcp);
-        for (index, piece) in tally.intervals.into_iter().enumerate() {
+        let mut places: Vec<_> = tally.addresses.into_iter().map(|place| (place.counts, place.tail)).collect();
+        for (counts, tail) in &mut places {
+            counts.latency.add(tail);
+        }
+        for (index, piece) in tally.pieces.into_iter().enumerate() {
+            let (place, index) = (index / tally.intervals, index % tally.intervals);
+            let counts = &mut places[place].0;
+            counts.measured_completed += piece.completed;
+            counts.measured_bytes += piece.bytes;
+            counts.latency.add(&piece.latency);
             let start_s = index as f64 * length_s;
             // After an early end there are no intervals.
             if start_s >= measured.as_secs_f64() {
-                break;
+                continue;
             }
-            latency.add(&piece.latency);
             if let Some(interval) = intervals.get_mut(index) {
                 interval.completed += piece.completed;
                 interval.bytes += piece.bytes;
@@ -71,6 +79,12 @@ pub(super) fn put_together(
                 intervals.push(Interval { start_s, length_s, completed, bytes, latency: piece.latency });
             }
         }
+        crate::join::add_addresses(&mut by_address, places.into_iter().map(|(counts, _)| counts));
+    }
+    let mut connect_time = Samples::new();
+    for address in &by_address {
+        latency.add(&address.latency);
+        connect_time.add(&address.connect_time);
     }
     failures.truncate(crate::result::MAX_DETAILS);
     let is_closed_loop = plan.rate.is_none() && plan.kind != Kind::Idle;
@@ -91,7 +105,8 @@ pub(super) fn put_together(
         cut_short,
         signal: None,
         verdict: None,
-        addresses: vec![plan.target.to_string()],
+        addresses: by_address.iter().map(|address| address.address.clone()).collect(),
+        by_address,
         achieved: None,
         latency_corrected: expected_ns.filter(|_| is_closed_loop).map(|expected_ns| latency.corrected(expected_ns)),
         latency,

@@ -2,27 +2,33 @@
 
 use std::io::{self, ErrorKind};
 
+use std::net::SocketAddr;
+
 use mio::net::TcpStream;
 
 use crate::hints::MAX_QUOTED;
-use crate::result::{MAX_DETAILS, Samples, TcpUse, Totals};
+use crate::result::{AddressResult, MAX_DETAILS, Samples, TcpUse, Totals};
 use crate::system;
 
 /// Counts and times of one worker. All memory is reserved before the measurement; unused pages are not touched.
 #[derive(Debug)]
 pub(super) struct Tally {
     pub(super) totals: Totals,
-    pub(super) intervals: Vec<Piece>,
+    /// The intervals of the first address, then those of the second, and so on.
+    pub(super) pieces: Vec<Piece>,
+    /// How many intervals there are.
+    pub(super) intervals: usize,
+    /// By the index that connections have.
+    pub(super) addresses: Vec<Place>,
     /// The interval that messages which come back now count to; the last one takes also what comes after the end.
     pub(super) current: usize,
-    /// Latencies of messages that came back after the end, and of those that did not, how long that took at least.
-    pub(super) tail: Samples,
+    /// Messages that were never sent: how late they were at least.
+    pub(super) unsent: Samples,
     /// Open loop alone: in closed loop it is the latency.
     pub(super) service: Samples,
     pub(super) lag: Samples,
     /// Open loop: how long messages waited until a connection was free, where they did.
     pub(super) waited: Samples,
-    pub(super) connect: Samples,
     /// From the loss of a connection until traffic flowed on the one that took its place.
     pub(super) reconnect: Samples,
     /// Messages that were due and not sent, though a connection was free.
@@ -33,7 +39,16 @@ pub(super) struct Tally {
     pub(super) tcp: TcpUse,
 }
 
-/// What came back in an interval.
+/// What is counted of an address.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// All but what the pieces have.
+    pub(super) counts: AddressResult,
+    /// Latencies of messages that came back after the end, and of those that did not, how long that took at least.
+    pub(super) tail: Samples,
+}
+
+/// What came back from an address in an interval.
 #[derive(Debug, Default)]
 pub(super) struct Piece {
     pub(super) completed: u64,
@@ -42,36 +57,49 @@ pub(super) struct Piece {
 }
 
 impl Tally {
-    pub(super) fn new(intervals: usize) -> Self {
-        Tally {
+    pub(super) fn new(targets: &[SocketAddr], intervals: usize) -> Self {
+        let mut tally = Tally {
             totals: Totals::default(),
-            intervals: (0..intervals).map(|_| Piece::default()).collect(),
+            pieces: Vec::new(),
+            intervals,
+            addresses: Vec::new(),
             current: 0,
-            tail: Samples::new(),
+            unsent: Samples::new(),
             service: Samples::new(),
             lag: Samples::new(),
             waited: Samples::new(),
-            connect: Samples::new(),
             reconnect: Samples::new(),
             withheld: 0,
             failures: Vec::new(),
             unexpected: None,
             tcp: TcpUse::default(),
-        }
+        };
+        tally.extend(targets);
+        tally
+    }
+
+    /// There are more addresses.
+    pub(super) fn extend(&mut self, targets: &[SocketAddr]) {
+        let place =
+            |target: &SocketAddr| Place { counts: AddressResult::new(target.to_string()), tail: Samples::new() };
+        self.addresses.extend(targets.iter().map(place));
+        self.pieces.resize_with(self.addresses.len() * self.intervals, Piece::default);
     }
 
     /// A `connect` failed or a `connection` was lost, for this reason.
     #[cold]
-    pub(super) fn error(&mut self, what: &str, error: &io::Error) {
+    pub(super) fn error(&mut self, address: usize, what: &str, error: &io::Error) {
         // The system has few words; a target cannot make more of them.
-        *self.totals.errors.entry(format!("{what}: {}", words(error))).or_default() += 1;
+        let why = format!("{what}: {}", words(error));
+        *self.addresses[address].counts.errors.entry(why.clone()).or_default() += 1;
+        *self.totals.errors.entry(why).or_default() += 1;
     }
 
     /// A message that was due at `due_ns`, in the measured time from `measure_ns` on, is given up at `now_ns`.
     #[cold]
-    pub(super) fn missing(&mut self, measure_ns: u64, due_ns: u64, now_ns: u64) {
+    pub(super) fn missing(&mut self, address: usize, measure_ns: u64, due_ns: u64, now_ns: u64) {
         if due_ns >= measure_ns {
-            self.tail.record_missing(now_ns.saturating_sub(due_ns), 1);
+            self.addresses[address].tail.record_missing(now_ns.saturating_sub(due_ns), 1);
         }
     }
 

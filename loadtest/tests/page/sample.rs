@@ -202,6 +202,7 @@ fn run(target: &str, duration_s: u32, rate: u64, median_ns: f64) -> RunResult {
         signal: None,
         verdict: None,
         addresses: vec![target.to_owned()],
+        by_address: Vec::new(),
         achieved: None,
         waited: Samples::new(),
         hints: Vec::new(),

@@ -4,9 +4,6 @@ use super::timetable::NEVER;
 
 /// Connects in flight: a listen queue must not overflow because of us.
 const MAX_CONNECTING: usize = 256;
-/// Pause after a connect failed that is to be made again, in ns; it doubles with each failure after another, up to the longest.
-const PAUSE_NS: u64 = 10_000_000;
-const MAX_PAUSE_NS: u64 = 1_000_000_000;
 /// How often connects are looked at that take too long, in ns.
 const SWEEP_NS: u64 = 100_000_000;
 
@@ -25,7 +22,6 @@ pub(super) struct Dialer {
     step: u64,
     gap_ns: u64,
     next_ns: u64,
-    pause_ns: u64,
     next_sweep_ns: u64,
     /// Whether connections are looked at that are established, too.
     sweeps_always: bool,
@@ -44,7 +40,6 @@ impl Dialer {
             step,
             gap_ns: per_second.map_or(0, |rate| (1e9 * step as f64 / rate) as u64),
             next_ns: 0,
-            pause_ns: 0,
             next_sweep_ns: if sweeps_always { 0 } else { NEVER },
             sweeps_always,
         }
@@ -66,9 +61,10 @@ impl Dialer {
         self.to_dial == 0 && self.connecting == 0
     }
 
-    /// Whether one is to be opened now; if so it counts as begun.
-    pub(super) fn take(&mut self, now_ns: u64) -> bool {
-        if self.to_dial == 0 || self.connecting >= MAX_CONNECTING || now_ns < self.next_ns {
+    /// Whether one is to be opened now; if so it counts as begun. Some address can take one from `ready_ns` on.
+    #[inline]
+    pub(super) fn take(&mut self, now_ns: u64, ready_ns: impl FnOnce() -> u64) -> bool {
+        if self.to_dial == 0 || self.connecting >= MAX_CONNECTING || now_ns < self.next_ns || now_ns < ready_ns() {
             return false;
         }
         self.to_dial -= 1;
@@ -114,24 +110,10 @@ impl Dialer {
         self.next_ns = now_ns + self.gap_ns;
     }
 
-    /// After a failure: the next connect after a pause. Failures of connects that were begun together are one.
-    pub(super) fn pause(&mut self, now_ns: u64) {
-        if now_ns >= self.next_ns {
-            self.pause_ns = (self.pause_ns * 2).clamp(PAUSE_NS, MAX_PAUSE_NS);
-            self.next_ns = now_ns + self.pause_ns;
-        }
-    }
-
-    /// Traffic flows: the next failure is the first.
+    /// When something is to be done though nothing happens. Some address can take a connection from `ready_ns` on.
     #[inline]
-    pub(super) fn succeeded(&mut self) {
-        self.pause_ns = 0;
-    }
-
-    /// When something is to be done though nothing happens.
-    #[inline]
-    pub(super) fn wake_ns(&self) -> u64 {
+    pub(super) fn wake_ns(&self, ready_ns: impl FnOnce() -> u64) -> u64 {
         let dials = self.to_dial > 0 && self.connecting < MAX_CONNECTING;
-        self.next_sweep_ns.min(if dials { self.next_ns } else { NEVER })
+        self.next_sweep_ns.min(if dials { self.next_ns.max(ready_ns()) } else { NEVER })
     }
 }

@@ -20,17 +20,22 @@ impl Worker {
         let number = self.dialer.number();
         // A connect takes long enough to be timed for itself.
         self.now_ns = self.control.now_ns();
-        let stream = match open(&self.plan, number) {
+        // What is due by a schedule waits for no address: each has its part of the rate, and what it refuses is its error.
+        let address = self.addresses.pick(self.now_ns, self.plan.kind != Kind::Crr || self.schedule.is_none());
+        let stream = match open(&self.plan, number, self.addresses.target(address)) {
             Ok(stream) => stream,
             Err(error) => {
                 if self.schedule.is_some() && self.plan.kind == Kind::Crr {
-                    self.tally.missing(self.times.measure_ns, due_ns, self.now_ns);
+                    self.tally.missing(address, self.times.measure_ns, due_ns, self.now_ns);
                 }
-                self.connect_failed(&error);
+                self.connect_failed(address, &error);
                 return Ok(());
             }
         };
         let mut connection = Connection::new(stream, number, &self.pattern, self.plan.size, self.now_ns);
+        connection.address = address;
+        connection.pieces = address * self.tally.intervals;
+        self.addresses.opened(address);
         connection.replaces_ns = self.lost_ns.pop_front();
         let key = self.connections.insert(connection);
         if self.plan.kind == Kind::Crr {
@@ -44,13 +49,14 @@ impl Worker {
     }
 
     #[cold]
-    pub(super) fn connect_failed(&mut self, error: &io::Error) {
+    pub(super) fn connect_failed(&mut self, address: usize, error: &io::Error) {
         self.tally.totals.connections_failed += 1;
-        self.tally.error("connect", error);
+        self.tally.addresses[address].counts.connections_failed += 1;
+        self.tally.error(address, "connect", error);
         if self.redials() {
-            self.dialer.pause(self.now_ns);
+            self.addresses.pause(address, self.now_ns);
             self.dial_another();
-        } else if self.tally.totals.connections_opened == 0 && self.tally.totals.connections_failed >= HOPELESS {
+        } else if self.tally.totals.connections_opened == 0 && self.all_failed(HOPELESS) {
             self.dialer.give_up();
         } else {
             self.dialer.go_on(self.now_ns);
@@ -92,20 +98,21 @@ impl Worker {
     pub(super) fn drop_connecting(&mut self, key: usize, error: &io::Error) {
         self.dialer.ended();
         let connection = self.connections.remove(key);
+        self.addresses.closed(connection.address);
         self.tally.socket(&connection.stream);
         self.lost_ns.extend(connection.replaces_ns);
         if let (true, Some(due_ns)) = (self.schedule.is_some(), self.flights.due_of(key, &connection).next()) {
-            self.tally.missing(self.times.measure_ns, due_ns, self.now_ns);
+            self.tally.missing(connection.address, self.times.measure_ns, due_ns, self.now_ns);
         }
         if self.flights.abandon(&connection) > 0 {
             // It was never sent.
             self.tally.totals.requests_sent -= 1;
         }
         self.room_since_ns = self.ready_ns;
-        self.connect_failed(error);
+        self.connect_failed(connection.address, error);
     }
 
-    /// A connection stands where another was lost: it gets what that one would have.
+    /// A connection stands where another was lost, or left: it gets what that one would have.
     #[cold]
     fn resume(&mut self, key: usize) {
         if self.times.phase != Phase::Running {
@@ -138,15 +145,18 @@ impl Worker {
         self.dialer.ended();
         self.tally.totals.connections_opened += 1;
         self.control.count_opened();
-        self.tally.connect.record(self.now_ns - connection.since_ns);
+        let counts = &mut self.tally.addresses[connection.address].counts;
+        counts.connections_opened += 1;
+        counts.connect_time.record(self.now_ns - connection.since_ns);
         connection.state =
             if self.plan.expect_reflect == ExpectReflect::No { State::Open } else { State::AwaitingLine };
         self.scratch.clear();
-        if connection.replaces_ns.is_some() {
+        if matches!(self.plan.kind, Kind::Rr | Kind::Stream) {
             self.resume(key);
         }
         let connection = &mut self.connections[key];
-        self.plan.header.write(connection.number, own, self.plan.target, &mut self.scratch);
+        let target = self.addresses.target(connection.address);
+        self.plan.header.write(connection.number, own, target, &mut self.scratch);
         match connection.send_first(&mut self.scratch, &self.pattern) {
             Ok(sent) => self.tally.totals.bytes_sent += sent as u64,
             Err(error) => self.lose(key, &error),
@@ -154,18 +164,18 @@ impl Worker {
     }
 }
 
-/// A socket of connection `number` that is about to be connected.
-fn open(plan: &Plan, number: u64) -> io::Result<TcpStream> {
-    let socket = system::stream_socket(Domain::for_address(plan.target))?;
+/// A socket of connection `number` that is about to be connected to `target`.
+fn open(plan: &Plan, number: u64, target: SocketAddr) -> io::Result<TcpStream> {
+    let socket = system::stream_socket(Domain::for_address(target))?;
     socket.set_tcp_nodelay(true)?;
     if !plan.time_wait {
         // Ports are free again at once.
         socket.set_linger(Some(Duration::ZERO))?;
     }
-    if let Some(address) = plan.sources.address(number) {
+    if let Some(address) = plan.sources.address(number, &target) {
         bind(&socket, address)?;
     }
-    match socket.connect(&plan.target.into()) {
+    match socket.connect(&target.into()) {
         Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) && error.kind() != io::ErrorKind::WouldBlock => {
             Err(error)
         }

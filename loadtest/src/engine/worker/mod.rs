@@ -3,6 +3,7 @@
 //! Connections are registered once, edge-triggered. So every turn of one ends with a state that is safe to leave: a read that was
 //! shorter than its buffer, or a write that was, which say that an edge will come; where a FIN was reported it is read to.
 
+mod addresses;
 mod dialer;
 mod dialing;
 mod flights;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use mio::{Events, Poll, Token, Waker};
 use slab::Slab;
 
+use self::addresses::Addresses;
 use self::dialer::Dialer;
 use self::flights::Flights;
 pub(super) use self::gauge::Gauge;
@@ -88,6 +90,9 @@ pub(super) struct Worker {
     schedule: Option<Schedule>,
     times: Timetable,
     dialer: Dialer,
+    addresses: Addresses,
+    /// Which of the lists of addresses that the control has had is the worker's.
+    resolved: u64,
     flights: Flights,
     gauge: Gauge,
     tally: Tally,
@@ -143,10 +148,12 @@ impl Worker {
             free: VecDeque::with_capacity(own as usize),
             schedule: plan.rate.map(|rate| Schedule::new(rate, plan.arrival, number, workers)),
             times: Timetable::new(&plan, intervals),
+            addresses: Addresses::new(&plan, number, workers, own),
+            resolved: 0,
             dialer,
             flights: Flights::new(own, if plan.kind == Kind::Crr { 1 } else { plan.depth }),
             gauge: Gauge::default(),
-            tally: Tally::new(intervals),
+            tally: Tally::new(&plan.targets, intervals),
             buffer: vec![0; if plan.size > 4096 { MAX_PIECE } else { MAX_PIECE / 4 }].into_boxed_slice(),
             scratch: Vec::with_capacity(MAX_PIECE),
             now_ns,
@@ -244,7 +251,7 @@ impl Worker {
 
     /// What is done once for a batch of events.
     fn tick(&mut self) -> io::Result<()> {
-        while self.dialer.take(self.now_ns) {
+        while self.dialer.take(self.now_ns, || self.addresses.ready_ns()) {
             self.dial(self.now_ns)?;
         }
         if self.schedule.is_some() && (self.times.phase == Phase::Running || self.is_closing) {
@@ -293,7 +300,7 @@ impl Worker {
     /// When something is to be done though nothing happens.
     #[inline]
     fn wake_ns(&mut self) -> u64 {
-        let mut wake_ns = self.times.next_mark_ns.min(self.dialer.wake_ns());
+        let mut wake_ns = self.times.next_mark_ns.min(self.dialer.wake_ns(|| self.addresses.ready_ns()));
         if self.times.phase == Phase::Running {
             // Put off in time, so that a busy loop is not woken for it.
             if self.now_ns + BEAT_NS / 2 >= self.beat_ns {
@@ -320,12 +327,19 @@ impl Worker {
         let (flights, tally, measure_ns) = (&self.flights, &mut self.tally, self.times.measure_ns);
         tally.totals.requests_unanswered += flights.count;
         for (key, connection) in &self.connections {
-            flights.due_of(key, connection).for_each(|due_ns| tally.missing(measure_ns, due_ns, self.now_ns));
+            let address = connection.address;
+            tally.addresses[address].counts.requests_unanswered += u64::from(connection.in_flight);
+            flights.due_of(key, connection).for_each(|due_ns| tally.missing(address, measure_ns, due_ns, self.now_ns));
             tally.socket(&connection.stream);
         }
         if self.plan.kind != Kind::Crr {
-            let alive = self.connections.iter().filter(|(_, connection)| connection.state != State::Connecting);
-            self.tally.totals.connections_alive = alive.count() as u64;
+            for (_, connection) in self.connections.iter().filter(|(_, other)| other.state != State::Connecting) {
+                self.tally.totals.connections_alive += 1;
+                self.tally.addresses[connection.address].counts.connections_alive += 1;
+            }
+        }
+        for (index, place) in self.tally.addresses.iter_mut().enumerate() {
+            place.counts.is_gone = self.addresses.is_gone(index);
         }
         let measured = Duration::from_nanos(self.times.measured_ns());
         let cpu = self.gauge.used(self.plan.spin);

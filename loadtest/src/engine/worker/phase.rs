@@ -2,6 +2,7 @@
 
 use super::timetable::{Mark, Phase};
 use super::{HOPELESS, Word, Worker};
+use crate::engine::connection::{Connection, State};
 use crate::plan::Kind;
 use crate::result::INTERRUPTED;
 
@@ -10,11 +11,21 @@ impl Worker {
         match self.plan.kind {
             Kind::Crr => {
                 let totals = &self.tally.totals;
-                totals.connections_opened == 0 && totals.connections_failed >= HOPELESS.min(self.dialer.own)
+                totals.connections_opened == 0 && self.all_failed(HOPELESS.min(self.dialer.own))
             }
             // What was never open cannot be lost.
-            _ => self.connections.is_empty() && (!self.plan.reconnect || self.tally.totals.connections_opened == 0),
+            _ => {
+                self.connections.is_empty()
+                    && self.dialer.is_done()
+                    && (!self.plan.reconnect || self.tally.totals.connections_opened == 0)
+            }
         }
+    }
+
+    /// Whether each address that the names lead to has failed so often at least.
+    pub(super) fn all_failed(&self, times: u64) -> bool {
+        let mut places = self.tally.addresses.iter().enumerate();
+        places.all(|(index, place)| place.counts.connections_failed >= times || self.addresses.is_gone(index))
     }
 
     pub(super) fn become_ready(&mut self) {
@@ -40,6 +51,12 @@ impl Worker {
             }
         } else if let (Phase::Waiting, Some(start_ns)) = (self.times.phase, self.control.start_ns()) {
             self.times.begin_at(start_ns);
+        }
+        if let Some((resolved, targets)) = self.control.addresses(self.resolved) {
+            self.resolved = resolved;
+            let new = self.addresses.replace(&targets);
+            self.tally.extend(&new);
+            self.rebalance();
         }
     }
 
@@ -114,7 +131,42 @@ impl Worker {
         schedule.give_up(end_ns - start_ns, |due_ns, count| {
             tally.totals.requests_unsent += count;
             tally.withheld += if could_send { count } else { 0 };
-            tally.tail.record_missing(end_ns - start_ns - due_ns, count);
+            tally.unsent.record_missing(end_ns - start_ns - due_ns, count);
         });
+    }
+
+    /// Connections beyond an address's share end, each as soon as nothing is in flight on it: others take their places.
+    fn rebalance(&mut self) {
+        if self.plan.kind == Kind::Crr || !matches!(self.times.phase, Phase::Waiting | Phase::Running) {
+            return;
+        }
+        let mut excess: Vec<_> = (0..self.tally.addresses.len()).map(|index| self.addresses.excess(index)).collect();
+        let leaving = |(key, connection): (usize, &mut Connection)| {
+            let left = &mut excess[connection.address];
+            let is_one = *left > 0 && connection.state != State::Connecting;
+            *left -= usize::from(is_one);
+            connection.is_leaving = is_one;
+            is_one.then_some(key)
+        };
+        let keys: Vec<_> = self.connections.iter_mut().filter_map(leaving).collect();
+        self.free.retain(|key| !self.connections.get(*key).is_some_and(|connection| connection.is_leaving));
+        for key in keys {
+            if self.connections[key].in_flight == 0 {
+                self.leave(key);
+            }
+        }
+    }
+
+    /// A connection makes room for one to another address.
+    #[cold]
+    pub(super) fn leave(&mut self, key: usize) {
+        let connection = self.connections.remove(key);
+        self.tally.socket(&connection.stream);
+        self.control.count_lost();
+        self.tally.addresses[connection.address].counts.connections_moved += 1;
+        self.addresses.closed(connection.address);
+        if matches!(self.times.phase, Phase::Waiting | Phase::Running) {
+            self.dialer.want(1);
+        }
     }
 }

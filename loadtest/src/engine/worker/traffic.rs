@@ -145,7 +145,7 @@ impl Worker {
             }
         }
         if start < count {
-            self.count_bytes(count - start);
+            self.count_bytes(key, count - start);
             let connection = &mut self.connections[key];
             let bytes = &self.buffer[start..count];
             match connection.take(bytes, &self.pattern, self.plan.size, self.plan.verify) {
@@ -163,11 +163,11 @@ impl Worker {
     }
 
     #[inline]
-    pub(super) fn count_bytes(&mut self, count: usize) {
+    pub(super) fn count_bytes(&mut self, key: usize, count: usize) {
         self.tally.totals.bytes_received += count as u64;
         if self.times.is_measuring {
             self.tally.totals.measured_bytes += count as u64;
-            self.tally.intervals[self.tally.current].bytes += count as u64;
+            self.tally.pieces[self.connections[key].pieces + self.tally.current].bytes += count as u64;
         }
     }
 
@@ -189,7 +189,7 @@ impl Worker {
             Line::None | Line::Missing => {
                 let held = self.connections[key].take_held();
                 if !held.is_empty() {
-                    self.count_bytes(held.len());
+                    self.count_bytes(key, held.len());
                     self.tally.unexpected(&held);
                     let connection = &mut self.connections[key];
                     let taken = connection.take_faulty(&held, &self.pattern, self.plan.size, self.plan.verify);
@@ -206,15 +206,16 @@ impl Worker {
         let connection = &mut self.connections[key];
         let was_busy = connection.in_flight == self.flights.depth;
         let tally = &mut self.tally;
+        let piece = connection.pieces + tally.current;
         for _ in 0..whole {
             let (due_ns, sent_ns) = self.flights.end(key, connection);
             if due_ns < self.times.measure_ns {
                 continue;
             }
             if self.times.is_measuring {
-                tally.intervals[tally.current].latency.record(self.now_ns - due_ns);
+                tally.pieces[piece].latency.record(self.now_ns - due_ns);
             } else {
-                tally.tail.record(self.now_ns - due_ns);
+                tally.addresses[connection.address].tail.record(self.now_ns - due_ns);
             }
             if self.schedule.is_some() {
                 tally.service.record(self.now_ns - sent_ns);
@@ -222,18 +223,21 @@ impl Worker {
         }
         for _ in 0..dropped {
             let (due_ns, _) = self.flights.end(key, connection);
-            tally.missing(self.times.measure_ns, due_ns, self.now_ns);
+            tally.missing(connection.address, self.times.measure_ns, due_ns, self.now_ns);
         }
         tally.totals.requests_completed += u64::from(whole);
         tally.totals.requests_unanswered += u64::from(dropped);
+        if dropped > 0 {
+            tally.addresses[connection.address].counts.requests_unanswered += u64::from(dropped);
+        }
         if connection.replaces_ns.is_some() && whole > 0 {
             let lost_ns = connection.replaces_ns.take();
             tally.reconnect.record(self.now_ns - lost_ns.unwrap_or(self.now_ns));
-            self.dialer.succeeded();
+            self.addresses.succeeded(connection.address);
         }
         if self.times.is_measuring {
             tally.totals.measured_completed += u64::from(whole);
-            tally.intervals[tally.current].completed += u64::from(whole);
+            tally.pieces[piece].completed += u64::from(whole);
         }
         self.go_on(key, whole + dropped, was_busy);
     }
@@ -245,6 +249,12 @@ impl Worker {
             return self.close(key);
         }
         if self.times.phase != Phase::Running {
+            return;
+        }
+        if self.connections[key].is_leaving {
+            if self.connections[key].in_flight == 0 {
+                self.leave(key);
+            }
             return;
         }
         if self.schedule.is_some() {
@@ -266,15 +276,18 @@ impl Worker {
     pub(super) fn close(&mut self, key: usize) {
         let connection = self.connections.remove(key);
         self.tally.socket(&connection.stream);
+        self.addresses.closed(connection.address);
         self.room_since_ns = self.ready_ns;
-        self.dialer.succeeded();
+        self.addresses.succeeded(connection.address);
         self.dial_another();
     }
 
     #[cold]
     pub(super) fn settle_faults(&mut self, key: usize, taken: &Taken) {
         for &(fault, before) in &taken.faults {
-            let number = self.connections[key].number;
+            let Connection { number, address, .. } = self.connections[key];
+            self.tally.addresses[address].counts.verification_failures += 1;
+            let target = self.addresses.target(address);
             let kinds = &mut self.tally.totals.verification;
             let what = match fault {
                 Fault::Corrupted => {
@@ -299,7 +312,7 @@ impl Worker {
                 }
                 Fault::Header => "no header line came first".to_owned(),
             };
-            self.tally.failure(|| format!("connection {number}, after {before} bytes: {what}"));
+            self.tally.failure(|| format!("connection {number} to {target}, after {before} bytes: {what}"));
         }
         if taken.whole + taken.dropped > 0 {
             self.complete(key, taken.whole, taken.dropped);
@@ -311,18 +324,23 @@ impl Worker {
     pub(super) fn lose(&mut self, key: usize, error: &io::Error) {
         let connection = self.connections.remove(key);
         self.tally.socket(&connection.stream);
+        let address = connection.address;
+        self.addresses.closed(address);
+        let counts = &mut self.tally.addresses[address].counts;
+        counts.connections_lost += 1;
+        counts.requests_unanswered += u64::from(connection.in_flight);
         for due_ns in self.flights.due_of(key, &connection) {
-            self.tally.missing(self.times.measure_ns, due_ns, self.now_ns);
+            self.tally.missing(address, self.times.measure_ns, due_ns, self.now_ns);
         }
         self.tally.totals.requests_unanswered += self.flights.abandon(&connection);
         self.tally.totals.connections_lost += 1;
         self.control.count_lost();
-        self.tally.error("connection", error);
+        self.tally.error(address, "connection", error);
         self.room_since_ns = self.ready_ns;
         if self.redials() {
             // A target that takes a connection and says nothing on it is not there yet.
             if connection.received == 0 {
-                self.dialer.pause(self.now_ns);
+                self.addresses.pause(address, self.now_ns);
             }
             if self.plan.kind != Kind::Crr {
                 self.lost_ns.push_back(connection.replaces_ns.unwrap_or(self.now_ns));

@@ -104,7 +104,8 @@ fn processes(result: &RunResult, pointer: &str) -> Vec<Fact> {
     let tcp = result.tcp.as_ref().map(|tcp| {
         let of = |name: &str, value: u64| count(&format!("{pointer}/tcp/{name}"), value);
         of("retransmits", tcp.retransmits)
-            .and(" segments sent again by the generator on ")
+            .and(if tcp.retransmits == 1 { " segment" } else { " segments" })
+            .and(" sent again by the generator on ")
             .and(of("connections", tcp.connections))
             .and(if tcp.connections == 1 { " connection" } else { " connections" })
     });

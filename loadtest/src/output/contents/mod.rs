@@ -19,6 +19,7 @@ pub(super) fn of_report(report: &Report) -> Document {
     let sides = sides(report);
     document.push(Part::Pictures);
     let is_search = matches!(report, Report::Search(_));
+    document.extend(tables::addresses(&sides, is_search));
     document.extend(tables::times(&sides, is_search));
     document.extend(lists::of_sides(&sides, is_search));
     document

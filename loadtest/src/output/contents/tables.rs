@@ -3,7 +3,7 @@
 use super::super::document::{Part, Table, Text, count, fraction, known, optional, optional_time, rate};
 use super::super::{Side, words};
 use super::pointer;
-use crate::result::{CompareResult, Figures, SearchResult, percentile_name};
+use crate::result::{AddressResult, CompareResult, Figures, Samples, SearchResult, percentile_name};
 
 /// The most rows of a list in text that may be long.
 const ROWS_IN_TEXT: usize = 20;
@@ -27,6 +27,43 @@ fn of_figures(pointer: &str, figures: &Figures) -> [Text; 6] {
         optional_time(&format!("{pointer}/p999_ns"), figures.p999_ns),
         optional_time(&format!("{pointer}/max_ns"), figures.max_ns),
         count(&format!("{pointer}/errors"), figures.errors),
+    ]
+}
+
+/// What came of each address, where there are several.
+pub(super) fn addresses(sides: &[Side], is_search: bool) -> Option<Part> {
+    let is_one = sides.iter().all(|(_, result)| result.by_address.len() < 2);
+    let mut rows = Vec::new();
+    for side in sides {
+        for (index, address) in side.1.by_address.iter().enumerate() {
+            let pointer = format!("{}/by_address/{index}", pointer(side, is_search));
+            let mut name = words::sided(side.0, &address.address);
+            if address.is_gone {
+                name.push_str(" (gone)");
+            }
+            let mut row = vec![Text::from(name)];
+            row.extend(of_address(&pointer, address));
+            rows.push(row);
+        }
+    }
+    let header = ["", "connections", "failed", "lost", "messages", "unanswered", "connect p50", "p50", "p99", "max"];
+    (!is_one).then(|| table("Addresses", &header, rows, false))
+}
+
+fn of_address(pointer: &str, address: &AddressResult) -> [Text; 9] {
+    let of = |name: &str, value: u64| count(&format!("{pointer}/{name}"), value);
+    let (connect, latency) = (format!("{pointer}/connect_time"), format!("{pointer}/latency"));
+    let percentile = |pointer: &str, samples: &Samples, p| known(pointer, &percentile_name(p), samples.percentile(p));
+    [
+        of("connections_opened", address.connections_opened),
+        of("connections_failed", address.connections_failed),
+        of("connections_lost", address.connections_lost),
+        of("measured_completed", address.measured_completed),
+        of("requests_unanswered", address.requests_unanswered),
+        percentile(&connect, &address.connect_time, 50.0),
+        percentile(&latency, &address.latency, 50.0),
+        percentile(&latency, &address.latency, 99.0),
+        known(&latency, "max", address.latency.max()),
     ]
 }
 

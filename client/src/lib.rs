@@ -1,0 +1,3 @@
+//! What the two clients, `proxy-echo check` and `loadtest`, share.
+
+pub mod resolve;

@@ -1,0 +1,191 @@
+//! Which of the targets' addresses a connection goes to: they take turns, and none has more than its share at a time, so that
+//! one that is slow or dead takes nothing from the others.
+
+use std::net::SocketAddr;
+
+use super::timetable::NEVER;
+use crate::plan::{Plan, part};
+
+/// Pause after a connect failed that is to be made again, in ns; it doubles with each failure after another, up to the longest.
+const PAUSE_NS: u64 = 10_000_000;
+const MAX_PAUSE_NS: u64 = 1_000_000_000;
+/// The most addresses that a run ever has.
+const MAX_EVER: usize = 256;
+
+/// The addresses that a worker has had, by the index that connections and counts have. None is ever removed.
+#[derive(Debug)]
+pub(super) struct Addresses {
+    all: Vec<Address>,
+    /// Whose turn it is.
+    next: usize,
+    /// The most connections at a time of each.
+    share: usize,
+    own: u64,
+}
+
+#[derive(Debug)]
+struct Address {
+    target: SocketAddr,
+    /// Connections, those that are being established included.
+    open: usize,
+    /// The name does not lead there any more.
+    is_gone: bool,
+    pause_ns: u64,
+    retry_ns: u64,
+}
+
+impl Addresses {
+    /// For worker `number` of `workers`, with `own` connections at a time. It begins where the one before it ends, so that all
+    /// together spread evenly.
+    pub(super) fn new(plan: &Plan, number: u64, workers: u64, own: u64) -> Self {
+        let before = number * (plan.connections / workers) + number.min(plan.connections % workers);
+        debug_assert_eq!(own, part(plan.connections, number, workers));
+        let mut addresses = Addresses { all: Vec::with_capacity(MAX_EVER), next: 0, share: 0, own };
+        addresses.replace(&plan.targets);
+        addresses.next = (before % plan.targets.len() as u64) as usize;
+        addresses
+    }
+
+    /// Names lead to `targets` now. Returns which addresses are new.
+    pub(super) fn replace(&mut self, targets: &[SocketAddr]) -> Vec<SocketAddr> {
+        for address in &mut self.all {
+            address.is_gone = !targets.contains(&address.target);
+        }
+        let is_new = |target: &&SocketAddr| self.all.iter().all(|address| address.target != **target);
+        let mut new: Vec<_> = targets.iter().filter(is_new).copied().collect();
+        new.truncate(MAX_EVER - self.all.len());
+        let address = |&target| Address { target, open: 0, is_gone: false, pause_ns: 0, retry_ns: 0 };
+        self.all.extend(new.iter().map(address));
+        let live = self.all.iter().filter(|address| !address.is_gone).count();
+        self.share = (self.own as usize).div_ceil(live.max(1));
+        new
+    }
+
+    pub(super) fn target(&self, index: usize) -> SocketAddr {
+        self.all[index].target
+    }
+
+    /// Whether names lead there still.
+    pub(super) fn is_gone(&self, index: usize) -> bool {
+        self.all[index].is_gone
+    }
+
+    /// How many connections too many an address has.
+    pub(super) fn excess(&self, index: usize) -> usize {
+        let address = &self.all[index];
+        if address.is_gone { address.open } else { address.open.saturating_sub(self.share) }
+    }
+
+    /// The next in turn that has room, paused or not. If there is none, because addresses that are gone have connections still,
+    /// the next that is not gone.
+    pub(super) fn pick(&mut self, now_ns: u64, heeds_pauses: bool) -> usize {
+        let count = self.all.len();
+        let mut turns = (0..count).map(|step| (self.next + step) % count);
+        let may = |index: &usize| {
+            let address = &self.all[*index];
+            address.has_room(self.share) && (!heeds_pauses || address.retry_ns <= now_ns)
+        };
+        let picked = turns.clone().find(may).or_else(|| turns.find(|&index| !self.all[index].is_gone));
+        let picked = picked.unwrap_or(self.next);
+        self.next = (picked + 1) % count;
+        picked
+    }
+
+    /// From when on one has room and is not paused; [`NEVER`] if that takes the end of a connection.
+    #[inline]
+    pub(super) fn ready_ns(&self) -> u64 {
+        let with_room = self.all.iter().filter(|address| address.has_room(self.share));
+        with_room.map(|address| address.retry_ns).min().unwrap_or(NEVER)
+    }
+
+    pub(super) fn opened(&mut self, index: usize) {
+        self.all[index].open += 1;
+    }
+
+    pub(super) fn closed(&mut self, index: usize) {
+        self.all[index].open -= 1;
+    }
+
+    /// After a failure: the next connect there after a pause. Failures of connects that were begun together are one.
+    pub(super) fn pause(&mut self, index: usize, now_ns: u64) {
+        let address = &mut self.all[index];
+        if now_ns >= address.retry_ns {
+            address.pause_ns = (address.pause_ns * 2).clamp(PAUSE_NS, MAX_PAUSE_NS);
+            address.retry_ns = now_ns + address.pause_ns;
+        }
+    }
+
+    /// Traffic flows: the next failure is the first.
+    #[inline]
+    pub(super) fn succeeded(&mut self, index: usize) {
+        self.all[index].pause_ns = 0;
+    }
+}
+
+impl Address {
+    #[inline]
+    fn has_room(&self, share: usize) -> bool {
+        !self.is_gone && self.open < share
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(count: u16, own: u64) -> Addresses {
+        let mut addresses = Addresses { all: Vec::new(), next: 0, share: 0, own };
+        addresses.replace(&targets(1..=count));
+        addresses
+    }
+
+    fn targets(ports: std::ops::RangeInclusive<u16>) -> Vec<SocketAddr> {
+        ports.map(|port| SocketAddr::new([127, 0, 0, 1].into(), port)).collect()
+    }
+
+    fn open(addresses: &mut Addresses, times: usize) {
+        for _ in 0..times {
+            let index = addresses.pick(0, true);
+            addresses.opened(index);
+        }
+    }
+
+    fn counts(addresses: &Addresses) -> Vec<usize> {
+        addresses.all.iter().map(|address| address.open).collect()
+    }
+
+    #[test]
+    fn addresses_take_turns_and_none_has_more_than_its_share() {
+        let mut three = addresses(3, 100);
+        open(&mut three, 100);
+        assert_eq!(counts(&three), [34, 33, 33]);
+        // What ends at one is made again there, where the others have their share.
+        let mut two = addresses(2, 4);
+        open(&mut two, 4);
+        two.closed(1);
+        open(&mut two, 1);
+        assert_eq!(counts(&two), [2, 2]);
+    }
+
+    #[test]
+    fn a_pause_of_one_holds_up_no_other() {
+        let mut two = addresses(2, 4);
+        two.pause(0, 100);
+        assert_eq!((two.pick(100, true), two.pick(100, true), two.ready_ns()), (1, 1, 0));
+        assert_eq!(two.pick(100, false), 0, "a schedule waits for nobody");
+        assert_eq!(two.pick(100 + PAUSE_NS, true), 1);
+        assert_eq!(two.pick(100 + PAUSE_NS, true), 0);
+    }
+
+    #[test]
+    fn new_addresses_get_their_share_and_those_that_are_gone_none() {
+        let mut two = addresses(2, 12);
+        open(&mut two, 12);
+        assert_eq!(two.replace(&targets(2..=4)), targets(3..=4));
+        assert_eq!([0, 1, 2].map(|index| two.excess(index)), [6, 2, 0]);
+        (0..6).for_each(|_| two.closed(0));
+        (0..2).for_each(|_| two.closed(1));
+        open(&mut two, 8);
+        assert_eq!(counts(&two), [0, 4, 4, 4]);
+    }
+}
