@@ -150,6 +150,13 @@ impl AddressResult {
         self.connections_opened == 0 && self.connections_failed > 0
     }
 
+    /// Adds what came back in a piece of the measured time.
+    pub fn add_piece(&mut self, completed: u64, bytes: u64, latency: &Samples) {
+        self.measured_completed += completed;
+        self.measured_bytes += bytes;
+        self.latency.add(latency);
+    }
+
     /// Adds those of another part of the same measurement.
     pub fn add(&mut self, other: &AddressResult) {
         self.is_gone |= other.is_gone;

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::server::Use;
+use super::tally::Place;
 use super::worker::Outcome;
 use crate::environment::Witness;
 use crate::hints;
@@ -54,16 +55,10 @@ pub(super) fn put_together(
         failures.extend(tally.failures);
         unexpected = unexpected.or(tally.unexpected);
         tcp.add(&tally.tcp);
-        let mut places: Vec<_> = tally.addresses.into_iter().map(|place| (place.counts, place.tail)).collect();
-        for (counts, tail) in &mut places {
-            counts.latency.add(tail);
-        }
+        let mut places: Vec<_> = tally.addresses.into_iter().map(counted).collect();
         for (index, piece) in tally.pieces.into_iter().enumerate() {
             let (place, index) = (index / tally.intervals, index % tally.intervals);
-            let counts = &mut places[place].0;
-            counts.measured_completed += piece.completed;
-            counts.measured_bytes += piece.bytes;
-            counts.latency.add(&piece.latency);
+            places[place].add_piece(piece.completed, piece.bytes, &piece.latency);
             let start_s = index as f64 * length_s;
             // After an early end there are no intervals.
             if start_s >= measured.as_secs_f64() {
@@ -79,7 +74,7 @@ pub(super) fn put_together(
                 intervals.push(Interval { start_s, length_s, completed, bytes, latency: piece.latency });
             }
         }
-        crate::join::add_addresses(&mut by_address, places.into_iter().map(|(counts, _)| counts));
+        crate::join::add_addresses(&mut by_address, places);
     }
     let mut connect_time = Samples::new();
     for address in &by_address {
@@ -136,6 +131,12 @@ pub(super) fn put_together(
     judge::judge(&mut result, plan, withheld);
     result.hints = hints::of(&result, plan, unexpected.as_deref());
     result
+}
+
+/// What was counted of an address outside the intervals.
+fn counted(mut place: Place) -> AddressResult {
+    place.counts.latency.add(&place.tail);
+    place.counts
 }
 
 /// What the threads needed and lacked.
