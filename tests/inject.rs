@@ -35,8 +35,8 @@ fn traced(inject: &str, args: &[&str]) -> Command {
 #[test]
 fn a_connection_that_cannot_be_watched_yet_waits_and_is_served() {
     for (errno, limit) in [("ENOSPC", "fs.epoll.max_user_watches"), ("ENOMEM", "memory")] {
-        // The server itself needs four watches, and the first connection the fifth.
-        let mut server = Server::spawn(traced(&format!("epoll_ctl:error={errno}:when=6..8"), &[]));
+        // The server itself needs five watches, and the first connection the sixth.
+        let mut server = Server::spawn(traced(&format!("epoll_ctl:error={errno}:when=7..9"), &[]));
         let mut first = client(&server);
         let mut second = client(&server);
         round_trip(&mut first);
@@ -50,10 +50,13 @@ fn a_connection_that_cannot_be_watched_yet_waits_and_is_served() {
 
 #[test]
 fn a_signal_that_its_handler_cannot_report_is_taken_all_the_same() {
-    // Without clients and a manager, the handler's byte is the first that is sent.
-    let mut server = Server::spawn(traced("sendto:error=ENOBUFS:when=1", &[]));
-    server.signal(Signal::TERM);
-    assert!(server.ended().success());
+    // From the handler alone: without clients and a manager, nothing else is sent once the server listens. Two sends before that
+    // ask what kind of file the pipe is. The last call is the pipe's: what the log says is written before.
+    for inject in ["sendto:error=ENOBUFS:when=3+", "write:error=ENOMEM:when=2+"] {
+        let mut server = Server::spawn(traced(inject, &["--log", "quiet"]));
+        server.signal(Signal::TERM);
+        assert!(server.ended().success(), "{inject}");
+    }
 }
 
 /// What each call can fail by, as its manual page and the kernel have it. EAGAIN stands here only where it may come at any time:
@@ -197,7 +200,8 @@ fn ended(mut server: Child, stdout: JoinHandle<String>, stderr: JoinHandle<Strin
     let listened = log.contains("\"event\":\"listening\"");
     match status.code() {
         Some(1 | 2) if !words.is_empty() && !listened => Ok(Outcome::NotStarted),
-        Some(127) if words.contains("error while loading shared libraries") => Ok(Outcome::NotStarted),
+        // The dynamic linker's.
+        Some(127) if !words.is_empty() && log.is_empty() => Ok(Outcome::NotStarted),
         None if words.contains("memory allocation of") => Ok(Outcome::Aborted),
         // Before `main`, in the standard library or the C library, which need not say anything.
         None if words.contains("fatal runtime error") || log.is_empty() => Ok(Outcome::Aborted),
@@ -295,16 +299,17 @@ fn calls_of_a_scene() -> BTreeMap<String, usize> {
 }
 
 /// `INJECT=all cargo test --test inject -- --nocapture` makes every call of a scene fail in turn by every error that it can
-/// have; otherwise every tenth of them.
+/// have; otherwise one in ten of them, which are the same in each run: how often a call is made depends on the machine's pace.
 #[test]
 fn one_call_that_fails_costs_one_client_at_most() {
     let calls = calls_of_a_scene();
+    let step = if env::var("INJECT").as_deref() == Ok("all") { 1 } else { 10 };
     let all = ERRNOS.iter().flat_map(|&(call, errnos)| {
         let count = calls.get(call).copied().unwrap_or(0);
-        (1..=count).flat_map(move |nth| errnos.iter().map(move |&errno| (call, errno, nth)))
+        let all = (1..=count).flat_map(move |nth| errnos.iter().map(move |&errno| (call, errno, nth)));
+        all.step_by(step)
     });
-    let step = if env::var("INJECT").as_deref() == Ok("all") { 1 } else { 10 };
-    let all: Vec<_> = all.step_by(step).collect();
+    let all: Vec<_> = all.collect();
     let kinds = ERRNOS.iter().filter(|(call, _)| calls.contains_key(*call)).count();
     println!("{} scenes, {kinds} system calls", all.len());
     let mut outcomes: BTreeMap<String, usize> = BTreeMap::new();

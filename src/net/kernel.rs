@@ -1,11 +1,13 @@
 //! The system that a running server has: mio's poll, signals, the alarm, and the service manager.
 
-use std::io;
+use std::io::{self, Read};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use mio::unix::pipe;
 use mio::{Events, Interest, Poll, Token, Waker};
 use signal_hook::consts::{SIGALRM, SIGHUP, SIGINT, SIGPROF, SIGTERM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXCPU, SIGXFSZ};
 use signal_hook_mio::v1_0::Signals;
@@ -24,6 +26,8 @@ pub(crate) struct Kernel {
     poll: Poll,
     alarm: Alarm,
     signals: Option<Signals>,
+    /// Readable after a signal that ends the server, as the socket of `signals` is: the kernel may have no memory for one of them.
+    second_bell: Option<pipe::Receiver>,
     stop: Arc<StopRequests>,
     manager: Option<Manager>,
 }
@@ -48,7 +52,7 @@ impl Kernel {
         let poll = Poll::new()?;
         let alarm = Alarm::new(poll.registry(), Token(alarm))?;
         let stop = Arc::new(StopRequests { waker: Waker::new(poll.registry(), Token(signals))?, count: 0.into() });
-        let mut kernel = Kernel { poll, alarm, signals: None, stop, manager: None };
+        let mut kernel = Kernel { poll, alarm, signals: None, second_bell: None, stop, manager: None };
         if is_program {
             let mut taken = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
             for signal in ignored_signals() {
@@ -57,6 +61,13 @@ impl Kernel {
             }
             kernel.poll.registry().register(&mut taken, Token(signals), Interest::READABLE)?;
             kernel.signals = Some(taken);
+            // Handlers run in the order in which they were added: what `signals` knows is there before the bell rings.
+            let (sender, mut receiver) = pipe::new()?;
+            let sender = OwnedFd::from(sender);
+            signal_hook::low_level::pipe::register(SIGINT, sender.try_clone()?)?;
+            signal_hook::low_level::pipe::register(SIGTERM, sender)?;
+            kernel.poll.registry().register(&mut receiver, Token(signals), Interest::READABLE)?;
+            kernel.second_bell = Some(receiver);
             kernel.manager = Some(Manager::from_env());
         }
         Ok(kernel)
@@ -82,8 +93,7 @@ impl System for Kernel {
         loop {
             let timeout = timeout.or_else(|| self.alarm.timeout());
             match self.poll.poll(batch, timeout) {
-                // It may be a signal whose handler could not report it, for want of memory.
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => _ = self.stop.waker.wake(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 result => return result,
             }
         }
@@ -123,6 +133,9 @@ impl System for Kernel {
     }
 
     fn signals(&mut self) -> Vec<Signal> {
+        if let Some(bell) = &mut self.second_bell {
+            while bell.read(&mut [0; 64]).is_ok_and(|count| count > 0) {}
+        }
         let requests = self.stop.count.swap(0, Ordering::Acquire);
         let taken = self.signals.iter_mut().flat_map(Signals::pending).map(|signal| match signal {
             SIGINT | SIGTERM => Signal::Stop,

@@ -96,7 +96,7 @@ impl Ordeal {
         honest.warm_up();
         let mut ordeal = Ordeal { server, target, honest, files: 0, kib: 0 };
         ordeal.wait_for_rest();
-        (ordeal.files, ordeal.kib) = (ordeal.server.files(), ordeal.server.status("VmRSS"));
+        (ordeal.files, ordeal.kib) = (ordeal.server.files(), ordeal.server.resident());
         ordeal
     }
 
@@ -109,7 +109,7 @@ impl Ordeal {
         wait_until("all descriptors are back", || self.server.files(), |&files| files == self.files);
         self.wait_for_rest();
         let most = self.kib + bounds.kept_kib;
-        let kib = wait_until("the memory is back", || self.server.status("VmRSS"), |&kib| kib <= most);
+        let kib = wait_until("the memory is back", || self.server.resident(), |&kib| kib <= most);
         let peak_kib = self.server.status("VmHWM");
         let p99 = bounds.p99();
         assert!(tally.p99 <= p99, "p99 of the honest clients is {:?}, over {p99:?}", tally.p99);

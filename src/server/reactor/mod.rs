@@ -317,8 +317,8 @@ impl<S: System> Reactor<S> {
     fn note(&mut self, token: usize) -> Going {
         self.has_chores = true;
         match token {
-            // At the alarm, too: the byte by which a handler reports its signal is lost if the kernel has no memory for it.
-            ALARM | SIGNALS => self.has_signals = true,
+            ALARM => {}
+            SIGNALS => self.has_signals = true,
             token if token >= ADMIN => {
                 if let Some(admin) = &mut self.admin {
                     admin.note(token - ADMIN);
