@@ -26,6 +26,10 @@ impl Queue {
     pub(super) fn pop(&mut self) -> Option<usize> {
         let key = self.keys.pop_front()?;
         self.waits[key] = false;
+        if self.keys.is_empty() {
+            // Back to the start of the ring, which would else be touched, and become resident, all the way round.
+            self.keys.clear();
+        }
         Some(key)
     }
 
@@ -99,5 +103,22 @@ impl Queues {
     pub(super) fn is_sound(&self, end: usize) -> bool {
         [&self.running, &self.starved, &self.paused].iter().all(|queue| queue.is_sound(end))
             && (self.paused.is_empty() || self.pause_ends_ms < u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_that_is_short_touches_little_of_its_memory() {
+        let mut queue = Queue::new(1000);
+        let mut places = std::collections::BTreeSet::new();
+        for key in 0..1000 {
+            queue.push(key);
+            places.insert(queue.keys.as_slices().0.as_ptr());
+            assert_eq!(queue.pop(), Some(key));
+        }
+        assert_eq!(places.len(), 1);
     }
 }
