@@ -497,7 +497,7 @@ fn clients_that_do_not_read_cost_little_memory() {
     while json(admin, "/status.json")["headers"]["v2_proxy"] != COUNT {
         assert!(Instant::now() < end);
     }
-    let before = server.resident();
+    let before = server.data();
     let readers: Vec<_> = (0..16)
         .map(|_| {
             let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
@@ -513,7 +513,7 @@ fn clients_that_do_not_read_cost_little_memory() {
         reader.set_read_timeout(Some(DEADLINE)).expect("a timeout");
         assert_eq!(reader.peek(&mut [0]).expect("the answer begins"), 1);
     }
-    let kib = server.resident().saturating_sub(before);
+    let kib = server.data().saturating_sub(before);
     assert!(kib < 8 * 1024, "16 clients that do not read cost {kib} KiB");
 }
 

@@ -22,13 +22,13 @@ fn fifteen_thousand_unfinished_headers_cost_little_memory() {
     let _files = FILES.lock();
     let server = Server::start(&["--log", "quiet", "--header-timeout", "5m"]);
     round_trip(&mut client(&server));
-    let before = server.resident();
+    let before = server.data();
     let mut streams = connect_many(&server, COUNT);
     for stream in &mut streams {
         stream.write_all(&HEADER[..20]).expect("the server reads");
     }
     round_trip(&mut client(&server));
-    let each = (server.resident() - before) * 1024 / COUNT;
+    let each = (server.data() - before) * 1024 / COUNT;
     println!("{each} bytes each for {COUNT} unfinished headers");
     assert!(each <= 256, "{each} bytes each");
     for stream in &mut streams {
@@ -51,7 +51,7 @@ fn idle_connections_cost_no_more_than_they_may() {
     ] {
         let mut server = Server::start(args);
         round_trip(&mut client(&server));
-        let before = server.resident();
+        let before = server.data();
         let mut streams = connect_many(&server, COUNT);
         let mut line = [0; HEADER.len()];
         for stream in &mut streams {
@@ -61,7 +61,7 @@ fn idle_connections_cost_no_more_than_they_may() {
         if args.contains(&"connections") {
             server.wait_for(&format!("#{} PROXY", COUNT + 1));
         }
-        let each = (server.resident() - before) * 1024 / COUNT;
+        let each = (server.data() - before) * 1024 / COUNT;
         println!("{each} bytes for each of {COUNT} idle connections with {}", args.join(" "));
         assert!(each <= most, "{each} bytes each with {}", args.join(" "));
     }

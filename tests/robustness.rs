@@ -45,7 +45,7 @@ fn a_reader_that_takes_one_byte_and_then_all_gets_every_byte() {
     let byte = |at: usize| (at * 31 + at / 257) as u8;
     let payload: Vec<u8> = (0..SIZE).map(byte).collect();
 
-    let before = server.resident();
+    let before = server.data();
     stream.set_nonblocking(true).expect("non-blocking");
     let (mut sent, mut refused) = (0, 0);
     // Full is what stays full while the server has had many turns.
@@ -58,7 +58,7 @@ fn a_reader_that_takes_one_byte_and_then_all_gets_every_byte() {
         round_trip(&mut other);
     }
     assert!(sent < SIZE, "nothing held the sender back");
-    let held = server.resident().saturating_sub(before);
+    let held = server.data().saturating_sub(before);
     assert!(held < 2048, "{held} KiB are held for one connection");
 
     stream.set_nonblocking(false).expect("blocking");

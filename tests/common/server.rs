@@ -170,6 +170,12 @@ impl Process {
         self.number("smaps_rollup", "Rss:")
     }
 
+    /// What of that is its own data in KiB: how much of its program is resident depends on what the system has read of the file.
+    #[cfg(target_os = "linux")]
+    pub fn data(self) -> usize {
+        self.number("smaps_rollup", "Anonymous:")
+    }
+
     #[cfg(target_os = "linux")]
     fn number(self, file: &str, name: &str) -> usize {
         let path = format!("/proc/{}/{file}", self.0.as_raw_pid());

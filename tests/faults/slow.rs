@@ -92,7 +92,7 @@ pub fn readers(target: Target) -> String {
     rng.fill(&mut said);
     // Each has a part of its own, at another place, so that none can pass for another's.
     let payload = |index: usize| &said[index * 97 % PAYLOAD..][..PAYLOAD];
-    let kib = target.process.resident();
+    let kib = target.process.data();
     let mut peers: Vec<_> = (0..count)
         .map(|index| {
             let socket = socket_of_many(index);
@@ -118,7 +118,7 @@ pub fn readers(target: Target) -> String {
             break;
         }
     }
-    let held = target.process.resident().saturating_sub(kib) / 1024;
+    let held = target.process.data().saturating_sub(kib) / 1024;
     assert!(target.mixed || held >= READERS_HELD * 3 / 4, "the budget was not used up: {held} MiB are held");
     let sent: usize = peers.iter().map(|(_, _, sent)| sent).sum();
     for (index, (mut stream, line, sent)) in peers.into_iter().enumerate() {
