@@ -33,8 +33,8 @@ const PART: Duration = Duration::from_secs(30);
 
 /// How long it lasts.
 pub fn time() -> Duration {
-    let minutes = env::var("SOAK_MINUTES").map_or(1, |text| text.parse().expect("a number of minutes"));
-    Duration::from_secs(60 * minutes)
+    let minutes = env::var("SOAK_MINUTES").map_or(1.0, |text| text.parse().expect("a number of minutes"));
+    Duration::from_secs_f64(60.0 * minutes)
 }
 
 /// Returns what came of it, all parts together. After each, memory is held against the same bound: what was held for slow
