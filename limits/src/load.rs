@@ -52,7 +52,7 @@ impl End {
     fn process_bytes(self) -> u64 {
         match self {
             End::Server => 85,
-            End::Client { .. } => 90,
+            End::Client { .. } => 130,
         }
     }
 }

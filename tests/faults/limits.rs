@@ -122,8 +122,8 @@ pub fn silent(target: Target) -> String {
     let (count, more) = (target.many(960), target.many(200));
     let connect = |index| connect_socket(socket_of_many(index), target.address);
     let peers: Vec<_> = (0..count).map(connect).collect();
-    // They may go when they have been silent for as long as a header may take.
-    thread::sleep(HEADER_TIMEOUT + Duration::from_millis(100));
+    // The fault is their silence: they may go after as long as a header may take, and half of it for the server's stamps.
+    thread::sleep(HEADER_TIMEOUT * 3 / 2 + Duration::from_millis(100));
     let others: Vec<_> = (0..more).map(connect).collect();
     serve_beside(target);
     let closed = peers.iter().filter(|peer| is_closed(peer)).count();
