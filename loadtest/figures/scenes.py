@@ -60,7 +60,7 @@ def arguments():
 
 
 class Server:
-    """A proxy-echo that serves the socket that it is passed, as a service manager would pass it."""
+    """A proxy-echo that serves the sockets that it is passed, as a service manager would pass them."""
 
     def __init__(self, stage, *options):
         command = [str(stage.release / "proxy-echo"), "--log", "quiet", "--log-format", "json", *options]
@@ -69,13 +69,19 @@ class Server:
             calls = ",".join(["trace=epoll_wait", "epoll_pwait", *CAPS])
             # As a child of its own child, strace leaves the server to us.
             command = ["strace", "-D", "-f", "-q", "-s", "0", "-e", calls, "-o", str(self.trace), *command]
-        as_manager = ["sh", "-c", 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$@" 3<&0 </dev/null', "sh"]
+        first, second = (listener.fileno() for listener in stage.listeners)
+        # Unlike sh, bash takes numbers of more than one digit.
+        passing = f'LISTEN_PID=$$ LISTEN_FDS=2 exec "$@" 3<&{first} 4<&{second}'
+        as_manager = ["bash", "-c", passing, "bash"]
         self.told = []
         self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         name = f"proxy-echo-{os.getpid()}-{id(self)}"
         self.manager.bind(f"\0{name}")
         self.process = started(
-            [*as_manager, *command], stdin=stage.listener, env=os.environ | {"NOTIFY_SOCKET": f"@{name}"}
+            [*as_manager, *command],
+            stdin=subprocess.DEVNULL,
+            pass_fds=(first, second),
+            env=os.environ | {"NOTIFY_SOCKET": f"@{name}"},
         )
         self.events = {}
         self.news = threading.Condition()
@@ -134,8 +140,9 @@ class Stage:
     def __init__(self, options):
         self.options = options
         self.release = options.programs
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
-        self.port = self.listener.getsockname()[1]
+        # Two, as the source ports for one destination would be used up sooner.
+        self.listeners = [socket.create_server(("127.0.0.1", 0), backlog=4096) for _ in range(2)]
+        self.ports = [listener.getsockname()[1] for listener in self.listeners]
         self.started = time.monotonic()
         self.slab = watch.slab()
         self.counters = watch.kernel_counters()
@@ -165,7 +172,8 @@ class Stage:
         """Starts the load generator."""
         waits = ["--max-lag", "1s", "--max-wait", "1"] if self.options.emulated else []
         known = ["--proxy", "v1", "--expect-reflect", "yes", "--timeout", "120s", "--quiet", "--json"]
-        generator = [str(self.release / "loadtest"), command, f"127.0.0.1:{self.port}", *known, *waits, *arguments]
+        targets = [f"127.0.0.1:{port}" for port in self.ports]
+        generator = [str(self.release / "loadtest"), command, *targets, *known, *waits, *arguments]
         return started(generator, stderr=subprocess.PIPE, text=True)
 
     def result(self, generator, scene, may_lose=False, codes=(0, 3, 4, 5)):
@@ -217,7 +225,7 @@ def quiet_ones(stage):
     drain_s = 30 if options.connections >= 100_000 else 1
     server = Server(stage, "--idle-timeout", "0", "--drain-timeout", f"{drain_s}s")
     before = server.status("VmRSS")
-    waits = watch.Waits(stage.port)
+    waits = watch.Waits(stage.ports[0])
     base = watch.open_files(server.process.pid)
     idle = stage.load("idle", "-c", str(options.connections), "-d", "24h", "--warmup", "0s")
     rows = stage.opening(idle, server, base)
@@ -275,7 +283,7 @@ def speaking_ones(stage, server):
     rate = options.connections / EVERY_S
     rate = min(rate, EMULATED_RATE) if options.emulated else rate
     found = {"before": server.status("VmRSS"), "rate": rate, "every_s": options.connections / rate}
-    waits = watch.Waits(stage.port)
+    waits = watch.Waits(stage.ports[0])
     base = watch.open_files(server.process.pid)
     asking = {"/metrics": watch.Asking(server, 5, ["/metrics"])}
     asking |= {"page": watch.Asking(server, 2, PAGE), "searches": watch.Asking(server, 10, SEARCHES)}
