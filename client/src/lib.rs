@@ -1,3 +1,5 @@
 //! What the two clients, `proxy-echo check` and `loadtest`, share.
 
 pub mod resolve;
+#[cfg(feature = "tls")]
+pub mod tls;
