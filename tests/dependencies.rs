@@ -18,11 +18,12 @@ const ALLOWED: [&str; 9] = [
     "Unicode-3.0",
 ];
 
-/// Name, version and licence of all packages that the workspace's programs and libraries are built from, on any system:
-/// what only tests and build scripts need is not among them.
+/// Name, version and licence of all packages that the workspace's programs and libraries are built from, on any system but
+/// Windows, for which the programs are not made: what only tests and build scripts need is not among them.
 fn packages() -> Vec<[String; 3]> {
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--locked", "--offline"])
+        // Packages of other systems are fetched only now.
+        .args(["metadata", "--format-version", "1", "--locked"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("cargo runs");
@@ -41,7 +42,8 @@ fn packages() -> Vec<[String; 3]> {
         }
         for dependency in list(&nodes[&id]["deps"]) {
             // A normal dependency is of no kind.
-            if list(&dependency["dep_kinds"]).iter().any(|kind| kind["kind"].is_null()) {
+            let is_needed = |kind: &Value| kind["kind"].is_null() && !text(&kind["target"]).contains("windows");
+            if list(&dependency["dep_kinds"]).iter().any(is_needed) {
                 open.push(text(&dependency["pkg"]));
             }
         }

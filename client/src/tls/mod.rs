@@ -7,6 +7,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use clap::builder::BoolishValueParser;
+use clap::{Arg, ArgAction};
 use rustls::client::Resumption;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
@@ -16,34 +18,35 @@ use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion, version};
 pub use failure::{Failure, explain};
 pub use rustls;
 
-/// How to speak TLS to the target.
+/// How to speak TLS to the target. The variables are those of `proxy-echo check`; /// [`TlsArgs::variable_of_loadtest`] gives loadtest its own.
 #[derive(clap::Args, Clone, Debug, Default)]
 #[command(next_help_heading = "TLS")]
 pub struct TlsArgs {
-    /// Speak TLS. A header of --proxy or --send goes first, in clear.
-    #[arg(long, env = "PROXY_ECHO_TLS")]
+    /// Speak TLS; a PROXY header that is sent goes first, in clear, as a balancer before a TLS server sends it
+    #[arg(long, env = "PROXY_ECHO_CHECK_TLS", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     pub tls: bool,
-    /// The server's name, in SNI and in its certificate, instead of the target's.
-    #[arg(long, env = "PROXY_ECHO_TLS_NAME", value_name = "NAME", value_parser = name, requires = "tls")]
+    /// The server's name, in SNI and in its certificate [default: the target's]
+    #[arg(long, env = "PROXY_ECHO_CHECK_TLS_NAME", value_name = "NAME", value_parser = name, requires = "tls")]
     pub tls_name: Option<ServerName<'static>>,
-    /// A PEM file of authorities that are trusted instead of the system's.
-    #[arg(long, env = "PROXY_ECHO_TLS_CA", value_name = "FILE", requires = "tls")]
+    /// Authorities that are trusted, a PEM file [default: the system's]
+    #[arg(long, env = "PROXY_ECHO_CHECK_TLS_CA", value_name = "FILE", requires = "tls")]
     pub tls_ca: Option<PathBuf>,
-    /// Take any certificate. Its signature in the handshake is verified nevertheless.
-    #[arg(long, env = "PROXY_ECHO_TLS_INSECURE", requires = "tls", conflicts_with = "tls_ca")]
+    /// Accept any certificate of the server; that it has the certificate's key is verified still
+    #[arg(long, env = "PROXY_ECHO_CHECK_TLS_INSECURE", action = ArgAction::SetTrue)]
+    #[arg(value_parser = BoolishValueParser::new(), requires = "tls", conflicts_with = "tls_ca")]
     pub tls_insecure: bool,
-    /// The client's certificate and its chain, a PEM file.
-    #[arg(long, env = "PROXY_ECHO_TLS_CERT", value_name = "FILE", requires_all = ["tls", "tls_key"])]
+    /// The client's certificate and its chain, a PEM file
+    #[arg(long, env = "PROXY_ECHO_CHECK_TLS_CERT", value_name = "FILE", requires_all = ["tls", "tls_key"])]
     pub tls_cert: Option<PathBuf>,
-    /// The private key of --tls-cert, a PEM file.
-    #[arg(long, env = "PROXY_ECHO_TLS_KEY", value_name = "FILE", requires_all = ["tls", "tls_cert"])]
+    /// The private key of --tls-cert, a PEM file
+    #[arg(long, env = "PROXY_ECHO_CHECK_TLS_KEY", value_name = "FILE", requires_all = ["tls", "tls_cert"])]
     pub tls_key: Option<PathBuf>,
-    /// The protocols that are offered by ALPN, the preferred one first.
-    #[arg(long, env = "PROXY_ECHO_ALPN", value_name = "NAME,…", value_delimiter = ',', value_parser = protocol,
-          requires = "tls")]
+    /// The protocols that ALPN offers, the preferred one first
+    #[arg(long, env = "PROXY_ECHO_CHECK_ALPN", value_name = "NAME,…", value_delimiter = ',', requires = "tls")]
+    #[arg(value_parser = protocol)]
     pub alpn: Vec<String>,
-    /// The only version to speak.
-    #[arg(long, env = "PROXY_ECHO_TLS_VERSION", value_name = "VERSION", requires = "tls")]
+    /// The only version to speak [default: the newest that the server has]
+    #[arg(long, env = "PROXY_ECHO_CHECK_TLS_VERSION", value_name = "VERSION", requires = "tls")]
     pub tls_version: Option<TlsVersion>,
 }
 
@@ -67,6 +70,8 @@ pub enum ConfigError {
     NoRoots(String),
     /// The key does not belong to the certificate.
     Mismatch(String),
+    /// The target's host is no name that a certificate can have.
+    NoName(String),
 }
 
 impl fmt::Display for ConfigError {
@@ -79,6 +84,9 @@ impl fmt::Display for ConfigError {
                  package ca-certificates"
             ),
             ConfigError::Mismatch(error) => write!(f, "--tls-cert and --tls-key do not fit together: {error}"),
+            ConfigError::NoName(host) => {
+                write!(f, "no certificate can have the name `{host}`: give the server's with --tls-name")
+            }
         }
     }
 }
@@ -97,6 +105,41 @@ fn protocol(text: &str) -> Result<String, String> {
 }
 
 impl TlsArgs {
+    /// An option of these, with the variable of loadtest in place of check's; every other option as it is.
+    #[must_use]
+    pub fn variable_of_loadtest(arg: Arg) -> Arg {
+        const NAMES: [(&str, &str); 8] = [
+            ("tls", "LOADTEST_TLS"),
+            ("tls_name", "LOADTEST_TLS_NAME"),
+            ("tls_ca", "LOADTEST_TLS_CA"),
+            ("tls_insecure", "LOADTEST_TLS_INSECURE"),
+            ("tls_cert", "LOADTEST_TLS_CERT"),
+            ("tls_key", "LOADTEST_TLS_KEY"),
+            ("alpn", "LOADTEST_ALPN"),
+            ("tls_version", "LOADTEST_TLS_VERSION"),
+        ];
+        match NAMES.iter().find(|(id, _)| arg.get_id() == id) {
+            Some((_, variable)) => arg.env(variable),
+            None => arg,
+        }
+    }
+
+    /// The name that the server's certificate must have, where the target is `HOST:PORT`: `--tls-name`, or the host.
+    ///
+    /// # Errors
+    ///
+    /// The host is neither a name of DNS nor an address.
+    pub fn server_name(&self, target: &str) -> Result<ServerName<'static>, ConfigError> {
+        if let Some(name) = &self.tls_name {
+            return Ok(name.clone());
+        }
+        let host = target.rsplit_once(':').map_or(target, |(host, _)| host);
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        // Without a host, the target is this machine.
+        let host = if host.is_empty() { "localhost" } else { host };
+        name(host).map_err(|_| ConfigError::NoName(host.to_owned()))
+    }
+
     /// What rustls needs, once for all connections; nothing where TLS is off.
     ///
     /// # Errors
@@ -173,6 +216,7 @@ fn certificates(option: &'static str, path: &Path) -> Result<Vec<CertificateDer<
 mod tests {
     use std::fs;
 
+    use clap::{CommandFactory, Parser};
     use rcgen::{CertificateParams, CertifiedKey, DnType, KeyPair, date_time_ymd};
     use rustls::pki_types::PrivatePkcs8KeyDer;
     use rustls::{ClientConnection, Error, ServerConfig, ServerConnection};
@@ -230,6 +274,45 @@ mod tests {
         }
         let stranger = handshake(&own, &certificate("echo.test", false));
         assert_eq!(stranger.err().as_ref().map(explain), Some(Failure::UnknownIssuer));
+    }
+
+    #[test]
+    fn the_name_is_the_targets_host_or_the_one_that_is_given() {
+        let args = TlsArgs::default();
+        for (target, host) in [
+            ("echo.test:443", "echo.test"),
+            ("192.0.2.1:443", "192.0.2.1"),
+            ("[2001:db8::1]:443", "2001:db8::1"),
+            (":443", "localhost"),
+        ] {
+            assert_eq!(args.server_name(target).unwrap().to_str(), host, "{target}");
+        }
+        assert!(matches!(args.server_name("fe80::1%lo:443"), Err(ConfigError::NoName(_))));
+        let given = TlsArgs { tls_name: Some(name("other.test").unwrap()), ..args };
+        assert_eq!(given.server_name("echo.test:443").unwrap().to_str(), "other.test");
+    }
+
+    #[test]
+    fn every_option_has_a_variable_in_each_program() {
+        #[derive(clap::Parser)]
+        struct Program {
+            #[command(flatten)]
+            tls: TlsArgs,
+        }
+        let variables = |command: &clap::Command| -> Vec<String> {
+            let all = command.get_arguments().filter_map(Arg::get_env);
+            all.map(|variable| variable.to_string_lossy().into_owned()).collect()
+        };
+        let check = variables(&Program::command());
+        assert_eq!(check.len(), 8);
+        let loadtest = variables(&Program::command().mut_args(TlsArgs::variable_of_loadtest));
+        let renamed = check.iter().map(|name| name.replace("PROXY_ECHO_CHECK_", "LOADTEST_"));
+        assert_eq!(loadtest, renamed.collect::<Vec<_>>());
+        let read = Program::parse_from(["program", "--tls", "--alpn", "h2,http/1.1", "--tls-version", "1.3"]).tls;
+        assert_eq!((read.alpn, read.tls_version), (vec!["h2".into(), "http/1.1".into()], Some(TlsVersion::V1_3)));
+        for nonsense in [&["--tls-ca", "file"][..], &["--tls", "--tls-cert", "file"], &["--tls", "--alpn", ""]] {
+            assert!(Program::try_parse_from(["program"].iter().chain(nonsense)).is_err(), "{nonsense:?}");
+        }
     }
 
     #[test]
