@@ -1,4 +1,4 @@
-//! Tells the programs which commit they are built from, where that is known.
+//! Tells the programs which commit they are built from, if it is known.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,7 +7,7 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=PROXY_ECHO_COMMIT");
     let version = env!("CARGO_PKG_VERSION");
-    // A build from a tarball can be given the commit by this variable.
+    // A build from a tarball can set the commit in this variable.
     match std::env::var("PROXY_ECHO_COMMIT").ok().filter(|commit| !commit.is_empty()).or_else(commit) {
         Some(commit) => {
             println!("cargo:rustc-env=PROXY_ECHO_COMMIT={commit}");
@@ -17,15 +17,15 @@ fn main() {
     }
 }
 
-/// The commit that is checked out here, and a new build when that changes. A package that was unpacked inside another
-/// repository has none.
+/// The commit that is checked out here; cargo builds again when it changes. A package that was unpacked inside another
+/// repository has no commit.
 fn commit() -> Option<String> {
     let commit = git(&["rev-parse", "--short", "HEAD"])?;
     if git(&["rev-parse", "--show-prefix"])? != "args/" {
         return None;
     }
     for name in ["HEAD", "refs/heads", "packed-refs"] {
-        // In a worktree these lie in different directories. A path that is not there would mean a build each time.
+        // In a worktree these files are in different directories. With a path that does not exist, cargo would always rebuild.
         let path = git(&["rev-parse", "--git-path", name])?;
         if Path::new(&path).exists() {
             println!("cargo:rerun-if-changed={path}");

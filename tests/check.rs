@@ -740,7 +740,7 @@ fn nonsense_is_refused_with_one_line() {
     for (args, words) in [
         (&["localhost"][..], "'localhost' for '<HOST:PORT>': the port is missing: expected HOST:PORT or ADDRESS:PORT"),
         (&["localhost:0"], "nobody listens on port 0"),
-        (&["http://localhost:8000/"], "a URL is no address: write localhost:8000"),
+        (&["http://localhost:8000/"], "a URL is not an address: write localhost:8000"),
         (&[], "<HOST:PORT>"),
         (&["localhost:1", "--via-admin", "https://localhost"], "expected http://HOST:PORT"),
         (&["localhost:1", "--timeout", "0s"], "at least 1ms"),

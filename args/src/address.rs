@@ -1,4 +1,4 @@
-//! Addresses: those to listen on are resolved at once, those to connect to are only looked at.
+//! Addresses: those to listen on are resolved at once, those to connect to are only checked for their form.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 
@@ -6,11 +6,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket}
 ///
 /// # Errors
 ///
-/// Text that is no port.
+/// The text is not a port.
 pub fn port(text: &str) -> Result<u16, String> {
     match text.parse() {
         Ok(port) if text.starts_with(|c: char| c.is_ascii_digit()) => Ok(port),
-        // Kubernetes sets such a variable in every pod for a Service of the program's name.
+        // Kubernetes sets such a variable in every pod, if a Service has the program's name.
         _ if text.starts_with("tcp://") => {
             Err("expected a port from 0 to 65535; Kubernetes sets this for a Service: enableServiceLinks: false"
                 .to_owned())
@@ -20,11 +20,11 @@ pub fn port(text: &str) -> Result<u16, String> {
 }
 
 /// Addresses to listen on: `192.0.2.1:9000`, `[::1]:9000`, `localhost:9000` (every address of that name that this machine
-/// has, IPv4 first), or `:9000`, which is all addresses of both families.
+/// has, IPv4 first), or `:9000` (all addresses of both families).
 ///
 /// # Errors
 ///
-/// Text of another form, and a name that is not known.
+/// The text has another form, or its name is not known.
 pub fn listen(text: &str) -> Result<Vec<SocketAddr>, String> {
     if let Ok(address) = text.parse() {
         return Ok(vec![address]);
@@ -40,7 +40,7 @@ pub fn listen(text: &str) -> Result<Vec<SocketAddr>, String> {
     let mut addresses: Vec<SocketAddr> = found.collect();
     addresses.sort_unstable();
     addresses.dedup();
-    // Files of names have ::1 for localhost even where there is no IPv6.
+    // /etc/hosts often has ::1 for localhost even if the machine has no IPv6.
     if addresses.iter().any(|address| is_ours(address.ip())) {
         addresses.retain(|address| is_ours(address.ip()));
     }
@@ -61,7 +61,7 @@ pub fn listen_one(text: &str) -> Result<SocketAddr, String> {
 ///
 /// # Errors
 ///
-/// Text of another form; a URL is refused by that name.
+/// The text has another form. For a URL the message says what to write instead.
 pub fn target(text: &str) -> Result<String, String> {
     let (host, port) = split(text)?;
     if port == 0 {
@@ -70,19 +70,19 @@ pub fn target(text: &str) -> Result<String, String> {
     if host.is_empty() { Ok(format!("localhost:{port}")) } else { Ok(text.to_owned()) }
 }
 
-/// Host and port of `HOST:PORT`; the brackets of an IPv6 address stay with it.
+/// Splits `HOST:PORT` into host and port. An IPv6 address keeps its brackets.
 fn split(text: &str) -> Result<(&str, u16), String> {
     if let Some((scheme, rest)) = text.split_once("://") {
         let place = rest.split('/').next().unwrap_or(rest);
         return Err(match (place.contains(':'), scheme) {
-            (true, _) => format!("a URL is no address: write {place}"),
-            (false, "http") => format!("a URL is no address: write {place}:80"),
-            (false, "https") => format!("a URL is no address: write {place}:443"),
-            _ => "a URL is no address: write HOST:PORT".to_owned(),
+            (true, _) => format!("a URL is not an address: write {place}"),
+            (false, "http") => format!("a URL is not an address: write {place}:80"),
+            (false, "https") => format!("a URL is not an address: write {place}:443"),
+            _ => "a URL is not an address: write HOST:PORT".to_owned(),
         });
     }
     if text.parse::<Ipv6Addr>().is_ok() {
-        return Err(format!("an IPv6 address stands in brackets before its port: [{text}]:PORT"));
+        return Err(format!("put an IPv6 address in brackets before its port: [{text}]:PORT"));
     }
     match text.rsplit_once(':') {
         Some((host, port)) => {
@@ -97,12 +97,12 @@ fn split(text: &str) -> Result<(&str, u16), String> {
     }
 }
 
-/// `"+80".parse()` is a number.
+/// Whether the port has a sign, which `parse` would accept: `"+80"` is a number.
 fn port_has_sign(text: &str) -> bool {
     text.contains(":+")
 }
 
-/// Whether a socket of this machine can have the address: nothing is sent.
+/// Whether a socket of this machine can be bound to the address. Sends nothing.
 fn is_ours(ip: IpAddr) -> bool {
     UdpSocket::bind((ip, 0)).is_ok()
 }
@@ -143,8 +143,8 @@ mod tests {
             ("two words:80", "expected HOST:PORT"),
             ("1:2:80", "expected HOST:PORT"),
             ("::1", "[::1]:PORT"),
-            ("http://localhost:8000/", "a URL is no address: write localhost:8000"),
-            ("https://localhost", "a URL is no address: write localhost:443"),
+            ("http://localhost:8000/", "a URL is not an address: write localhost:8000"),
+            ("https://localhost", "a URL is not an address: write localhost:443"),
         ] {
             assert!(target(text).is_err_and(|error| error.contains(words)), "{text}: {:?}", target(text));
             assert!(listen(text).is_err_and(|error| error.contains(words)), "{text}: {:?}", listen(text));

@@ -1,4 +1,4 @@
-//! Where JSON goes: `--json` alone is standard output, `--json=FILE` is a file.
+//! Where JSON is written: `--json` alone means standard output, `--json=FILE` a file.
 //!
 //! ```
 //! use clap::Parser;
@@ -37,7 +37,7 @@ pub enum Json {
     File(PathBuf),
 }
 
-/// `-` is standard output. So are `true` and its like, and `false` and its like are nothing, as in the variable of a flag.
+/// `-` is standard output. As for the variable of a flag, `true` and its synonyms turn it on, `false` and its synonyms off.
 impl FromStr for Json {
     type Err = Infallible;
 
@@ -51,17 +51,17 @@ impl FromStr for Json {
 }
 
 impl Json {
-    /// Whether words are printed: they are, unless JSON takes their place.
+    /// Whether to print words: yes, unless JSON takes their place on standard output.
     #[must_use]
     pub fn has_words(&self) -> bool {
         *self != Json::Stdout
     }
 
-    /// Writes `text` to where it is wanted.
+    /// Writes `text` to standard output or the file; nothing if JSON is not wanted.
     ///
     /// # Errors
     ///
-    /// Those of writing, but for a broken pipe.
+    /// Writing failed. A broken pipe is not an error.
     pub fn write(&self, text: &[u8]) -> io::Result<()> {
         match self {
             Json::Off => Ok(()),
@@ -73,7 +73,7 @@ impl Json {
     }
 }
 
-/// What to write instead, if a file follows a bare `--json` in `args`, as in earlier versions.
+/// The new spelling, if a file follows a bare `--json` in `args` as it did in earlier versions.
 pub(crate) fn old_spelling(args: &[OsString]) -> Option<String> {
     let options = args.split(|arg| arg == "--").next()?;
     let pair = options.windows(2).find(|pair| pair[0] == "--json" && is_file(&pair[1]))?;

@@ -1,7 +1,6 @@
-//! What the two programs share about their command lines, so that a time, an address or an error is written the same way
-//! in both.
+//! The argument types that both programs share, so that a time, an address or an error is written the same way in both.
 //!
-//! - [`read`]: arguments and environment; an error is one line that names the variable it came from, or asks "did you mean".
+//! - [`read`]: arguments and environment; an error is one line that names the variable it came from, or suggests a name.
 //! - [`values`]: times, sizes, counts, rates and lists. [`address`]: addresses to listen on and to connect to.
 //! - [`json`]: `--json` and `--json=FILE`.
 //! - [`pages`]: the commands `man` and `completions`.
@@ -16,17 +15,17 @@ use std::io::{self, ErrorKind, Write};
 
 pub use read::{Stop, Variables, read};
 
-/// The commit that the programs were built from, where it is known.
+/// The commit that the programs were built from, if it is known.
 pub const COMMIT: Option<&str> = option_env!("PROXY_ECHO_COMMIT");
 
-/// The version, with the commit in parentheses where it is known.
+/// The version, with the commit in parentheses if it is known.
 pub const VERSION: &str = env!("PROXY_ECHO_VERSION");
 
-/// Prints to standard output, whose reader may leave before the end.
+/// Prints to standard output. If the reader closes the pipe early, that is not an error.
 ///
 /// # Errors
 ///
-/// Those of writing, but for a broken pipe.
+/// Writing failed. A broken pipe is not an error.
 pub fn print(text: &[u8]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(text).and_then(|()| out.flush()) {

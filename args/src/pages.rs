@@ -6,7 +6,7 @@ use clap::{Arg, Command, Subcommand};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-/// The commands that print them, to be flattened into a program's own.
+/// The commands that print them, for flattening into a program's commands.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum Pages {
     /// Print the manual page, for man(1)
@@ -52,7 +52,7 @@ fn render_manual(command: Command) -> io::Result<Vec<u8>> {
     Ok(String::from_utf8_lossy(&out).replace(" EXTRA\n", " \"EXIT STATUS\"\n").into_bytes())
 }
 
-/// A command's own page as a section of the whole.
+/// A command's page as a section of the whole page.
 fn section(command: &Command) -> io::Result<String> {
     let page = Man::new(command.clone());
     let mut out = Vec::new();
@@ -73,7 +73,7 @@ fn completions(shell: Shell, command: Command) -> Vec<u8> {
     let mut out = Vec::new();
     clap_complete::generate(shell, &mut command, &name, &mut out);
     if shell == Shell::Bash {
-        // clap_complete has two ways to write the hyphen of a name, so that nothing after a command would be completed
+        // clap_complete writes the hyphen of a name in two ways, and so would complete nothing after a command
         // (clap-rs/clap#6421).
         let [wrong, right] = ["__subcmd__", "__"].map(|hyphen| name.replace('-', hyphen));
         return String::from_utf8_lossy(&out).replace(&wrong, &right).into_bytes();

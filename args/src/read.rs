@@ -1,4 +1,4 @@
-//! Reads arguments and environment by a clap command, and explains errors in one line.
+//! Reads arguments and environment with a clap command, and explains errors in one line.
 
 use std::env;
 use std::ffi::OsString;
@@ -12,10 +12,10 @@ use clap::{Arg, ArgMatches, Command};
 
 use crate::json;
 
-/// The exit code of arguments that make no sense.
+/// The exit code for wrong arguments.
 const USAGE: u8 = 2;
 
-/// Why there is nothing to do but to print.
+/// Why the program prints and ends.
 #[derive(Debug)]
 pub enum Stop {
     /// What `--help` and `--version` print.
@@ -28,7 +28,7 @@ impl Stop {
     /// Prints the help or the error, and returns the program's exit code.
     #[must_use]
     pub fn explain(self) -> ExitCode {
-        // A closed standard error is no reason to panic.
+        // Do not panic if standard error is closed.
         match self {
             Stop::Text(text) => {
                 let _ = text.print();
@@ -44,12 +44,11 @@ impl Stop {
 
 /// Reads the program's arguments and environment.
 ///
-/// A variable that is empty counts as unset. The variables of the program itself do not concern its commands, however
-/// wrong they are.
+/// An empty variable counts as unset. A command ignores the variables of the program itself, even wrong ones.
 ///
 /// # Errors
 ///
-/// What `--help` and `--version` print, and what is wrong.
+/// [`Stop`]: the text of `--help` or `--version`, or what is wrong.
 pub fn read(command: &Command) -> Result<ArgMatches, Stop> {
     let args: Vec<OsString> = env::args_os().collect();
     if let Some(line) = json::old_spelling(&args) {
@@ -62,19 +61,19 @@ pub fn read(command: &Command) -> Result<ArgMatches, Stop> {
     match asked.clone().try_get_matches_from(&args) {
         Ok(matches) => Ok(matches),
         Err(error) if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            // The help tells of all variables.
+            // Ask the full command for the help, so that it shows all variables.
             Err(Stop::Text(command.clone().try_get_matches_from(&args).err().unwrap_or(error)))
         }
         Err(error) => Err(Stop::Usage(words(&error, &asked, &args))),
     }
 }
 
-/// The options whose value came from a variable, to name the variable where an option proves wrong later.
+/// The options whose value came from a variable, so that a later error can name the variable.
 #[derive(Clone, Debug, Default)]
 pub struct Variables(Vec<(String, String)>);
 
 impl Variables {
-    /// Those of `command`, as `matches` were read by it.
+    /// Collects them from `command` and the `matches` that it gave.
     #[must_use]
     pub fn new(command: &Command, matches: &ArgMatches) -> Self {
         let is_from_variable =
@@ -83,7 +82,7 @@ impl Variables {
         Variables(command.get_arguments().filter(is_from_variable).filter_map(pair).collect())
     }
 
-    /// What is wrong, where each option whose value came from a variable is followed by that variable.
+    /// The error's text, with the variable added after each option whose value came from one.
     #[must_use]
     pub fn explain(&self, error: &impl fmt::Display) -> String {
         let text = error.to_string();
@@ -99,7 +98,7 @@ impl Variables {
     }
 }
 
-/// The command without the variables of all arguments that `is_left_out` holds for.
+/// The command, without the variables of those arguments for which `is_left_out` is true.
 fn without_variables(command: Command, is_left_out: &dyn Fn(&Arg) -> bool) -> Command {
     let command = command.mut_args(|arg| if is_left_out(&arg) { arg.env(None) } else { arg });
     command.mut_subcommands(|command| without_variables(command, is_left_out))
@@ -110,12 +109,12 @@ fn value(arg: &Arg) -> Option<OsString> {
     env::var_os(arg.get_env()?)
 }
 
-/// The subcommand that `args` begin with.
+/// The subcommand that the first of `args` names.
 fn named<'a>(command: &'a Command, args: &[OsString]) -> Option<&'a Command> {
     command.find_subcommand(args.get(1)?)
 }
 
-/// What is wrong, in one line.
+/// The error in one line.
 fn words(error: &clap::Error, command: &Command, args: &[OsString]) -> String {
     if let Some(line) = no_command(command, args) {
         return line;
@@ -150,10 +149,10 @@ fn suggestion(error: &clap::Error, kind: ContextKind) -> Option<String> {
     }
 }
 
-/// The variable that the wrong value came from: without it, the error is another one or none.
+/// The variable that the wrong value came from. It is found by reading again without that variable: the error then changes.
 fn variable(error: &clap::Error, command: &Command, args: &[OsString]) -> Option<String> {
     let Some(ContextValue::String(wrong)) = error.get(ContextKind::InvalidArg) else { return None };
-    // An argument of a command that is not built cannot be displayed.
+    // clap can display an argument only after the command was built.
     let mut built = command.clone();
     built.build();
     let scope = named(&built, args).unwrap_or(&built);
@@ -164,14 +163,14 @@ fn variable(error: &clap::Error, command: &Command, args: &[OsString]) -> Option
     (!is_same).then(|| arg.get_env().unwrap_or_default().to_string_lossy().into_owned())
 }
 
-/// What is wrong with a first word that looks like a command and is not one. Where the program itself takes an argument, clap
-/// would take the word for that argument.
+/// The error for a first word that looks like a command and is not one. If the program takes an argument, clap would take
+/// the word for that argument.
 fn no_command(command: &Command, args: &[OsString]) -> Option<String> {
     let word = args.get(1)?.to_str().filter(|word| word.starts_with(|c: char| c.is_alphabetic()))?;
     if named(command, args).is_some() {
         return None;
     }
-    // clap knows which names are like it.
+    // clap finds the most similar name.
     let names = command.get_subcommands().map(|command| Command::new(command.get_name().to_owned()));
     let asked = Command::new("program").disable_help_subcommand(true).subcommand_required(true).subcommands(names);
     let error = asked.try_get_matches_from(["program", word]).err()?;

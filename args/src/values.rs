@@ -10,7 +10,7 @@ use bytesize::ByteSize;
 ///
 /// # Errors
 ///
-/// Text that is no time.
+/// The text is not a time.
 pub fn time(text: &str) -> Result<Duration, String> {
     let seconds = is_plain(text).then(|| text.parse().ok()).flatten();
     let time = match seconds {
@@ -24,7 +24,7 @@ pub fn time(text: &str) -> Result<Duration, String> {
 ///
 /// # Errors
 ///
-/// Text that is no time, and less than a millisecond.
+/// The text is not a time, or the time is shorter than a millisecond.
 pub fn positive_time(text: &str) -> Result<Duration, String> {
     match time(text)? {
         time if time >= Duration::from_millis(1) => Ok(time),
@@ -36,7 +36,7 @@ pub fn positive_time(text: &str) -> Result<Duration, String> {
 ///
 /// # Errors
 ///
-/// Text that is no size.
+/// The text is not a size.
 pub fn size(text: &str) -> Result<ByteSize, String> {
     text.parse().map_err(|_| "expected a size such as 64KiB, 1MB or 4096 (bytes)".to_owned())
 }
@@ -49,7 +49,7 @@ where
     move |text| {
         let number = scaled(text).filter(|number| number.fract() == 0.0 && (0.0..9e15).contains(number));
         let number = number.ok_or_else(|| "expected a whole number such as 100, 10k or 1M".to_owned())?;
-        #[expect(clippy::cast_sign_loss, reason = "the range was looked at")]
+        #[expect(clippy::cast_sign_loss, reason = "the range was checked")]
         match T::try_from(number as u64) {
             Ok(number) if range.contains(&number) => Ok(number),
             _ => Err(format!("must be from {} to {}", range.start(), range.end())),
@@ -61,7 +61,7 @@ where
 ///
 /// # Errors
 ///
-/// Text that is no rate, and a rate of 0.
+/// The text is not a rate, or the rate is 0.
 pub fn rate(text: &str) -> Result<f64, String> {
     let (number, unit) = text.split_once('/').unwrap_or((text, "s"));
     let seconds = match unit {
@@ -74,7 +74,7 @@ pub fn rate(text: &str) -> Result<f64, String> {
     rate.ok_or_else(|| "expected a rate above 0 such as 1000 (a second), 10k or 30/m".to_owned())
 }
 
-/// A reader of several values between commas or spaces, each by `read`.
+/// A reader of several values, separated by commas or spaces; `read` reads each.
 pub fn list<T, I>(
     read: impl Fn(&str) -> Result<I, String> + Clone + Send + Sync + 'static,
 ) -> impl Fn(&str) -> Result<Vec<T>, String> + Clone + Send + Sync + 'static
@@ -94,7 +94,7 @@ where
     }
 }
 
-/// Digits with a point among them, and nothing else.
+/// Whether the text is only digits and at most one decimal point.
 fn is_plain(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_digit()) && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
 }

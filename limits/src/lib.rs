@@ -1,7 +1,8 @@
-//! What of this machine's limits stands in the way of a number of TCP connections, and the command that changes it.
+//! Finds the limits of this machine that stand in the way of a number of TCP connections, and the command that raises each.
 //!
-//! [`Limits::read`] takes a snapshot of what Linux tells in `/proc` and `/sys`; [`Load::judge`] holds a load against it. Both are
-//! plain values: no limit is changed, and no socket is opened. What the system does not tell is unknown, never assumed.
+//! [`Limits::read`] takes a snapshot of the limits in Linux's `/proc` and `/sys`; [`Load::judge`] compares a load with
+//! it. Both are plain values: no limit is changed, and no socket is opened. A limit that cannot be read is unknown,
+//! never assumed.
 //!
 //! ```
 //! use proxy_echo_limits::{Limits, Load, Verdict};

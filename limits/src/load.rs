@@ -1,40 +1,39 @@
-//! What a number of connections needs, and what of it a machine does not have.
+//! The resources that a number of connections needs, compared with a machine's limits.
 
 use crate::report::{Limit, Report, Verdict};
 use crate::snapshot::{Conntrack, Limits};
 
-/// Kernel memory of an established TCP connection with empty buffers, for one end: the socket, its file, inode and dentry,
-/// and its epoll entry. Measured as what `Slab` in `/proc/meminfo` grew by, Linux 6.1.
+/// Kernel memory of one end of an established TCP connection with empty buffers: the socket, its file, inode and dentry,
+/// and its epoll entry. Measured as the growth of `Slab` in `/proc/meminfo`, Linux 6.1.
 const KERNEL_BYTES: u64 = 4_000;
 
-/// Most connections of one proxy-echo process. Where the limit on open files is "unlimited" or in the billions, a table of that
-/// size would be no limit.
+/// Most connections of one proxy-echo process. It is needed where the limit on open files is "unlimited" or in the billions.
 pub const MAX_OF_SERVER: u64 = 1 << 20;
 
 /// Descriptors besides connections that either program reserves: standard streams, epoll, listeners, signals.
 pub const RESERVED_FILES: u64 = 64;
 
-/// The backlog that proxy-echo asks for by default, which `net.core.somaxconn` cuts.
+/// The backlog that proxy-echo asks for by default; the kernel cuts it to `net.core.somaxconn`.
 const BACKLOG: u64 = 4096;
 
-/// Ports that `net.ipv4.ip_local_port_range` can have, those of well-known services left out.
+/// Most ports that `net.ipv4.ip_local_port_range` can have without those of well-known services.
 const MAX_PORTS: u64 = 65_536 - 1024;
 
-/// The size of a page, in which `net.ipv4.tcp_mem` counts; where pages are larger, the limit is higher than this says.
+/// The size of a page, the unit of `net.ipv4.tcp_mem`. On machines with larger pages the limit is higher than computed.
 const PAGE_BYTES: u64 = 4096;
 
-/// Connections that one process is to hold.
+/// A number of connections that one process shall hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Load {
     connections: u64,
     end: End,
 }
 
-/// Which end of the connections it is.
+/// The end of the connections that the process holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Server,
-    /// From this many addresses of its own to this many addresses and ports.
+    /// A client: the number of its own addresses, and of pairs of address and port that it connects to.
     Client {
         pairs: u64,
     },
@@ -48,7 +47,7 @@ impl End {
         }
     }
 
-    /// Memory that the process takes itself, for each connection: measured with a million, proxy-echo's with the admin port on.
+    /// Memory of the process itself for each connection. Measured with a million connections, proxy-echo with the admin port.
     fn process_bytes(self) -> u64 {
         match self {
             End::Server => 85,
@@ -58,19 +57,19 @@ impl End {
 }
 
 impl Load {
-    /// Connections that a proxy-echo holds.
+    /// Connections that one proxy-echo holds.
     #[must_use]
     pub const fn server(connections: u64) -> Self {
         Load { connections, end: End::Server }
     }
 
-    /// Connections that a loadtest opens, from `sources` addresses of its own to `destinations` pairs of address and port.
+    /// Connections that one loadtest opens, from `sources` of its own addresses to `destinations` pairs of address and port.
     #[must_use]
     pub fn client(connections: u64, sources: u64, destinations: u64) -> Self {
         Load { connections, end: End::Client { pairs: sources.saturating_mul(destinations) } }
     }
 
-    /// Holds the load against what `machine` allows.
+    /// Compares the load with the limits of `machine`.
     #[must_use]
     pub fn judge(&self, machine: &Limits) -> Report {
         let files = self.connections.saturating_add(RESERVED_FILES);
@@ -104,7 +103,7 @@ impl Load {
         Report { end: self.end.name(), connections: self.connections, limits }
     }
 
-    /// What concerns the server alone, or the client.
+    /// The limits that apply to one end alone.
     fn of_end(&self, machine: &Limits) -> Vec<Limit> {
         let connections = self.connections;
         match self.end {
@@ -138,7 +137,7 @@ impl Load {
         }
     }
 
-    /// Buffers are empty but for bytes that were not read yet, and then take a page at least.
+    /// Kernel memory for buffers. A buffer is empty unless it has unread bytes, and then takes at least a page.
     fn buffers(&self, machine: &Limits) -> Limit {
         let pages = self.connections;
         let what = "pages of buffers (net.ipv4.tcp_mem)";
@@ -189,7 +188,7 @@ fn limit(name: &'static str, what: &'static str, need: u64, have: Option<u64>, c
 }
 
 impl Limit {
-    /// A limit that is met only if `condition` holds, which a snapshot does not show.
+    /// The same limit, met only if `condition` holds, which a snapshot does not show.
     fn only_if(self, condition: &'static str) -> Self {
         match self.verdict {
             Verdict::Short => Limit { verdict: Verdict::Conditional, condition: Some(condition), ..self },

@@ -1,35 +1,35 @@
-//! How much memory a process may have, as far as the system tells.
+//! How much more memory the process may take.
 
 use std::path::Path;
 
 use crate::snapshot::soft_limit;
 
-/// Bytes that the process could still take: the least of what its limit of address space, its control groups and the machine
-/// have left. `None` if no limit is known. `read` gives a file's text.
+/// Bytes that the process can still take: the least of what its address space limit, its control groups and the machine have
+/// left. `None` if none of them is known. `read` returns a file's text.
 pub fn available(read: impl Fn(&str) -> Option<String>) -> Option<u64> {
     [address_space(&read), control_group(&read), machine(&read)].into_iter().flatten().min()
 }
 
-/// What `RLIMIT_AS` leaves.
+/// The rest of `RLIMIT_AS`.
 fn address_space(read: &impl Fn(&str) -> Option<String>) -> Option<u64> {
     let limit = soft_limit(&read("/proc/self/limits")?, "Max address space").filter(|&limit| limit < u64::MAX)?;
     let pages: u64 = read("/proc/self/statm")?.split(' ').next()?.parse().ok()?;
-    // Pages of 4 KiB: where they are larger, less is left than this says.
+    // Assumes pages of 4 KiB. With larger pages, less is left than computed.
     Some(limit.saturating_sub(pages * 4096))
 }
 
-/// What the control groups leave that count memory, from the process's own up to the root that it sees.
+/// The least that is left in any control group for memory, from the process's own up to the root that it sees.
 fn control_group(read: &impl Fn(&str) -> Option<String>) -> Option<u64> {
     let groups = read("/proc/self/cgroup")?;
     let (root, path, [limit, used]) = memory_group(&groups)?;
     let number = |group: &Path, file| read(group.join(file).to_str()?)?.trim().parse::<u64>().ok();
-    // "max" is no number.
+    // "max" (no limit) does not parse as a number, so such a group is skipped.
     let left = |group: &Path| Some(number(group, limit)?.saturating_sub(number(group, used)?));
     Path::new(root).join(path).ancestors().take_while(|group| group.starts_with(root)).filter_map(left).min()
 }
 
-/// Where the process's group is that counts memory, and its files: of version 1 where that is in use for memory, or else of
-/// version 2 (`cgroups(7)`). In a container, the path can be the host's; the root is the container's own then.
+/// The root, path and files of the process's control group for memory: of version 1 if that is in use for memory, otherwise of
+/// version 2 (`cgroups(7)`). In a container, the path can be the host's, and the root is then the container's own.
 fn memory_group(groups: &str) -> Option<(&'static str, &str, [&'static str; 2])> {
     let of_version_1 = groups.lines().find_map(|line| {
         let mut fields = line.splitn(3, ':').skip(1);
@@ -45,7 +45,7 @@ fn memory_group(groups: &str) -> Option<(&'static str, &str, [&'static str; 2])>
     Some((root, path.trim_start_matches('/'), files))
 }
 
-/// What the kernel can give without swapping.
+/// Memory that the kernel can give without swapping.
 fn machine(read: &impl Fn(&str) -> Option<String>) -> Option<u64> {
     let text = read("/proc/meminfo")?;
     let kib = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;

@@ -1,56 +1,56 @@
-//! What was found, in words and as JSON.
+//! The result, in words and as JSON.
 
 use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// Each limit, and whether it is enough.
+/// Each limit, and whether it is high enough.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// `server` or `client`.
     pub end: &'static str,
     /// The connections that were asked for.
     pub connections: u64,
-    /// The limits, in the order in which they are met.
+    /// The limits, in the order in which connections meet them.
     pub limits: Vec<Limit>,
 }
 
 /// One limit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Limit {
-    /// A word for programs.
+    /// A stable name for programs.
     pub name: &'static str,
-    /// What it limits, and the kernel's name of it.
+    /// What it limits, and the kernel's name for it.
     pub what: &'static str,
-    /// What the connections need of it.
+    /// The value that the connections need.
     pub need: u64,
-    /// What there is; `None` if the system does not tell. As JSON, `u64::MAX` is the word `unlimited`.
+    /// The machine's value; `None` if it cannot be read. In JSON, `u64::MAX` is the word `unlimited`.
     #[serde(serialize_with = "amount")]
     pub have: Option<u64>,
-    /// Whether it is enough.
+    /// Whether it is high enough.
     pub verdict: Verdict,
-    /// What must hold for the limit to be met, if that is not known.
+    /// The unknown condition under which the limit is met.
     pub condition: Option<&'static str>,
-    /// What changes it, if it is not known to be enough.
+    /// The command that raises it, unless it is known to be high enough.
     pub command: Option<String>,
 }
 
-/// Whether a limit is enough.
+/// Whether a limit is high enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// It is.
+    /// High enough.
     Enough,
-    /// It is not.
+    /// Too low.
     Short,
-    /// It is not, if something holds that a snapshot does not show.
+    /// Too low under a condition that a snapshot does not show.
     Conditional,
-    /// The system does not tell what there is.
+    /// The machine's value cannot be read.
     Unknown,
 }
 
 impl Report {
-    /// Whether a limit is known to be short.
+    /// Whether a limit is known to be too low.
     #[must_use]
     pub fn stands_in_the_way(&self) -> bool {
         self.count(Verdict::Short) > 0
@@ -60,10 +60,10 @@ impl Report {
         self.limits.iter().filter(|limit| limit.verdict == verdict).count()
     }
 
-    /// The report as a JSON object on lines of its own, as docs/schema/limits-1.json describes it.
+    /// The report as an indented JSON object, as docs/schema/limits-1.json describes it.
     #[must_use]
     pub fn json(&self) -> String {
-        // There is no map whose keys could fail.
+        // Serialisation fails only for maps with keys that are not strings; there are none.
         serde_json::to_string_pretty(self).map(|text| text + "\n").unwrap_or_default()
     }
 }
@@ -76,7 +76,7 @@ fn amount<S: Serializer>(have: &Option<u64>, serializer: S) -> Result<S::Ok, S::
     }
 }
 
-/// A line for each limit, its command below it, and a sentence at the end.
+/// A line for each limit with its command below it, and a sentence at the end.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for Limit { what, need, have, verdict, condition, command, .. } in &self.limits {

@@ -1,17 +1,17 @@
-//! The limits, as the kernel tells them.
+//! Reads the kernel's limits.
 
 use crate::memory;
 
 const PORTS: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 
-/// What a machine allows. `None` is what it does not tell.
+/// The limits of a machine. `None` if one cannot be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// `RLIMIT_NOFILE`, the hard one: a process may raise its soft one to it.
+    /// The hard limit `RLIMIT_NOFILE`: a process may raise its soft limit up to it.
     pub files_of_process: Option<u64>,
     /// `fs.nr_open`: the highest `RLIMIT_NOFILE` that root may set.
     pub nr_open: Option<u64>,
-    /// `fs.file-max`, less the files that all processes have open.
+    /// `fs.file-max` minus the files that all processes have open.
     pub files_left: Option<u64>,
     /// `fs.epoll.max_user_watches`.
     pub epoll_watches: Option<u64>,
@@ -19,18 +19,18 @@ pub struct Limits {
     pub somaxconn: Option<u64>,
     /// The last number of `net.ipv4.tcp_mem`, in pages.
     pub tcp_mem_pages: Option<u64>,
-    /// Bytes of memory that the process could still take.
+    /// Bytes of memory that the process can still take.
     pub memory_left: Option<u64>,
     /// Connection tracking.
     pub conntrack: Conntrack,
-    /// How many ports `net.ipv4.ip_local_port_range` has.
+    /// The number of ports in `net.ipv4.ip_local_port_range`.
     pub local_ports: Option<u64>,
 }
 
 /// The kernel's table of tracked connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Conntrack {
-    /// Not told.
+    /// It cannot be read.
     #[default]
     Unknown,
     /// There is no table: the module is not loaded.
@@ -39,16 +39,16 @@ pub enum Conntrack {
     Left {
         /// Entries that are free.
         entries: u64,
-        /// Whether any is taken: without a rule that tracks, none ever is.
+        /// Whether any entry is in use. Without a rule that tracks connections, none ever is.
         is_used: bool,
     },
 }
 
 impl Limits {
-    /// Reads the limits through `read`, which gives a file's text by its path, or `None` if it cannot be read.
+    /// Reads the limits through `read`, which returns the text of the file at a path, or `None` if it cannot be read.
     pub fn read(read: impl Fn(&str) -> Option<String>) -> Self {
         let number = |path: &str| read(path)?.trim().parse::<u64>().ok();
-        // Numbers side by side: the first is at 0.
+        // The number at `index` of several in one file, counted from 0.
         let nth = |path: &str, index| read(path)?.split_ascii_whitespace().nth(index)?.parse::<u64>().ok();
         Limits {
             files_of_process: read("/proc/self/limits").and_then(|text| hard_limit(&text, "Max open files")),
@@ -66,7 +66,7 @@ impl Limits {
     }
 }
 
-/// The soft limit in the line of `/proc/self/limits` that begins with `name`; "unlimited" is the largest number.
+/// The soft limit in the line of `/proc/self/limits` that begins with `name`. "unlimited" is `u64::MAX`.
 pub(crate) fn soft_limit(limits: &str, name: &str) -> Option<u64> {
     column(limits, name, 0)
 }
@@ -83,13 +83,13 @@ fn column(limits: &str, name: &str, index: usize) -> Option<u64> {
     }
 }
 
-/// Without the module there are no such files; without `/proc` there is nothing to conclude from that.
+/// Without the module these files do not exist. Without `/proc` they do not either, and their absence then proves nothing.
 fn conntrack(read: &impl Fn(&str) -> Option<String>) -> Conntrack {
     let has_proc = read(PORTS).is_some();
     let [most, used] = ["max", "count"].map(|name| read(&format!("/proc/sys/net/netfilter/nf_conntrack_{name}")));
     let number = |text: &Option<String>| text.as_ref()?.trim().parse::<u64>().ok();
     match (number(&most), number(&used)) {
-        // 0 is no limit: net/netfilter/nf_conntrack_core.c.
+        // 0 means no limit: net/netfilter/nf_conntrack_core.c.
         (Some(0), _) => Conntrack::Left { entries: u64::MAX, is_used: false },
         (Some(most), Some(used)) => Conntrack::Left { entries: most.saturating_sub(used), is_used: used > 0 },
         _ if has_proc && most.is_none() && used.is_none() => Conntrack::Absent,

@@ -1,4 +1,4 @@
-//! Machines as files of `/proc` and `/sys`, and what stands in the way of connections on them.
+//! Machines as tables of files of `/proc` and `/sys`, and the limits found on each.
 
 use proxy_echo_limits::{Conntrack, Limits, Load, Report, Verdict, memory};
 
@@ -20,7 +20,7 @@ const LARGE: &[(&str, &str)] = &[
     ("/proc/self/cgroup", "0::/a/b\n"),
 ];
 
-/// The large machine with other files: a text of `None` is a file that cannot be read.
+/// The large machine with some files changed. The text `None` is a file that cannot be read.
 fn machine(changes: &[(&str, Option<&str>)]) -> Limits {
     Limits::read(reader(changes))
 }
@@ -118,7 +118,7 @@ fn connections_may_be_tracked() {
         (None, None, Verdict::Enough),
         (Some("2000"), Some("1000"), Verdict::Enough),
         (Some("1999"), Some("1000"), Verdict::Short),
-        // Where nothing is tracked, nothing needs a place.
+        // Connections need no entry if none is tracked.
         (Some("999"), Some("0"), Verdict::Conditional),
         (Some("0"), Some("1000"), Verdict::Enough),
         (Some("999"), None, Verdict::Unknown),

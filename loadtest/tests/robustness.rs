@@ -81,7 +81,7 @@ fn bad_input_gets_one_line_and_its_exit_code() {
         ("rr 127.0.0.1:1 --proxy-src 10.0.0.1".to_owned(), 2, "--proxy-src: only with --proxy"),
         ("rr 127.0.0.1:1 --arrival poisson".to_owned(), 2, "--arrival: only with --rate"),
         ("rr 127.0.0.1:1 --rate 30/x".to_owned(), 2, "30/m"),
-        ("rr http://127.0.0.1:1/".to_owned(), 2, "a URL is no address"),
+        ("rr http://127.0.0.1:1/".to_owned(), 2, "a URL is not an address"),
         ("rr 127.0.0.1:1 --json x.json".to_owned(), 2, "--json=x.json"),
         ("rr 127.0.0.1:1 --json -".to_owned(), 2, "leave out the -"),
         ("rr 127.0.0.1:1 --conections 5".to_owned(), 2, "did you mean --connections"),

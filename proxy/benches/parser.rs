@@ -1,7 +1,8 @@
 //! Time to parse a header, beside the other crates that do: `cargo bench -p proxy-protocol-header`.
 //!
-//! Each parses in its usual way, and each is right about the addresses. Most check less: only this crate and
-//! proxy-protocol-rs look at every TLV, and verify a CRC32C. So one row adds what verifies it to the fastest of the others.
+//! Each crate is called in its usual way, and each reads the addresses correctly. Most check less: only this crate and
+//! proxy-protocol-rs read every TLV and verify a CRC32C. One row therefore adds that verification to the fastest of the
+//! others.
 
 extern crate proxy_protocol_header as proxy;
 
@@ -14,12 +15,12 @@ use proxy::Status;
 
 mod headers;
 
-/// Looks at a result where it lies: what is measured is parsing, not the copying of what came of it.
+/// Uses the result by reference, so that the benchmark measures parsing and not copying the result.
 fn use_it<T>(result: &T) {
     black_box(result);
 }
 
-/// Whether the CRC32C that ends `header` is right, as section 2.2.3 has it: with zeros in its own place.
+/// Whether the CRC32C at the end of `header` is right. Section 2.2.3: it is computed with zeros in its own place.
 fn is_right(header: &[u8]) -> bool {
     let mut copy = [0; 128];
     let copy = &mut copy[..header.len()];
@@ -28,7 +29,7 @@ fn is_right(header: &[u8]) -> bool {
     header[value..] == crc32c::crc32c(copy).to_be_bytes()
 }
 
-/// Which crates verify a CRC32C, in their usual way of parsing: README says so.
+/// Asserts which crates verify a CRC32C when called in their usual way, as README says.
 fn assert_who_verifies(header: &[u8]) {
     let mut wrong = header.to_vec();
     *wrong.last_mut().expect("a header") ^= 1;
@@ -79,7 +80,7 @@ fn parsers(criterion: &mut Criterion) {
             if name == "v2_aws" {
                 assert!(is_right(input));
                 assert_who_verifies(input);
-                group.bench_function("haproxy-protocol, and what verifies the CRC32C", |bench| {
+                group.bench_function("haproxy-protocol, and a CRC32C check", |bench| {
                     bench.iter(|| use_it(&(parse(black_box(input)), is_right(black_box(input)))));
                 });
             }

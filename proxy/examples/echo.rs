@@ -14,7 +14,7 @@ fn main() -> io::Result<()> {
     serve(&TcpListener::bind(address)?)
 }
 
-/// A thread for each connection, so that none waits for the header of another.
+/// Serves each connection in its own thread, so that none waits for the header of another.
 pub(crate) fn serve(listener: &TcpListener) -> ! {
     loop {
         match listener.accept() {

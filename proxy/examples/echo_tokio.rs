@@ -16,7 +16,7 @@ async fn main() -> io::Result<()> {
     serve(TcpListener::bind(address).await?).await
 }
 
-/// A task for each connection, so that none waits for the header of another.
+/// Serves each connection in its own task, so that none waits for the header of another.
 pub(crate) async fn serve(listener: TcpListener) -> io::Result<()> {
     loop {
         match listener.accept().await {

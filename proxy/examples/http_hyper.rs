@@ -1,4 +1,4 @@
-//! An HTTP server behind PROXY headers, with hyper: it answers with the client's address, whatever is asked for.
+//! An HTTP server behind PROXY headers, with hyper: it answers every request with the client's address.
 //!
 //! `cargo run --features tokio --example http_hyper 127.0.0.1:8080`, then
 //! `curl --haproxy-protocol http://127.0.0.1:8080`
@@ -23,7 +23,7 @@ async fn main() -> io::Result<()> {
     serve(TcpListener::bind(address).await?).await
 }
 
-/// A task for each connection, so that none waits for the header of another.
+/// Serves each connection in its own task, so that none waits for the header of another.
 pub(crate) async fn serve(listener: TcpListener) -> io::Result<()> {
     loop {
         match listener.accept().await {

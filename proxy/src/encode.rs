@@ -1,4 +1,4 @@
-//! Writing headers: a version 1 line on the stack, a version 2 header into a slice or appended to a `Vec`.
+//! Writes headers: a version 1 line on the stack, a version 2 header into a slice or at the end of a `Vec`.
 
 use core::fmt::{self, Write};
 use core::ops::Deref;
@@ -86,9 +86,9 @@ pub struct V2<'a> {
     pub command: Command,
     /// The client's connection: its source and destination.
     pub addresses: Addresses<'a>,
-    /// TLVs, in their order, without the checksum. [`tlv::Ssl::encode`] makes the one about TLS.
+    /// The TLVs in their order, without the checksum. [`tlv::Ssl::encode`] writes the TLV about TLS.
     pub tlvs: &'a [Tlv<'a>],
-    /// Whether a CRC32C comes last.
+    /// Whether to add a CRC32C as the last TLV.
     pub crc32c: bool,
 }
 
@@ -156,8 +156,8 @@ impl V2<'_> {
 }
 
 impl<'a> tlv::Ssl<'a> {
-    /// Writes the value of a [`tlv::SSL`] TLV to the start of `out`, and returns the TLV for [`V2::tlvs`]: what the
-    /// `client` did (bits, as [`tlv::Ssl::client`]), the result of `verify`, and TLVs of types 0x21 to 0x28.
+    /// Writes the value of a [`tlv::SSL`] TLV to the start of `out`, and returns the TLV for [`V2::tlvs`]. `client` is the
+    /// bits of [`tlv::Ssl::client`], `verify` the result of [`tlv::Ssl::verify`]; `tlvs` have types 0x21 to 0x28.
     ///
     /// # Errors
     ///
@@ -199,13 +199,13 @@ fn family(addresses: &Addresses<'_>) -> u8 {
         }
 }
 
-/// Bytes of a TLV, its head included.
+/// The length of a TLV in bytes, its head included.
 fn tlv_len(tlv: &Tlv<'_>) -> Result<usize, EncodeError> {
     let is_too_long = tlv.value.len() > usize::from(u16::MAX);
     if is_too_long { Err(EncodeError::TooLong) } else { Ok(tlv::Head::LEN + tlv.value.len()) }
 }
 
-/// Writes into a slice whose length was computed before.
+/// Writes into a slice whose length was checked before.
 struct Writer<'a> {
     rest: &'a mut [u8],
 }
@@ -246,11 +246,11 @@ impl Writer<'_> {
     }
 }
 
-/// What keeps a version 2 header from being written.
+/// Why a version 2 header cannot be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EncodeError {
-    /// The addresses and TLVs together, or one TLV alone, are longer than the 65,535 bytes that a length can count.
+    /// The addresses and TLVs together, or one TLV alone, are longer than 65,535 bytes, the limit of a 16-bit length.
     TooLong,
     /// A unique id of more than 128 bytes (section 2.2.5).
     UniqueIdTooLong,
@@ -260,7 +260,7 @@ pub enum EncodeError {
     NestedSsl,
     /// The slice is shorter than the header.
     BufferTooShort {
-        /// Bytes that are needed.
+        /// The header's length in bytes.
         needed: usize,
     },
 }

@@ -1,11 +1,11 @@
-//! Why some bytes are not a header.
+//! The reasons why bytes are not a header.
 
 use core::fmt;
 
-/// What keeps some bytes from being a PROXY protocol header.
+/// Why bytes are not a PROXY protocol header.
 ///
-/// [`Display`](fmt::Display) gives a sentence for people, which may be reworded; [`Error::name`] gives a word for
-/// programs, which stays.
+/// [`Display`](fmt::Display) gives a sentence for people, which may change between versions; [`Error::name`] gives a
+/// stable name for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Error {
@@ -50,7 +50,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// All of them, in the order of the specification.
+    /// All errors, in the order of the specification.
     pub const ALL: &[Error] = &[
         Error::Signature,
         Error::V1Protocol,

@@ -1,15 +1,15 @@
-//! Bytes that a peer sent, made safe to read: none of them can control a terminal or end a line.
+//! Escapes bytes that a peer sent, so that they can neither control a terminal nor end a line.
 
 use core::fmt;
 
-/// Prints bytes as ASCII. CR and LF are `<CR>` and `<LF>`, as in the article that this server follows; every other byte
-/// that is not printable is in hexadecimal, as `<1B>`, and so are `<` and `"`: every `<` begins an escape, and `"` ends
-/// what it began. Bytes over the limit are counted: `<+12 bytes>`.
+/// Prints bytes as ASCII. CR and LF are `<CR>` and `<LF>`, as in the article that this server follows. Every other byte
+/// that is not printable is in hexadecimal, as `<1B>`. So are `<` and `"`: every printed `<` begins an escape, and a text
+/// in quotes ends at the next `"`. Bytes over the limit are counted: `<+12 bytes>`.
 #[derive(Clone, Copy, Debug)]
 pub struct Escaped<'a>(pub &'a [u8]);
 
 impl Escaped<'_> {
-    /// Bytes shown, so that a line of the log has a limit.
+    /// Most bytes shown, so that a line of the log has a limit.
     pub(crate) const LIMIT: usize = 1024;
 }
 
@@ -17,7 +17,7 @@ impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut left = &self.0[..self.0.len().min(Self::LIMIT)];
         while !left.is_empty() {
-            // What needs no escape is written as it is, in one piece.
+            // Bytes that need no escape are written in one piece.
             let (plain, behind) = left.split_at(left.iter().position(|&byte| !is_plain(byte)).unwrap_or(left.len()));
             f.write_str(ascii(plain))?;
             let (special, behind) =
@@ -55,7 +55,7 @@ fn escape(byte: u8) -> [u8; ESCAPE_LEN] {
 pub struct Hex<'a>(pub &'a [u8]);
 
 impl Hex<'_> {
-    /// Bytes shown.
+    /// Most bytes shown.
     pub(crate) const LIMIT: usize = 128;
 }
 
@@ -73,7 +73,7 @@ impl fmt::Display for Hex<'_> {
     }
 }
 
-/// Text on its way to a formatter, for which many short pieces are dearer than one.
+/// Collects text for a formatter: one long piece costs less than many short ones.
 struct Line {
     bytes: [u8; Line::BYTES],
     len: usize,
@@ -98,7 +98,7 @@ impl Line {
     }
 }
 
-/// ASCII is UTF-8: there is nothing that could be left out.
+/// The bytes as text. They are ASCII, so that the conversion does not fail.
 fn ascii(bytes: &[u8]) -> &str {
     str::from_utf8(bytes).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! What a header says: version, command, addresses and TLVs, and the same in words.
+//! The parsed header: version, command, addresses and TLVs, and how they are displayed.
 
 use core::fmt;
 use core::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -33,10 +33,10 @@ pub enum Transport {
     Datagram,
 }
 
-/// The client's connection, as the sender tells it: its source and destination.
+/// Source and destination of the client's connection, as the sender states them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Addresses<'a> {
-    /// Not told: `LOCAL`, version 1 `UNKNOWN`, or an UNSPEC family or transport. Use the connection's own addresses.
+    /// Not stated: `LOCAL`, version 1 `UNKNOWN`, or an UNSPEC family or transport. Use the connection's own addresses.
     Unspecified,
     /// IPv4.
     Inet {
@@ -44,16 +44,16 @@ pub enum Addresses<'a> {
         transport: Transport,
         /// The client.
         source: SocketAddrV4,
-        /// What the client connected to.
+        /// The address that the client connected to.
         destination: SocketAddrV4,
     },
-    /// IPv6; scope and flow label are 0, the protocol does not carry them.
+    /// IPv6. Scope and flow label are 0, because the protocol does not carry them.
     Inet6 {
         /// TCP or UDP.
         transport: Transport,
         /// The client.
         source: SocketAddrV6,
-        /// What the client connected to.
+        /// The address that the client connected to.
         destination: SocketAddrV6,
     },
     /// UNIX sockets: paths padded with zero bytes, as in `sun_path`.
@@ -62,7 +62,7 @@ pub enum Addresses<'a> {
         transport: Transport,
         /// The client.
         source: &'a [u8; 108],
-        /// What the client connected to.
+        /// The address that the client connected to.
         destination: &'a [u8; 108],
     },
 }
@@ -90,8 +90,8 @@ impl Header<'_> {
         self.raw.len()
     }
 
-    /// The client's address, or `None` if the sender did not tell an IP address: then the connection's own peer is the
-    /// client, or it came over a UNIX socket ([`Addresses::Unix`]).
+    /// The client's address, or `None` if the header states no IP address: the client is then the connection's own peer,
+    /// or it connected over a UNIX socket ([`Addresses::Unix`]).
     #[must_use]
     pub fn source(&self) -> Option<SocketAddr> {
         self.addresses.source()
@@ -103,8 +103,8 @@ impl Header<'_> {
         self.addresses.destination()
     }
 
-    /// The family and transport in one word of the specification's: `TCP4`, `UDP6`, `UNIX_STREAM`, …; `LOCAL` for that
-    /// command, and `UNKNOWN` (version 1) or `UNSPEC` (version 2) for [`Addresses::Unspecified`].
+    /// The family and transport as the specification writes them: `TCP4`, `UDP6`, `UNIX_STREAM`, …. For the command `LOCAL` it
+    /// is `LOCAL`; for other [`Addresses::Unspecified`] it is `UNKNOWN` (version 1) or `UNSPEC` (version 2).
     #[must_use]
     pub fn family(&self) -> &'static str {
         match (self.command, self.version, self.addresses) {
@@ -122,7 +122,7 @@ impl Header<'_> {
 }
 
 impl Addresses<'_> {
-    /// The client's IP address and port, if it is told.
+    /// The client's IP address and port, if the header states them.
     #[must_use]
     pub fn source(&self) -> Option<SocketAddr> {
         match *self {
@@ -132,7 +132,7 @@ impl Addresses<'_> {
         }
     }
 
-    /// The IP address and port that the client connected to, if they are told.
+    /// The IP address and port that the client connected to, if the header states them.
     #[must_use]
     pub fn destination(&self) -> Option<SocketAddr> {
         match *self {
@@ -143,7 +143,7 @@ impl Addresses<'_> {
     }
 }
 
-/// The path of a UNIX socket without its padding. An abstract name keeps the zero byte that begins it.
+/// The path of a UNIX socket without its padding. An abstract name keeps its leading zero byte.
 #[must_use]
 pub fn unix_path(padded: &[u8; 108]) -> &[u8] {
     let length = padded.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
@@ -161,7 +161,7 @@ impl fmt::Display for Version {
 }
 
 /// The header on one line of printable ASCII, such as `PROXY v2 TCP4 192.0.2.1:56324 -> 192.0.2.2:443, AUTHORITY
-/// "example.com"`; TLVs as [`Tlvs`] are displayed.
+/// "example.com"`. TLVs are displayed as [`Tlvs`] displays them.
 impl fmt::Display for Header<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PROXY {} {}", self.version, self.family())?;

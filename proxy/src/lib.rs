@@ -1,8 +1,8 @@
 //! The PROXY protocol, versions 1 and 2: parse a header in place, or encode one.
 //!
-//! The normative text is [`doc/proxy-protocol.txt`] of HAProxy; section numbers here are those of that text. Parsing does not
-//! allocate, do I/O or keep state: the caller holds the bytes, and calls [`parse`] with all of them again when more have
-//! come. The module `accept` does that for blocking streams (feature `std`) and tokio's (feature `tokio`).
+//! The specification is [`doc/proxy-protocol.txt`] of HAProxy; section numbers here are those of that text. Parsing does not
+//! allocate, do I/O or keep state: the caller keeps the bytes, and calls [`parse`] again with all of them when more have
+//! arrived. The module `accept` does that for blocking streams (feature `std`) and tokio's (feature `tokio`).
 //!
 //! ```
 //! use proxy_protocol_header::{self as proxy, Status};
@@ -21,16 +21,16 @@
 //!
 //! Without features the crate is `no_std`, needs no allocator, and depends on memchr alone.
 //!
-//! - `alloc`: encoding to the end of a `Vec`, `OwnedHeader`, and the policy.
+//! - `alloc`: encoding into a `Vec`, `OwnedHeader`, and the policy.
 //! - `std`, on by default: the processor's instruction for the CRC32C, and `accept` for blocking streams.
 //! - `tokio`: `accept` for tokio's streams.
 //!
-//! # The law
+//! # The law of the parser
 //!
-//! 1. If the first *n* bytes are [`Status::Complete`], every shorter prefix is [`Status::Partial`] and every longer input
-//!    gives the same header: what follows is payload, a second header too.
-//! 2. An error stays, whatever bytes follow it.
-//! 3. An impossible field is an error with the byte that completes it; only the checksum needs the whole header.
+//! 1. If the first *n* bytes are [`Status::Complete`], every shorter prefix is [`Status::Partial`], and every longer input
+//!    gives the same header: the bytes after it are payload, even if they are a second header.
+//! 2. An error stays the same error, whatever bytes follow.
+//! 3. An invalid field is reported as soon as its last byte has arrived; only the checksum needs the whole header.
 //!
 //! [`doc/proxy-protocol.txt`]: https://www.haproxy.org/download/3.3/doc/proxy-protocol.txt
 
@@ -68,10 +68,10 @@ pub use tlv::{Tlv, Tlvs};
 /// The longest version 1 line, CRLF included (section 2.1).
 pub const MAX_V1_LEN: usize = 107;
 
-/// The longest version 2 header: 16 fixed bytes and what a 16-bit length can count (section 2.2).
+/// The longest version 2 header: 16 fixed bytes and the most that a 16-bit length can count (section 2.2).
 pub const MAX_V2_LEN: usize = 16 + u16::MAX as usize;
 
-/// The result of parsing the bytes so far.
+/// The result of parsing the bytes received so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status<T> {
     /// A whole header stands at the start of the input.
@@ -97,7 +97,7 @@ pub fn parse(input: &[u8]) -> Result<Status<Header<'_>>, Error> {
 
 /// The offset of the byte that made `input` invalid, or `None` if it is a header or can still become one.
 ///
-/// By the law an error stays whatever follows, so bisection finds the shortest prefix that fails.
+/// It is found by bisection, because an error stays whatever bytes follow (the law of the parser, 2).
 #[must_use]
 pub fn error_offset(input: &[u8]) -> Option<usize> {
     parse(input).err()?;
@@ -112,10 +112,10 @@ pub fn error_offset(input: &[u8]) -> Option<usize> {
     Some(good)
 }
 
-/// Why parsing ended before a header was whole; `?` carries it up through the functions of the grammar.
+/// Why parsing ended before a header was whole; `?` returns it through the functions of the grammar.
 ///
-/// These return parts of a header that fit into registers. The header itself is written once, directly to the caller's
-/// place for it: copying one takes longer than parsing it.
+/// Those functions return parts of a header that fit into registers. The header itself is written once, directly into the
+/// caller's memory: copying a header takes longer than parsing it.
 #[derive(Clone, Copy, Debug)]
 enum Stop {
     Partial,
@@ -138,7 +138,7 @@ impl From<Error> for Stop {
     }
 }
 
-/// The programs of README are compiled, and those that end are run.
+/// Compiles the programs in README, and runs those that end.
 #[cfg(all(doctest, feature = "tokio"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -6,15 +6,15 @@ use core::net::SocketAddr;
 
 use crate::{Header, Status, parse};
 
-/// A whole header that owns its bytes, as they came.
+/// A whole header that owns a copy of its bytes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct OwnedHeader {
-    /// Parses to a whole header of this length.
+    /// Always one whole header.
     raw: Box<[u8]>,
 }
 
 impl OwnedHeader {
-    /// A copy of `raw`, or `None` unless it is one whole header and nothing else.
+    /// Copies `raw`. Returns `None` unless `raw` is one whole header and nothing else.
     #[must_use]
     pub fn new(raw: &[u8]) -> Option<Self> {
         match parse(raw) {
@@ -23,7 +23,7 @@ impl OwnedHeader {
         }
     }
 
-    /// The parsed header. It is parsed each time, which takes some tens of nanoseconds.
+    /// Parses the header. Each call parses it again, which takes some tens of nanoseconds.
     #[must_use]
     pub fn header(&self) -> Header<'_> {
         match parse(&self.raw) {

@@ -14,12 +14,12 @@ pub enum Mode {
     /// A connection may begin with one, for migrations. The specification forbids such guessing (section 2), because any
     /// client can then claim any address: name the balancers in [`Policy::trusted`].
     Optional,
-    /// Peers in [`Policy::trusted`] must begin with one, and all others must not: what they send is payload, even if it looks
-    /// like a header. So a port can be shared without guessing: the address alone decides (specification, section 2: "only
-    /// trusted proxies are allowed to use this protocol"; section 5: safe "only from a number of known sources"). Where there
-    /// are none, every peer must.
+    /// Peers in [`Policy::trusted`] must begin with one. Bytes from all other peers are payload, even if they look like a
+    /// header. Balancers and direct clients can thus share a port without guessing: the peer's address alone decides
+    /// (specification, section 2: "only trusted proxies are allowed to use this protocol"; section 5: safe "only from a number
+    /// of known sources"). If no peer is named as trusted, every peer must begin with one.
     Mixed,
-    /// No header is looked for: every byte is payload.
+    /// No header is expected: every byte is payload.
     Off,
 }
 
@@ -28,7 +28,7 @@ pub enum Mode {
 pub struct Policy {
     /// Whether connections begin with a header.
     pub mode: Mode,
-    /// The peers that may send one; if there are none, any peer may.
+    /// The peers that may send a header. If the list is empty, any peer may.
     pub trusted: Vec<Network>,
 }
 
@@ -44,8 +44,8 @@ pub enum Expect {
 }
 
 impl Policy {
-    /// What a connection from `peer` must begin with, or `None` if it must be closed: a header is required, and the peer is
-    /// not trusted to send one.
+    /// What a connection from `peer` must begin with. `None` if a header is required and the peer is not trusted to send
+    /// one: close the connection.
     #[must_use]
     pub fn admit(&self, peer: IpAddr) -> Option<Expect> {
         match (self.mode, self.trusts(peer)) {
@@ -78,7 +78,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// The network of the addresses whose first `prefix_len` bits are those of `address`.
+    /// The network of all addresses that share their first `prefix_len` bits with `address`.
     ///
     /// # Errors
     ///
@@ -87,7 +87,7 @@ impl Network {
         match address {
             IpAddr::V4(_) if prefix_len > 32 => Err(NetworkError),
             IpAddr::V6(_) if prefix_len > 128 => Err(NetworkError),
-            // Peers are looked up by their IPv4 address: a wider network of mapped addresses would never contain one.
+            // `contains` compares mapped peers by their IPv4 address: a shorter prefix would never contain any.
             IpAddr::V6(mapped) if mapped.to_ipv4_mapped().is_some() => match prefix_len.checked_sub(96) {
                 Some(prefix_len) => Ok(Network { address: mapped.to_canonical(), prefix_len }),
                 None => Err(NetworkError),
@@ -130,14 +130,14 @@ impl FromStr for Network {
     }
 }
 
-/// As it is parsed: with its prefix's length.
+/// The form that is parsed: the address, a slash and the prefix length.
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.address, self.prefix_len)
     }
 }
 
-/// A text is not a network, or a prefix is longer than its address.
+/// The text is not a network, or the prefix is longer than the address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NetworkError;
 

@@ -1,4 +1,4 @@
-//! A whole `PROXY TCP4` line, eight bytes at a time: first the ends of all numbers, then each number.
+//! Parses a whole `PROXY TCP4` line, eight bytes at a time: first it finds the ends of all numbers, then reads each number.
 //!
 //! The length of the numbers varies from line to line. A branch for each byte would often be mispredicted.
 
@@ -6,17 +6,17 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 
 use super::{Addresses, Command, Header, Tlvs, Transport, Version};
 
-/// What every such line begins with.
+/// The start of every such line.
 const START: [u8; 11] = *b"PROXY TCP4 ";
 
-/// Eight-byte words that cover the longest line: it has 45 bytes after `START`.
+/// Number of eight-byte words that cover the longest line, which has 45 bytes after `START`.
 const MAX_WORDS: usize = 6;
 
 /// The digit `0` in each byte. XOR with it turns digits into their values, and other bytes into more than 9.
 const ASCII_ZEROS: u64 = 0x3030_3030_3030_3030;
 
-/// By count of digits in an octet: the mask of the digits and the delimiter in a four-byte word, and the smallest value
-/// without a leading zero, one digit a byte.
+/// Indexed by the number of digits in an octet: the mask of the digits and the delimiter in a four-byte word, and the
+/// smallest value without a leading zero, one digit in each byte.
 const OCTET_FORMS: [(u32, u32); 4] = [(0, u32::MAX), (!0 << 16, 0), (!0 << 8, 0x01_00), (!0, 0x01_00_00)];
 
 /// The same for a port, in an eight-byte word.
@@ -29,7 +29,7 @@ const PORT_FORMS: [(u64, u64); 6] = [
     (!0 << 16, 0x01_00_00_00_00),
 ];
 
-/// The header that `input` begins with, or `None` if it is any other line, unfinished or invalid.
+/// Parses the header at the start of `input`. `None` if it is unfinished, invalid or any other line.
 #[inline(always)]
 pub(super) fn parse(input: &[u8]) -> Option<Header<'_>> {
     let after = input.strip_prefix(&START)?;
@@ -48,7 +48,8 @@ pub(super) fn parse(input: &[u8]) -> Option<Header<'_>> {
     Some(Header { raw, version: Version::V1, command: Command::Proxy, addresses, tlvs: Tlvs::default() })
 }
 
-/// A bit for each byte of `line` that is not a digit, as far as the longest line goes. The lowest bit is the first byte's.
+/// One bit for each byte of `line` up to the length of the longest line: set if the byte is not a digit. The lowest bit
+/// belongs to the first byte.
 #[inline(always)]
 fn ends(line: &[u8]) -> Option<u64> {
     let (words, rest) = line.as_chunks();
@@ -62,12 +63,12 @@ fn ends(line: &[u8]) -> Option<u64> {
     Some(ends)
 }
 
-/// A bit for each byte of `word` that is not a digit. After a byte above 127 a digit may get a bit too; valid lines have no
-/// such bytes.
+/// One bit for each byte of `word`: set if the byte is not a digit. The bit of a digit after a byte above 127 may be set
+/// too; valid lines have no such bytes.
 #[inline(always)]
 fn no_digits(word: [u8; 8]) -> u64 {
     let digits = u64::from_le_bytes(word) ^ ASCII_ZEROS;
-    // The highest bit of each byte is set from 10 on by the addition, and from 128 on by the byte itself.
+    // The addition sets a byte's highest bit for values from 10 to 127; from 128 on the byte has it set itself.
     let found = (digits.wrapping_add(0x7676_7676_7676_7676) | digits) & 0x8080_8080_8080_8080;
     // The multiplication gathers these bits in the highest byte.
     (found >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
@@ -75,9 +76,9 @@ fn no_digits(word: [u8; 8]) -> u64 {
 
 struct Numbers<'a> {
     input: &'a [u8],
-    /// A bit for the end of each number that is left, counted from the end of `START`.
+    /// One bit for the end of each unread number, counted from the end of `START`.
     ends: u64,
-    /// Where the next one begins.
+    /// Where the next number begins.
     start: usize,
 }
 
@@ -95,9 +96,9 @@ impl Numbers<'_> {
         let (keep, least) = *OCTET_FORMS.get(count)?;
         let word = u32::from_le_bytes(*self.input.get(end - 3..)?.first_chunk()?);
         let digits = (word ^ u32::from_le_bytes([b'0', b'0', b'0', delimiter])) & keep;
-        // The first digit becomes the highest. Above it stands the delimiter, which is 0 if it is the right one.
+        // The first digit moves to the highest place. The delimiter is above it: 0 if it is the right one.
         let ordered = digits.swap_bytes().rotate_right(8);
-        // The third byte of the product is the sum of the first digit times 100, the second times 10, and the third.
+        // The third byte of the product is: first digit × 100 + second digit × 10 + third digit.
         (least..=0x02_05_05).contains(&ordered).then_some((digits.wrapping_mul(0x64_0a_01) >> 16) as u8)
     }
 

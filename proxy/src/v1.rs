@@ -4,7 +4,7 @@ use core::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 
 use super::{Addresses, Command, Error, Header, MAX_V1_LEN, Status, Stop, Tlvs, Transport, Version, tcp4};
 
-/// What [`HEX`] has for a byte that is not a hexadecimal digit.
+/// The value in [`HEX`] of a byte that is not a hexadecimal digit.
 const NO_DIGIT: u16 = 16;
 
 /// The value of each byte as a hexadecimal digit.
@@ -25,7 +25,7 @@ pub(super) fn parse(input: &[u8]) -> Result<Status<Header<'_>>, Error> {
     tcp4::parse(input).map_or_else(|| any(input), |header| Ok(Status::Complete(header)))
 }
 
-/// Any line, or the beginning of one.
+/// Parses any line, or the beginning of one.
 #[inline(never)]
 fn any(input: &[u8]) -> Result<Status<Header<'_>>, Error> {
     let mut cursor = Cursor { input, at: 0 };
@@ -130,7 +130,7 @@ impl Cursor<'_> {
         Ok(protocol)
     }
 
-    /// Behind `UNKNOWN`: CRLF, or a space and anything at all up to the first CRLF.
+    /// After `UNKNOWN`: CRLF, or a space and any bytes up to the first CRLF.
     fn ignored(&mut self) -> Result<(), Stop> {
         match self.peek()? {
             b' ' => {}
@@ -197,10 +197,10 @@ impl Cursor<'_> {
         Ok(octets.into())
     }
 
-    /// Groups of one to four hexadecimal digits, eight of them, or fewer with one `::` in the place of one or more zero groups.
+    /// Eight groups of one to four hexadecimal digits, or fewer with one `::` in place of one or more zero groups.
     ///
-    /// The dotted forms `::ffff:a.b.c.d` and `::a.b.c.d` are accepted too: `inet_ntop` writes them, and so do senders that
-    /// convert an IPv4 client's address for an IPv6 target.
+    /// The dotted forms `::ffff:a.b.c.d` and `::a.b.c.d` are accepted too: `inet_ntop` writes them, and senders write them
+    /// when they convert an IPv4 client's address for an IPv6 target.
     fn ipv6(&mut self) -> Result<Ipv6Addr, Stop> {
         let mut groups = [0; 8];
         let mut count = 0;
@@ -209,7 +209,7 @@ impl Cursor<'_> {
             self.literal(b"::", Error::V1Ipv6)?;
             gap = Some(0);
         }
-        // Here a group must follow, or the end if the gap came last.
+        // At this point a group must follow, or, after a gap, the end of the address.
         while gap != Some(count) || self.peek()? != b' ' {
             if count + usize::from(gap.is_some()) == 8 {
                 return Err(Error::V1Ipv6.into());
@@ -251,7 +251,7 @@ impl Cursor<'_> {
         let window = match rest.first_chunk() {
             Some(window) => *window,
             None if rest.is_empty() => return Err(Stop::Partial),
-            // Bytes that have not come yet are not digits.
+            // Bytes that have not arrived yet count as not digits.
             None => {
                 let mut window = [b' '; 4];
                 window[..rest.len()].copy_from_slice(rest);

@@ -6,12 +6,12 @@ use core::num::NonZeroUsize;
 use super::wire::{ADDRESSES_LEN, V2_FIXED_LEN as FIXED_LEN, V2_LOCAL, V2_PROXY, V2_SIGNATURE as SIGNATURE};
 use super::{Addresses, Command, Error, Header, Status, Tlvs, Transport, Version, crc32c, tlv};
 
-/// How most headers begin: `PROXY`, TCP over IPv4.
+/// The start of most headers: `PROXY`, TCP over IPv4.
 const USUAL_START: [u8; 14] = *b"\r\n\r\n\0\r\nQUIT\n\x21\x11";
 
 /// Parses a header whose first byte is that of the signature.
 ///
-/// [`any`] alone would give the same, but slower: it needs more registers.
+/// [`any`] alone would give the same result more slowly: it needs more registers.
 #[inline]
 pub(super) fn parse(input: &[u8]) -> Result<Status<Header<'_>>, Error> {
     match usual(input) {
@@ -21,7 +21,7 @@ pub(super) fn parse(input: &[u8]) -> Result<Status<Header<'_>>, Error> {
     }
 }
 
-/// A whole header of the usual form, `PROXY` and TCP over IPv4, and its TLVs, which are not checked yet.
+/// The whole header, if it has the usual form (`PROXY`, TCP over IPv4), and its TLVs, not yet checked.
 #[inline(always)]
 fn usual(input: &[u8]) -> Option<(&[u8], &[u8])> {
     let begin: &[u8; FIXED_LEN + 12] = input.first_chunk()?;
@@ -30,7 +30,7 @@ fn usual(input: &[u8]) -> Option<(&[u8], &[u8])> {
     (begin[..USUAL_START.len()] == USUAL_START).then_some((raw, tlvs))
 }
 
-/// Whether `area` consists of whole TLVs, none of which has a rule of its own.
+/// Whether `area` consists of whole TLVs, and none of a type that has its own rule.
 #[inline(always)]
 fn is_plain(mut area: &[u8]) -> bool {
     while let Some((&[kind, high, low], after)) = area.split_first_chunk() {
@@ -43,7 +43,7 @@ fn is_plain(mut area: &[u8]) -> bool {
     area.is_empty()
 }
 
-/// A [`usual`] header some of whose TLVs have rules of their own or are broken.
+/// Checks a [`usual`] header with TLVs that are broken or have their own rules.
 #[inline(never)]
 fn special<'a>(raw: &'a [u8], tlvs: &'a [u8]) -> Result<Status<Header<'a>>, Error> {
     if let Some(from_end) = check(tlvs, 0)? {
@@ -58,7 +58,7 @@ fn inet_header<'a>(raw: &'a [u8], tlvs: &'a [u8]) -> Status<Header<'a>> {
     Status::Complete(Header { raw, version, command, addresses, tlvs: Tlvs::unchecked(tlvs) })
 }
 
-/// Any header, or the beginning of one.
+/// Parses any header, or the beginning of one.
 #[inline(never)]
 fn any(input: &[u8]) -> Result<Status<Header<'_>>, Error> {
     let Some(fixed) = input.first_chunk() else { return begun(input) };
@@ -75,7 +75,7 @@ fn any(input: &[u8]) -> Result<Status<Header<'_>>, Error> {
     match check(tlvs, 0) {
         Ok(None) => {}
         Ok(Some(from_end)) => verify(raw, end - from_end.get())?,
-        // An unspecified address can have any length: a block that does not read as TLVs is an address, and ignored.
+        // An unspecified address can have any length: a block that is not TLVs is taken for an address and ignored.
         Err(_) if family == 0 => tlvs = &[],
         Err(error) => return Err(error),
     }
@@ -100,7 +100,7 @@ fn any(input: &[u8]) -> Result<Status<Header<'_>>, Error> {
     }
 }
 
-/// Checks the beginning of the fixed part; bytes that have not come yet are assumed to be right.
+/// Checks the beginning of the fixed part. Bytes that have not arrived yet are assumed to be right.
 #[cold]
 fn begun(input: &[u8]) -> Result<Status<Header<'_>>, Error> {
     let mut fixed = *b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
@@ -117,7 +117,7 @@ fn local(input: &[u8], end: usize) -> Status<Header<'_>> {
     Status::Complete(Header { raw, version, command, addresses, tlvs: Tlvs::default() })
 }
 
-/// Checks the TLVs that have come so far of a header that ends at `end`.
+/// Checks the TLVs received so far of a header that ends at `end`.
 #[cold]
 fn partial(input: &[u8], family: usize, start: usize, end: usize) -> Result<Status<Header<'_>>, Error> {
     let area = input.get(start..).unwrap_or_default();
@@ -127,8 +127,8 @@ fn partial(input: &[u8], family: usize, start: usize, end: usize) -> Result<Stat
     }
 }
 
-/// Checks the signature and the command. Returns the byte after them: the family (high nibble) and the transport (low);
-/// `None` for `LOCAL`, where it is ignored.
+/// Checks the signature and the command. Returns the byte after them: the family (high nibble) and the transport (low).
+/// Returns `None` for `LOCAL`, whose family and transport are ignored.
 #[inline]
 fn kind(fixed: &[u8; FIXED_LEN]) -> Result<Option<u8>, Error> {
     let &[ref signature @ .., command, kind, _, _] = fixed;
@@ -145,7 +145,7 @@ fn kind(fixed: &[u8; FIXED_LEN]) -> Result<Option<u8>, Error> {
     }
 }
 
-/// Checks the TLVs in `area`; `missing` further bytes of them have not come yet.
+/// Checks the TLVs in `area`; `missing` further bytes of them have not arrived yet.
 ///
 /// Returns the distance from the start of the CRC32C's value to the end of `area`, if there is a CRC32C.
 #[inline]
@@ -174,7 +174,7 @@ fn check(area: &[u8], missing: usize) -> Result<Option<NonZeroUsize>, Error> {
     }
 }
 
-/// Section 2.2.3: the checksum at `at` is that of the whole header with zeros in its place.
+/// Verifies the checksum at `at`. Section 2.2.3: it covers the whole header, with zeros in place of the checksum.
 #[inline(never)]
 fn verify(raw: &[u8], at: usize) -> Result<(), Error> {
     if raw[at..at + 4] != crc32c::with_zeros(raw, at).to_be_bytes() {

@@ -1,4 +1,4 @@
-//! Reading the header of a connection: what each kind of peer leads to, the same for blocking streams and for tokio's.
+//! Reading the header of a connection: the outcome for each kind of peer, the same for blocking streams and tokio's.
 #![expect(clippy::unnecessary_wraps, reason = "outcomes of a table, errors among them")]
 
 use std::collections::VecDeque;
@@ -16,25 +16,25 @@ use tokio::io::{AsyncRead, AsyncReadExt as Async, ReadBuf};
 const LINE: &[u8] = b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n";
 const SHOWN: &str = "PROXY v1 TCP4 192.0.2.1:56324 -> 192.0.2.2:443";
 
-/// What a peer does next. After the last step it has closed.
+/// What a peer does next. After the last step it closes.
 #[derive(Clone, Debug)]
 enum Step {
     Sends(Vec<u8>),
     /// A signal interrupts the read.
     Interrupts,
-    /// Nothing comes any more.
+    /// The peer sends nothing any more.
     Stalls,
     Resets,
 }
 
 use Step::{Interrupts, Resets, Sends, Stalls};
 
-/// A stream on whose other side is a peer that does these steps.
+/// A stream to a peer that does these steps.
 #[derive(Debug)]
 struct Script(VecDeque<Step>);
 
 impl Script {
-    /// `None` where nothing comes.
+    /// `None` if the peer stalls.
     fn next(&mut self, room: usize) -> Option<io::Result<Vec<u8>>> {
         Some(match self.0.pop_front() {
             Some(Sends(mut bytes)) => {
@@ -78,7 +78,7 @@ impl AsyncRead for Script {
     fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.next(buffer.remaining()) {
             Some(bytes) => Poll::Ready(bytes.map(|bytes| buffer.put_slice(&bytes))),
-            // tokio's clock is paused: with nothing else to do it goes on to the next timeout.
+            // tokio's clock is paused: an idle runtime advances it to the next timeout.
             None => Poll::Pending,
         }
     }
@@ -112,7 +112,7 @@ fn v2(length: usize) -> Vec<u8> {
     header
 }
 
-/// Each byte by itself.
+/// Sends each byte separately.
 fn drip(bytes: &[u8]) -> Vec<Step> {
     bytes.iter().map(|&byte| Sends(vec![byte])).collect()
 }
@@ -121,7 +121,7 @@ fn sends(bytes: &[u8]) -> Step {
     Sends(bytes.to_vec())
 }
 
-/// Name, longest header, what the peer does, what comes of it.
+/// Name, longest header, the peer's steps, the outcome.
 type Row<'a> = (&'a str, usize, Vec<Step>, Outcome);
 
 async fn each(expect: Expect, rows: Vec<Row<'_>>) {
@@ -182,13 +182,13 @@ async fn peers_that_send_no_header() {
             refused("header refused: it is 42 bytes long or longer, and the limit is 41"),
         ),
         (
-            "over the limit, byte by byte: known before the last byte",
+            "over the limit, byte by byte: refused before the last byte",
             41,
             [drip(&LINE[..41]), vec![Stalls]].concat(),
             refused("header refused: it is 42 bytes long or longer, and the limit is 41"),
         ),
         (
-            "over the limit, version 2: known from the fixed part",
+            "over the limit, version 2: refused after the fixed part",
             600,
             vec![sends(&v2(601)[..16]), Stalls],
             refused("header refused: it is 601 bytes long or longer, and the limit is 600"),
@@ -202,12 +202,12 @@ async fn peers_that_send_no_header() {
             ),
         ),
         (
-            "a wrong byte is told before the rest comes",
+            "a wrong byte is reported before the rest arrives",
             any,
             vec![sends(b"PROXY TCP4 1.2.3.256"), Stalls],
             refused("header refused: not an IPv4 address in canonical form at byte 19, in \"PROXY TCP4 1.2.3.256\""),
         ),
-        ("a peer that says nothing", any, vec![Stalls], refused("nothing came in time")),
+        ("a silent peer", any, vec![Stalls], refused("nothing came in time")),
         (
             "half a header",
             any,
@@ -243,7 +243,7 @@ async fn headers_that_are_optional() {
         ("a FIN after what could become a header", any, vec![sends(b"PROXY")], plain(b"PROXY")),
         ("a FIN at once", any, vec![], plain(b"")),
         (
-            "a broken header is no payload",
+            "a broken header is not payload",
             any,
             vec![sends(b"PROXY TCP9 ")],
             refused("header refused: the protocol is not TCP4, TCP6 or UNKNOWN at byte 9, in \"PROXY TCP9 \""),
@@ -292,11 +292,11 @@ async fn an_optional_header_that_does_not_come_in_time_is_none() {
         let start = tokio::time::Instant::now();
         let (header, stream) = acceptor.read_async(script(), Expect::Either).await.expect("it is payload");
         assert_eq!((header, stream.unread()), (None, begin));
-        assert_eq!(start.elapsed().as_millis(), 300, "the other limit is not the one");
+        assert_eq!(start.elapsed().as_millis(), 300, "the silence limit applies, not the header's");
     }
 }
 
-/// A length is claimed by 16 bytes: memory for what it claims is taken as it comes.
+/// 16 bytes can claim a header of 64 KiB. Memory is allocated only for bytes received.
 #[test]
 fn a_claimed_length_takes_no_memory() {
     struct Measured(Script, usize);
@@ -322,11 +322,11 @@ fn a_claimed_length_takes_no_memory() {
         let mut peer = Measured(Script([sends(&v2(65_551)[..sent]), Stalls].into()), 0);
         let error = Acceptor::default().read(&mut peer, Expect::Header).map(|_| ()).expect_err("it stalls");
         assert!(matches!(error, AcceptError::TimedOut { received } if received == sent), "{error}");
-        assert!(peer.1 <= most, "{} bytes of room for {sent}", peer.1);
+        assert!(peer.1 <= most, "a buffer of {} bytes for {sent} received", peer.1);
     }
 }
 
-/// A peer that sends a byte now and then does not move the deadline.
+/// A peer that sends single bytes does not extend the deadline.
 #[test]
 fn a_dripping_peer_is_late() {
     struct Slow(Script);
@@ -439,7 +439,7 @@ fn over_tcp_a_silent_peer_and_half_a_header_are_late() {
 #[test]
 fn over_tcp_a_reset_is_an_error_of_reading() {
     let (mut client, mut server, peer) = pair();
-    // Closing while unread bytes are there resets.
+    // Closing a socket with unread bytes resets the connection.
     server.write_all(b"unread").expect("the client lives");
     assert_eq!(client.peek(&mut [0; 6]).map(|count| count > 0).ok(), Some(true));
     client.write_all(b"PROXY ").expect("the server reads");
@@ -455,7 +455,7 @@ fn what_was_not_read_comes_out_of_the_stream_in_parts() {
     let script = Script([sends(&[LINE, b"hello"].concat()), sends(b" world")].into());
     let (_, mut stream) = Acceptor::default().read(script, Expect::Header).expect("a header");
     let mut two = [0; 2];
-    assert_eq!(Read::read(&mut stream, &mut []).expect("nothing is asked for"), 0);
+    assert_eq!(Read::read(&mut stream, &mut []).expect("a read of no bytes"), 0);
     Read::read_exact(&mut stream, &mut two).expect("two bytes");
     assert_eq!((&two, stream.unread()), (b"he", b"llo".as_slice()));
     let (mut script, unread) = stream.into_parts();
@@ -464,7 +464,7 @@ fn what_was_not_read_comes_out_of_the_stream_in_parts() {
     assert_eq!([unread, rest].concat(), b"llo world");
 }
 
-/// Whatever follows a header and however the bytes arrive, none is lost and none comes twice.
+/// However header and payload are split over reads, no byte is lost and none is delivered twice.
 #[test]
 fn every_split_of_a_header_and_payload() {
     let input = [LINE, b"payload"].concat();

@@ -1,4 +1,4 @@
-//! What a caller asks of a header: addresses, TLVs by their meaning, words for people and for programs.
+//! What a caller reads from a header: addresses, TLVs by their meaning, its text, and the names of errors.
 
 use std::collections::HashSet;
 
@@ -12,7 +12,7 @@ fn header(input: &[u8]) -> Header<'_> {
     }
 }
 
-/// A version 2 header with these bytes after its length.
+/// A version 2 header with `block` after its length field.
 fn v2(command: u8, family: u8, block: &[u8]) -> Vec<u8> {
     let length = u16::try_from(block.len()).unwrap().to_be_bytes();
     [b"\r\n\r\n\0\r\nQUIT\n".as_slice(), &[command, family], &length, block].concat()
@@ -97,7 +97,7 @@ fn long_tlvs_are_passed_over_where_their_values_would_take_too_much() {
         assert!(shown.len() < 10_000, "{} bytes are displayed", shown.len());
         let short =
             tlvs.displayed().any(|tlv| tlv.kind == tlv::ALPN) || tlvs.displayed().any(|tlv| tlv.kind == tlv::SSL);
-        assert!(short, "what fits is displayed: {shown}");
+        assert!(short, "TLVs within the limit are displayed: {shown}");
         assert_eq!(tlvs.displayed().count() + tlvs.not_displayed(), tlvs.iter().count());
     }
 }
@@ -110,14 +110,14 @@ fn tlvs_are_whole_or_refused() {
     }
 }
 
-/// Each reader finds its TLV among others, gives nothing where it is absent, and says where its value is malformed.
+/// Each reader finds its TLV among others, returns nothing if it is absent, and an error if its value is malformed.
 #[test]
 fn readers() {
     type Reader = fn(Tlvs<'_>) -> Result<Option<String>, Malformed>;
     fn owned<T: ToString>(read: Result<Option<T>, Malformed>) -> Result<Option<String>, Malformed> {
         read.map(|value| value.map(|value| value.to_string()))
     }
-    /// Type, reader, a value, what is read from it, a malformed value.
+    /// Type, reader, a value, the result of reading it, a malformed value.
     type Row<'a> = (u8, Reader, &'a [u8], &'a str, Option<&'a [u8]>);
     let readers: [Row<'_>; 8] = [
         (tlv::AUTHORITY, |t| owned(t.authority()), "exämple.com".as_bytes(), "exämple.com", Some(b"\xFF")),
@@ -141,7 +141,7 @@ fn readers() {
             assert_eq!(read(Tlvs::new(&bytes).unwrap()), Err(Malformed { kind }), "{expected}");
         }
     }
-    // A subtype that is not an id says nothing about ids.
+    // A TLV of another subtype, or of none, holds no id.
     for other in [b"\x02vpce".as_slice(), b""] {
         let bytes = [tlv(tlv::AWS, other), tlv(tlv::AZURE, other), tlv(tlv::AWS, b"\x01vpce-1")].concat();
         let tlvs = Tlvs::new(&bytes).unwrap();
@@ -176,7 +176,7 @@ fn tls_of_the_client() {
     assert_eq!(ssl.client_cert(), Some(b"0\x82".as_slice()));
 }
 
-/// HAProxy sends verify 0 without a certificate too.
+/// HAProxy sends verify 0 also if the client gave no certificate.
 #[test]
 fn a_client_is_verified_only_with_a_certificate() {
     for (client, verify, is_verified) in [

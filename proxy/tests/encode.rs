@@ -1,4 +1,4 @@
-//! What the encoder writes beyond what the round trip of the fuzz bodies covers: slices, and TLS with its TLVs.
+//! Encoding that the round trip of the fuzz bodies does not cover: into slices, and TLS with its TLVs.
 
 use proxy_protocol_header::tlv::{self, Ssl};
 use proxy_protocol_header::{Addresses, Command, EncodeError, Status, Tlv, V2, parse};
@@ -25,7 +25,7 @@ fn a_slice_takes_the_header_or_is_left_alone() {
     assert!(matches!(parse(&buffer), Ok(Status::Complete(parsed)) if parsed.len() == needed));
 }
 
-/// All that the parser reads of TLS is what was written, in its order.
+/// The parser reads back all that was written about TLS, in the same order.
 #[test]
 fn tls_round_trip() {
     let certificate = [0x30; 3000];
@@ -67,7 +67,7 @@ fn tls_that_no_receiver_would_take_is_not_encoded() {
         let encoded = Ssl::encode(0, 0, &[Tlv { kind, value: &long[..length] }], &mut out);
         assert_eq!(encoded.map(|tlv| tlv.value.len()), expected, "{kind:#x} of {length} bytes");
     }
-    // Alone it fits, but not after the head of a header's TLV and with a checksum.
+    // The value fits alone, but not together with the TLV's head and a checksum.
     let mut out = vec![0; 70_000];
     let ssl = Ssl::encode(0, 0, &[Tlv { kind: tlv::SSL_CN, value: &long[..65_535 - 8] }], &mut out).expect("it fits");
     assert_eq!(v2(&[ssl], false).encoded_len(), Err(EncodeError::TooLong));

@@ -1,4 +1,4 @@
-//! The examples behind real HAProxy, as Debian packages it.
+//! Runs the examples behind a real HAProxy, as Debian packages it.
 #![cfg(target_os = "linux")]
 
 use std::io::{self, Read, Write};
@@ -20,14 +20,14 @@ mod http_hyper;
 #[path = "../../tests/common/program.rs"]
 mod program;
 
-/// What `hop` asks the server's tests for.
+/// The part of the server's tests that `hop` uses.
 mod server {
     pub(crate) const DEADLINE: std::time::Duration = std::time::Duration::from_secs(20);
 }
 
 use hop::Hop;
 
-/// Starts what serves on a listener that it is given, in a thread that ends with the test.
+/// Starts `serve` with a listener, in a thread that ends with the test.
 fn start(serve: impl FnOnce(TcpListener) + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -35,7 +35,7 @@ fn start(serve: impl FnOnce(TcpListener) + Send + 'static) -> SocketAddr {
     address
 }
 
-/// As [`start`], within a runtime of tokio.
+/// As [`start`], in a tokio runtime.
 fn start_with_tokio<F>(serve: fn(tokio::net::TcpListener) -> F) -> SocketAddr
 where
     F: Future<Output = io::Result<()>> + 'static,
@@ -48,8 +48,8 @@ where
     })
 }
 
-/// Sends `request` through HAProxy with these options to `next`. Returns all of the answer, and the client's and HAProxy's
-/// address.
+/// Sends `request` to `next` through HAProxy with these options. Returns the whole answer, and the addresses of the client
+/// and of HAProxy.
 fn through(next: SocketAddr, options: &str, request: &[u8], end: Option<Shutdown>) -> (String, [SocketAddr; 2]) {
     let hop = Hop::start("127.0.0.1", next, "", options);
     let mut stream = TcpStream::connect(hop.address).expect("HAProxy listens");
@@ -63,14 +63,14 @@ fn through(next: SocketAddr, options: &str, request: &[u8], end: Option<Shutdown
     (answer, [stream.local_addr().expect("it is connected"), hop.address])
 }
 
-/// The payload comes right behind the header, and more of it than one read takes.
+/// Asserts that payload is echoed. It directly follows the header, and is longer than one read.
 fn assert_echoes(next: SocketAddr) {
     let payload = "0123456789".repeat(5000);
     for (options, version) in [("send-proxy", "v1"), ("send-proxy-v2", "v2")] {
         let (answer, [client, front]) = through(next, options, payload.as_bytes(), Some(Shutdown::Write));
         let (first, echoed) = answer.split_once('\n').expect("a line");
         assert_eq!(first, format!("PROXY {version} TCP4 {client} -> {front}"));
-        assert!(echoed == payload, "{} of {} bytes came back, or others", echoed.len(), payload.len());
+        assert!(echoed == payload, "{} of {} bytes came back, or wrong ones", echoed.len(), payload.len());
     }
 }
 

@@ -1,4 +1,4 @@
-//! Who may send a header: networks, and what a connection must begin with.
+//! The policy: networks of trusted peers, and what a connection must begin with.
 
 use std::net::IpAddr;
 

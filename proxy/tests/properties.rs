@@ -52,7 +52,7 @@ proptest! {
     }
 }
 
-/// A differential test whose inputs are all refused, or all accepted, would prove little.
+/// A comparison proves little if all its inputs are refused, or all accepted.
 #[test]
 fn the_strategies_reach_both_answers() {
     let mut runner = TestRunner::deterministic();

@@ -2,7 +2,7 @@
 
 use proxy::{Addresses, Command, Tlv, Transport, V2, tlv};
 
-/// Names and bytes.
+/// The name and the bytes of each header.
 pub(crate) fn all() -> [(&'static str, Vec<u8>); 5] {
     [
         ("v1_tcp4", b"PROXY TCP4 124.100.123.123 10.0.8.154 53971 8888\r\n".to_vec()),

@@ -1,4 +1,4 @@
-//! Any bytes at all: the law of the parser, and agreement with the oracle.
+//! Parses any bytes: the parser's law must hold, and the oracle must agree.
 
 #![no_main]
 

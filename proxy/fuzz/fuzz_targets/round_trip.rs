@@ -1,4 +1,4 @@
-//! A header made of any bytes is parsed to what was encoded.
+//! Encodes a header made from any bytes: parsing it must give the same header.
 
 #![no_main]
 

@@ -1,7 +1,7 @@
-//! Proof that the parser needs neither std nor an allocator: a whole program's worth of it in a static library.
+//! Proves that the parser needs neither std nor an allocator: a static library that uses all of it.
 //!
-//! rustc links std into a static library if anything asks for it, and then refuses to build: there would be two panic
-//! handlers. Without an allocator it refuses `alloc` too.
+//! If any crate used std, rustc would link it and refuse to build, because there would be two panic handlers. Because
+//! no allocator is defined, rustc refuses `alloc` too.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -18,7 +18,7 @@ fn panic(_: &PanicInfo<'_>) -> ! {
     }
 }
 
-/// Counts what is displayed.
+/// Counts the bytes that are displayed.
 struct Count(usize);
 
 impl Write for Count {
@@ -32,7 +32,8 @@ impl Write for Count {
 #[used]
 static KEPT: extern "C" fn(&[u8; 512], &mut [u8; 1024]) -> usize = reencode;
 
-/// Parses, reads, displays and encodes, so that all of it is compiled and linked. Bytes written, or offset of the error.
+/// Parses, reads, displays and encodes, so that all of it is compiled and linked. Returns the number of bytes written, or
+/// the offset of the error.
 extern "C" fn reencode(input: &[u8; 512], output: &mut [u8; 1024]) -> usize {
     let header = match parse(input) {
         Ok(Status::Complete(header)) => header,

@@ -53,10 +53,10 @@ impl ReadTimeout for UnixStream {
 }
 
 impl Acceptor {
-    /// Reads the header of a connection from `peer`, as the policy has it for that peer. Gives the header, if there is one,
-    /// and the connection after it.
+    /// Reads the header of a connection from `peer`, if the policy allows or requires one from that peer. Returns the
+    /// header, if there is one, and the connection after it.
     ///
-    /// The stream must block, not return [`ErrorKind::WouldBlock`] where nothing has come yet: that is taken for a timeout.
+    /// The stream must block. [`ErrorKind::WouldBlock`] is taken for a timeout.
     ///
     /// # Errors
     ///
@@ -70,7 +70,7 @@ impl Acceptor {
         self.read(stream, expect)
     }
 
-    /// Reads the beginning of a connection from any peer: for UNIX sockets, which have no address.
+    /// Reads the beginning of a connection without asking the policy. For UNIX sockets, whose peers have no address.
     ///
     /// # Errors
     ///
@@ -88,11 +88,11 @@ impl Acceptor {
     }
 
     fn begin(&self, stream: &mut impl ReadTimeout, reading: &mut Reading) -> Result<Begun, AcceptError> {
-        // What is past the end of time is no limit.
+        // A deadline too far away for `Instant` is no limit.
         let mut deadline = Instant::now().checked_add(self.silence_timeout);
         loop {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            // To the system zero is no limit.
+            // The system takes a timeout of zero for no limit.
             if left.is_some_and(|left| left.is_zero()) {
                 return reading.timed_out();
             }

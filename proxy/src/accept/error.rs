@@ -1,4 +1,4 @@
-//! Why a connection has no header that can be taken.
+//! The reasons why reading a header from a connection fails.
 
 use alloc::boxed::Box;
 use core::fmt;
@@ -16,32 +16,32 @@ pub enum AcceptError {
     Io(io::Error),
     /// The policy requires a header and does not trust this peer to send one. Nothing was read.
     NotTrusted(IpAddr),
-    /// What came is not a header.
+    /// The bytes received are not a header.
     Invalid {
         /// What is wrong.
         error: Error,
         /// The offset of the byte that shows it.
         offset: usize,
-        /// What came: its first [`MAX_V1_LEN`](crate::MAX_V1_LEN) bytes at most.
+        /// The bytes received, at most the first [`MAX_V1_LEN`](crate::MAX_V1_LEN).
         received: Box<[u8]>,
     },
     /// The header is longer than [`Acceptor::max_len`](super::Acceptor::max_len).
     TooLong {
-        /// Bytes of the header, or those that came of a version 1 line and one more.
+        /// The header's length in bytes; for a version 1 line, one more than the bytes received.
         length: usize,
         /// The limit.
         max_len: usize,
     },
-    /// The peer closed before it sent anything, as health checks of TCP do.
+    /// The peer closed before it sent anything, as TCP health checks do.
     Closed,
     /// The peer closed inside the header.
     Cut {
-        /// Bytes that came of it.
+        /// Bytes of it that were received.
         received: usize,
     },
     /// The header, or its first byte, did not come in time.
     TimedOut {
-        /// Bytes that came of it.
+        /// Bytes of it that were received.
         received: usize,
     },
 }

@@ -68,8 +68,8 @@ async fn serve(listener: TcpListener) -> io::Result<()> {
 "#
 )]
 //!
-//! Read the header in the thread or task of its connection, as here: where the loop that accepts reads it, a slow peer keeps
-//! all others waiting.
+//! Read the header in the connection's own thread or task, as here. If the accept loop reads it, one slow peer keeps all
+//! others waiting.
 
 use core::time::Duration;
 
@@ -102,17 +102,17 @@ pub use stream::PayloadStream;
 pub struct Acceptor {
     /// Whether a header is required, and from which peers it is taken. By default it is required, and any peer's is taken.
     pub policy: Policy,
-    /// Longest time until the first byte of a connection comes; 60 s by default.
+    /// Longest wait for a connection's first byte; 60 s by default.
     ///
-    /// A time limit of its own, because some balancers (AWS's NLB) send the header only with the client's first payload: a
-    /// silent client is then as usual as it is without a balancer. Where a header is optional, a client that is silent for so
-    /// long has none: it may wait for the server to speak first.
+    /// It has its own time limit because some balancers (AWS's NLB) send the header only with the client's first payload: a
+    /// client that stays silent is then as common as without a balancer. If the header is optional, a client that is silent
+    /// for this long is taken to have none: it may be waiting for the server to speak first.
     pub silence_timeout: Duration,
     /// Longest time from a header's first byte to its last; 10 s by default. The specification asks for at least 3 s
-    /// (section 2). Where a header is optional, the unfinished bytes are payload after that.
+    /// (section 2). If the header is optional, an unfinished one becomes payload when the time is over.
     pub header_timeout: Duration,
-    /// Longest header in bytes; by default [`MAX_V2_LEN`], any that the specification allows. Addresses alone need at most
-    /// 232 bytes, a client's certificate several thousand.
+    /// Longest header in bytes. The default, [`MAX_V2_LEN`], allows every header of the specification. Addresses alone need
+    /// at most 232 bytes, a client's certificate several thousand.
     pub max_len: usize,
 }
 

@@ -1,4 +1,4 @@
-//! A header's bytes so far, and the next step. It does no I/O: both kinds of streams feed it.
+//! Collects a header's bytes and decides the next step. It does no I/O: blocking and tokio's streams both feed it.
 
 use alloc::vec::Vec;
 
@@ -7,14 +7,15 @@ use crate::policy::Expect;
 use crate::wire::{V2_FIXED_LEN, V2_SIGNATURE};
 use crate::{Error, MAX_V1_LEN, OwnedHeader, Status, error_offset, parse};
 
-/// Room in bytes for most headers and the payload after them, and for every version 1 line. It grows as a longer header comes.
+/// Size of the first buffer in bytes: enough for most headers and the payload after them, and for every version 1 line. The
+/// buffer grows while a longer header arrives.
 const FIRST_READ: usize = 512;
 
 pub(super) struct Reading {
     buffer: Vec<u8>,
     filled: usize,
-    /// Fewer bytes cannot be a whole header. That parsing waits for them keeps a peer that sends a long header byte by byte
-    /// from having its TLVs walked each time.
+    /// A whole header has at least this many bytes. Parsing waits for them; otherwise a peer that sends a long header byte
+    /// by byte would have its TLVs walked for each byte.
     least: usize,
     max_len: usize,
     is_optional: bool,
@@ -38,7 +39,7 @@ impl Begun {
 }
 
 impl Reading {
-    /// `None` if nothing is to be read: all is payload.
+    /// `None` if no header is expected: every byte is payload.
     pub(super) fn new(expect: Expect, max_len: usize) -> Option<Self> {
         let is_optional = match expect {
             Expect::Header => false,
@@ -48,21 +49,21 @@ impl Reading {
         Some(Reading { buffer: alloc::vec![0; FIRST_READ], filled: 0, least: 0, max_len, is_optional })
     }
 
-    /// Where to read to. It is never empty.
+    /// The buffer for the next read. It is never empty.
     pub(super) fn room(&mut self) -> &mut [u8] {
         if self.filled == self.buffer.len() {
-            // Memory for bytes that came, not for a length that 16 bytes can claim.
+            // Grow with the bytes received, not to the length that the header's first 16 bytes claim.
             self.buffer.resize(self.least.min(2 * self.filled), 0);
         }
         &mut self.buffer[self.filled..]
     }
 
-    /// Whether the peer was silent so far.
+    /// Whether nothing was received yet.
     pub(super) fn is_silent(&self) -> bool {
         self.filled == 0
     }
 
-    /// `count` bytes were read; none is the end of the stream. Gives nothing if more have to be read.
+    /// Takes the `count` bytes that were read; 0 is the end of the stream. Returns `None` if more must be read.
     pub(super) fn took(&mut self, count: usize) -> Result<Option<Begun>, AcceptError> {
         if count == 0 {
             return match self.filled {
@@ -97,12 +98,12 @@ impl Reading {
         }
     }
 
-    /// No more came in time.
+    /// The time limit has passed.
     pub(super) fn timed_out(&mut self) -> Result<Begun, AcceptError> {
         if self.is_optional { Ok(self.plain()) } else { Err(AcceptError::TimedOut { received: self.filled }) }
     }
 
-    /// All that came is payload.
+    /// There is no header: all bytes received are payload.
     fn plain(&mut self) -> Begun {
         self.buffer.truncate(self.filled);
         Begun { header: None, payload: core::mem::take(&mut self.buffer) }
@@ -114,7 +115,7 @@ impl Reading {
     }
 }
 
-/// The length that the beginning of a version 2 header tells.
+/// The length of a version 2 header, once its fixed part was received.
 fn v2_len(received: &[u8]) -> Option<usize> {
     let fixed: &[u8; V2_FIXED_LEN] = received.first_chunk()?;
     fixed.starts_with(&V2_SIGNATURE).then(|| V2_FIXED_LEN + usize::from(u16::from_be_bytes([fixed[14], fixed[15]])))

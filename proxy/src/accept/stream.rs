@@ -3,10 +3,10 @@
 use alloc::vec::Vec;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 
-/// A connection after its header. Payload that was read together with the header is read first; after that, and for
-/// writing, it is the connection itself.
+/// A connection after its header. Reads return the payload that was received together with the header first, then read from
+/// the connection. Writes go to the connection.
 ///
-/// Read from it, not from the connection inside, as long as [`PayloadStream::unread`] is not empty.
+/// Do not read from the connection inside while [`PayloadStream::unread`] is not empty.
 #[derive(Debug)]
 pub struct PayloadStream<S> {
     first: Vec<u8>,
@@ -19,13 +19,13 @@ impl<S> PayloadStream<S> {
         PayloadStream { first, at: 0, stream }
     }
 
-    /// The payload that came together with the header and was not read yet.
+    /// The unread rest of the payload that was received together with the header.
     #[must_use]
     pub fn unread(&self) -> &[u8] {
         &self.first[self.at..]
     }
 
-    /// The connection: for its addresses, options and shutdown.
+    /// The connection, for its addresses, options and shutdown.
     #[must_use]
     pub fn get_ref(&self) -> &S {
         &self.stream
@@ -37,14 +37,14 @@ impl<S> PayloadStream<S> {
         &mut self.stream
     }
 
-    /// The connection, and the payload that came together with the header and was not read yet.
+    /// The connection, and the unread rest of the payload that was received together with the header.
     #[must_use]
     pub fn into_parts(mut self) -> (S, Vec<u8>) {
         self.first.drain(..self.at);
         (self.stream, self.first)
     }
 
-    /// Takes at most `count` bytes of the first payload, for `read`.
+    /// Gives at most `count` bytes of that payload to `read`.
     pub(super) fn take_first<T>(&mut self, count: usize, read: impl FnOnce(&[u8]) -> T) -> T {
         let start = self.at;
         self.at = self.first.len().min(start + count);

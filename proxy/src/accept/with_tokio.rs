@@ -16,7 +16,7 @@ use crate::policy::Expect;
 impl Acceptor {
     /// As [`Acceptor::accept`], for a stream of tokio. Needs a runtime whose timers are enabled.
     ///
-    /// Dropping the future closes the connection, and loses what was read.
+    /// Dropping the future closes the connection and discards the bytes read.
     ///
     /// # Errors
     ///
@@ -48,7 +48,7 @@ impl Acceptor {
         Ok(begun.on(stream))
     }
 
-    /// Gives nothing where time is up.
+    /// Returns `None` when the time limit has passed.
     async fn begin_async(
         &self,
         stream: &mut (impl AsyncRead + Unpin),

@@ -1,6 +1,6 @@
 //! CRC32C (Castagnoli), the checksum of a version 2 header (section 2.2.3).
 //!
-//! With feature `std` the processor's instruction computes it, without it a table.
+//! With feature `std` it uses the processor's CRC32C instruction, otherwise a table.
 
 #[cfg(feature = "std")]
 use ::crc32c::crc32c_append as append;
@@ -10,10 +10,10 @@ use table::append;
 #[cfg(any(test, not(feature = "std")))]
 mod table;
 
-/// The longest header, in bytes, that is copied so that one call computes its checksum. Longer ones take three calls.
+/// The longest header, in bytes, that is copied in order to compute its checksum in one call. Longer ones take three calls.
 const MAX_COPIED_LEN: usize = 128;
 
-/// Aligned, since whole words are read fastest at multiples of their length.
+/// Aligned, because reading whole words is fastest at multiples of their length.
 #[repr(align(8))]
 struct Aligned([u8; MAX_COPIED_LEN]);
 
@@ -27,7 +27,7 @@ pub fn of(bytes: &[u8]) -> u32 {
 ///
 /// # Panics
 ///
-/// If `bytes` ends before those four do.
+/// If `bytes` ends before those four bytes.
 #[must_use]
 pub fn with_zeros(bytes: &[u8], at: usize) -> u32 {
     let mut buffer = Aligned([0; MAX_COPIED_LEN]);
@@ -44,7 +44,7 @@ pub fn with_zeros(bytes: &[u8], at: usize) -> u32 {
 mod tests {
     use super::{append, of, table, with_zeros};
 
-    /// RFC 3720, appendix B.4.
+    /// The examples of RFC 3720, appendix B.4.
     #[test]
     fn the_published_checksums() {
         let ascending: [u8; 32] = core::array::from_fn(|index| index as u8);

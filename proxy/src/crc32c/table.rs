@@ -1,9 +1,9 @@
-//! The CRC32C by tables, eight bytes at a step ("slicing by 8").
+//! Computes the CRC32C with tables, eight bytes at a time ("slicing by 8").
 
 /// The polynomial 0x1EDC6F41, its bits reversed.
 const POLYNOMIAL: u32 = 0x82F6_3B78;
 
-/// `TABLES[n][byte]` is what `byte` does to the checksum when `n` more bytes follow it.
+/// `TABLES[n][byte]` is the change that `byte` makes to the checksum when `n` more bytes follow it.
 static TABLES: [[u32; 256]; 8] = tables();
 
 const fn tables() -> [[u32; 256]; 8] {

@@ -1,4 +1,4 @@
-//! TLVs in words: printable ASCII on one line, whatever the sender put into them.
+//! Displays TLVs as printable ASCII on one line, whatever bytes the sender put into them.
 
 use core::fmt;
 
@@ -6,8 +6,8 @@ use super::{Iter, MAX_DISPLAYED, MAX_DISPLAYED_BYTES, Ssl, Tlv, Tlvs, Value};
 use crate::escape::{Escaped, Hex};
 
 impl<'a> Tlvs<'a> {
-    /// The TLVs that are displayed, so that a header's words have a limit: [`MAX_DISPLAYED`] at most, whose values have
-    /// [`MAX_DISPLAYED_BYTES`] at most together. One that is too long for the rest is left out.
+    /// The TLVs that are displayed: at most [`MAX_DISPLAYED`], with at most [`MAX_DISPLAYED_BYTES`] of values together, so
+    /// that a displayed header has a limit. A TLV that is too long for the rest of the limit is left out.
     #[must_use]
     pub fn displayed(self) -> Displayed<'a> {
         Displayed { tlvs: self.iter(), left: MAX_DISPLAYED, left_bytes: MAX_DISPLAYED_BYTES }
@@ -45,14 +45,14 @@ fn displayed_bytes(tlv: Tlv<'_>) -> usize {
     match tlv.decode() {
         Value::Text(text) => text.len().min(Escaped::LIMIT),
         Value::Bytes(bytes) => bytes.len().min(Hex::LIMIT),
-        // The TLVs inside have a limit of their own.
+        // The nested TLVs have their own limit.
         Value::Ssl(ssl) => ssl.tlvs.as_bytes().len().min(MAX_DISPLAYED_BYTES),
         Value::Checksum(_) | Value::Padding(_) | Value::Id(_) => 0,
     }
 }
 
 impl<'a> Tlv<'a> {
-    /// The name of the type, or its number (`0xe5`) where it has none, to be displayed.
+    /// Displays the name of the type, or its number (`0xe5`) if it has no name.
     #[must_use]
     pub fn label(self) -> impl fmt::Display + use<'a> {
         Label(self)
@@ -77,7 +77,7 @@ impl fmt::Display for Tlv<'_> {
     }
 }
 
-/// The TLVs between commas, as far as [`Tlvs::displayed`] has them; the rest is counted: `, and 3 more`.
+/// The TLVs of [`Tlvs::displayed`], separated by commas; the others are counted: `, and 3 more`.
 impl fmt::Display for Tlvs<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, tlv) in self.displayed().enumerate() {
@@ -91,7 +91,7 @@ impl fmt::Display for Tlvs<'_> {
     }
 }
 
-/// Text is quoted and escaped as [`Escaped`] does it; bytes are in hexadecimal as [`Hex`] does it.
+/// Text is quoted and escaped by [`Escaped`]; bytes are written in hexadecimal by [`Hex`].
 impl fmt::Display for Value<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {

@@ -1,5 +1,5 @@
-//! TLVs (type, length, value): they follow the addresses of a version 2 header (sections 2.2 to 2.2.8). The types include those
-//! that cloud balancers took from the range for applications.
+//! TLVs (type, length, value), which follow the addresses of a version 2 header (sections 2.2 to 2.2.8). The types include
+//! those that cloud balancers chose from the range for applications.
 
 use core::fmt;
 
@@ -56,21 +56,21 @@ pub const AZURE_LINK_ID: u8 = 1;
 /// The longest unique id in bytes (section 2.2.5).
 pub const MAX_UNIQUE_ID_LEN: usize = 128;
 
-/// How many TLVs are displayed, in a header or inside an [`SSL`] TLV, so that a line of a log has a limit.
+/// Most TLVs displayed of a header or of an [`SSL`] TLV, so that a line of a log has a limit.
 pub const MAX_DISPLAYED: usize = 32;
 
-/// Most bytes of values that are displayed of a header, and as many of an [`SSL`] TLV's own.
+/// Most bytes of values displayed of a header, and of an [`SSL`] TLV's nested TLVs.
 pub const MAX_DISPLAYED_BYTES: usize = 2048;
 
 /// The names of the TLVs inside [`SSL`], from [`SSL_VERSION`] on.
 const SSL_NAMES: [&str; 8] = ["VERSION", "CN", "CIPHER", "SIG_ALG", "KEY_ALG", "GROUP", "SIG_SCHEME", "CLIENT_CERT"];
 
-/// What begins a TLV: its type, and the length of its value.
+/// The beginning of a TLV: its type, and the length of its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
     /// The type.
     pub kind: u8,
-    /// Bytes of the value, by the sender's word.
+    /// The length of the value in bytes, as the sender states it.
     pub value_len: usize,
 }
 
@@ -78,7 +78,7 @@ impl Head {
     /// Bytes before the value: one of type, two of length.
     pub const LEN: usize = 3;
 
-    /// The head at the start of `bytes`, and the bytes after it; `None` if it is not whole.
+    /// Splits `bytes` into the head at their start and the bytes after it; `None` if there are fewer than [`Head::LEN`].
     #[must_use]
     pub fn split_from(bytes: &[u8]) -> Option<(Head, &[u8])> {
         let (&[kind, high, low], after) = bytes.split_first_chunk()?;
@@ -122,7 +122,7 @@ impl<'a> Tlvs<'a> {
         iter.bytes.is_empty().then_some(tlvs)
     }
 
-    /// `bytes` should be whole TLVs; iteration ends where they are not.
+    /// Takes `bytes` as whole TLVs without checking them. Iteration ends at the first TLV that is not whole.
     pub(crate) fn unchecked(bytes: &'a [u8]) -> Self {
         Tlvs { bytes }
     }
@@ -139,7 +139,7 @@ impl<'a> Tlvs<'a> {
         self.bytes.is_empty()
     }
 
-    /// The TLVs as they came.
+    /// The bytes of the TLVs.
     #[must_use]
     pub fn as_bytes(self) -> &'a [u8] {
         self.bytes
@@ -187,10 +187,10 @@ impl<'a> Iterator for Iter<'a> {
     }
 }
 
-/// What a TLV says, as far as its type is known and its value has the form that goes with it.
+/// The decoded value of a TLV, if its type is known and the value has the form of that type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value<'a> {
-    /// Text, by its sender's word: a protocol, host, cipher or other name. Not checked to be printable.
+    /// Text: a protocol, host, cipher or other name. It is not checked for UTF-8 or unprintable bytes.
     Text(&'a [u8]),
     /// A CRC32C.
     Checksum(u32),
@@ -200,7 +200,7 @@ pub enum Value<'a> {
     Ssl(Ssl<'a>),
     /// The number of a link (Azure) or connection (Google).
     Id(u64),
-    /// Bytes of no known form.
+    /// Bytes of unknown form.
     Bytes(&'a [u8]),
 }
 
@@ -224,7 +224,7 @@ impl<'a> Tlv<'a> {
         })
     }
 
-    /// What the value says. A value that does not have the form of its type is [`Value::Bytes`].
+    /// Decodes the value. A value that does not have the form of its type is [`Value::Bytes`].
     #[must_use]
     pub fn decode(self) -> Value<'a> {
         match (self.kind, self.value) {

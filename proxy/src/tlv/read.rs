@@ -1,6 +1,6 @@
-//! Typed readers: one TLV of a header by its meaning.
+//! Typed readers: each returns one TLV of a header by its meaning.
 //!
-//! Of several TLVs of one type the first counts: the specification does not say, and most receivers take that one.
+//! If a header has several TLVs of one type, the first counts: the specification does not say, and most receivers take it.
 
 use core::fmt;
 
@@ -8,8 +8,8 @@ use super::{
     ALPN, AUTHORITY, AWS, AWS_VPC_ENDPOINT_ID, AZURE, AZURE_LINK_ID, GOOGLE_PSC, NETNS, SSL, Ssl, Tlv, Tlvs, UNIQUE_ID,
 };
 
-/// A TLV is there, but its value does not have the form that goes with its type: its text is not UTF-8, or its length is
-/// wrong. [`Tlvs::get`] gives the bytes.
+/// The TLV is present, but its value does not have the form of its type: its text is not UTF-8, or its length is wrong.
+/// [`Tlvs::get`] returns its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed {
     /// The type of the TLV.
@@ -25,8 +25,8 @@ impl fmt::Display for Malformed {
 
 impl core::error::Error for Malformed {}
 
-/// The readers give `Ok(None)` if there is no such TLV, and [`Malformed`] if its value does not have the form of its type.
-#[expect(clippy::missing_errors_doc, reason = "told once, here above")]
+/// The readers return `Ok(None)` if there is no such TLV, and [`Malformed`] if its value does not have the form of its type.
+#[expect(clippy::missing_errors_doc, reason = "stated once, above")]
 impl<'a> Tlvs<'a> {
     /// The value of the first TLV of this type.
     #[must_use]
@@ -34,13 +34,13 @@ impl<'a> Tlvs<'a> {
         self.iter().find(|tlv| tlv.kind == kind).map(|tlv| tlv.value)
     }
 
-    /// The protocol that was negotiated by ALPN, such as `h2` (section 2.2.1). It is a sequence of bytes, in most cases text.
+    /// The protocol that ALPN negotiated, such as `h2` (section 2.2.1). It is a sequence of bytes, usually text.
     #[must_use]
     pub fn alpn(self) -> Option<&'a [u8]> {
         self.get(ALPN)
     }
 
-    /// The host name that the client asked for, by TLS's SNI for example (section 2.2.2).
+    /// The host name that the client asked for, for example by TLS's SNI (section 2.2.2).
     pub fn authority(self) -> Result<Option<&'a str>, Malformed> {
         self.text(AUTHORITY)
     }
@@ -84,7 +84,7 @@ impl<'a> Tlvs<'a> {
         self.read(GOOGLE_PSC, |value| value.try_into().ok().map(u64::from_be_bytes))
     }
 
-    /// The bytes after the first one of the first TLV of this type that begins with `subtype`.
+    /// Of the first TLV of this type whose first byte is `subtype`: the bytes after that byte.
     fn subtype(self, kind: u8, subtype: u8) -> Option<&'a [u8]> {
         self.iter().filter(|tlv| tlv.kind == kind).find_map(|tlv| tlv.value.strip_prefix(&[subtype]))
     }

@@ -1,13 +1,13 @@
-//! The TLV about TLS, which has TLVs of its own (section 2.2.6).
+//! The TLV about TLS, which contains further TLVs (section 2.2.6).
 
 use super::{
     Malformed, SSL, SSL_CIPHER, SSL_CLIENT_CERT, SSL_CN, SSL_GROUP, SSL_KEY_ALG, SSL_SIG_ALG, SSL_SIG_SCHEME,
     SSL_VERSION, Tlvs,
 };
 
-/// The value of an [`SSL`] TLV: what the sender knows of TLS on the client's connection.
+/// The value of an [`SSL`] TLV: the sender's knowledge of TLS on the client's connection.
 ///
-/// The readers of text give `Ok(None)` if the sender did not tell, and [`Malformed`] if it is not UTF-8.
+/// The readers of text return `Ok(None)` if the sender did not state it, and [`Malformed`] if it is not UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ssl<'a> {
     /// Bits: [`Ssl::TLS`], [`Ssl::CERTIFICATE_IN_CONNECTION`], [`Ssl::CERTIFICATE_IN_SESSION`].
@@ -19,7 +19,7 @@ pub struct Ssl<'a> {
     pub tlvs: Tlvs<'a>,
 }
 
-#[expect(clippy::missing_errors_doc, reason = "told once, at the type")]
+#[expect(clippy::missing_errors_doc, reason = "stated once, at the type")]
 impl<'a> Ssl<'a> {
     /// Bit of [`Ssl::client`]: the client connected over TLS.
     pub const TLS: u8 = 1;
@@ -28,11 +28,10 @@ impl<'a> Ssl<'a> {
     /// Bit of [`Ssl::client`]: it gave a certificate at least once in the TLS session.
     pub const CERTIFICATE_IN_SESSION: u8 = 4;
 
-    /// Bytes before the TLVs: one of bits, four of [`Ssl::verify`].
+    /// Length of the part before the TLVs in bytes: one byte of bits, four of [`Ssl::verify`].
     pub const FIXED_LEN: usize = 5;
 
-    /// `None` unless the fixed bytes are there and whole TLVs follow. An SSL TLV must not be among them, so that nesting
-    /// has an end.
+    /// `None` unless the fixed bytes and whole TLVs are there. None of those may be an SSL TLV, so that nesting has an end.
     pub(super) fn parse(value: &'a [u8]) -> Option<Self> {
         let (&[client, a, b, c, d], bytes) = value.split_first_chunk()?;
         let tlvs = Tlvs::new(bytes)?;

@@ -1,4 +1,5 @@
-//! The rules of sections 2.1 and 2.2, row by row: what is accepted as which header, and what is refused at which byte.
+//! The rules of sections 2.1 and 2.2 as tables: accepted inputs with the header they give, refused inputs with the byte
+//! at which they are refused.
 
 extern crate proxy_protocol_header as proxy;
 
@@ -13,7 +14,7 @@ mod v1;
 mod v2;
 mod words;
 
-/// `input` is a header as a whole, and the law holds for it.
+/// Asserts that `input` is one whole header, and that the law of the parser holds for it.
 fn accepted<'a>(name: &str, input: &'a [u8]) -> Header<'a> {
     let parsed = proxy::parse(input);
     let Ok(Status::Complete(header)) = parsed else { panic!("{name}: {parsed:?}") };
@@ -22,7 +23,7 @@ fn accepted<'a>(name: &str, input: &'a [u8]) -> Header<'a> {
     header
 }
 
-/// `good` can still become a header; with the next byte of `rest` it no longer can.
+/// Asserts that `good` can still become a header, and that it no longer can with the first byte of `rest`.
 fn refused(name: &str, good: &[u8], rest: &[u8], error: Error) {
     let input = [good, rest].concat();
     assert_eq!(proxy::parse(&input), Err(error), "{name}");

@@ -1,4 +1,4 @@
-//! Sections 2.2.1 to 2.2.8 and the clouds' own TLVs: names and values. And what the encoder refuses to write.
+//! TLVs of sections 2.2.1 to 2.2.8 and of clouds: their names and values, and TLVs that the encoder refuses to write.
 
 use proxy::tlv::{Ssl, Value};
 use proxy::{Addresses, Command, EncodeError, Tlv, V2};

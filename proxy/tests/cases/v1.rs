@@ -109,7 +109,7 @@ fn lines_refused() {
     }
 }
 
-/// What stands in a line before and after an address, once for the source and once for the destination.
+/// The text of a line before and after an address, once for the source and once for the destination.
 const AROUND_IPV4: [[&str; 2]; 2] = [["PROXY TCP4 ", " 192.0.2.1 1 2\r\n"], ["PROXY TCP4 192.0.2.1 ", " 1 2\r\n"]];
 const AROUND_IPV6: [[&str; 2]; 2] = [["PROXY TCP6 ", " 2001:db8:: 1 2\r\n"], ["PROXY TCP6 2001:db8:: ", " 1 2\r\n"]];
 const AROUND_PORT: [[&str; 2]; 2] = [["PROXY TCP6 ::1 ::2 ", " 2\r\n"], ["PROXY TCP6 ::1 ::2 1 ", "\r\n"]];
@@ -117,7 +117,7 @@ const AROUND_PORT: [[&str; 2]; 2] = [["PROXY TCP6 ::1 ::2 ", " 2\r\n"], ["PROXY 
 #[test]
 fn fields_accepted() {
     let ipv4 = ["0.0.0.0", "9.10.99.100", "199.200.249.250", "255.255.255.255"].map(|text| (text, text));
-    // Heading zeroes in a group are padding to the four digits that section 2.1 speaks of.
+    // Leading zeros pad a group to the four digits that section 2.1 allows.
     let ipv6 = [
         ("0000:0001:0020:0300:4000:000a:00b0:0c00", "0:1:20:300:4000:a:b0:c00"),
         ("ABCD:EF01:abcd:ef01:AbCd:eF01:0:1", "abcd:ef01:abcd:ef01:abcd:ef01:0:1"),
@@ -204,10 +204,10 @@ fn fields_refused() {
         ("a zone", "fe80::1", "%eth0", Error::V1Ipv6),
         ("a prefix length", "::1", "/64", Error::V1Ipv6),
         ("brackets", "", "[::1]", Error::V1Ipv6),
-        ("a letter that is no digit", "::", "g", Error::V1Ipv6),
+        ("a letter that is not a digit", "::", "g", Error::V1Ipv6),
         ("a sign", "::", "-1", Error::V1Ipv6),
         ("a prefix of hexadecimal", "::0", "x1", Error::V1Ipv6),
-        // Dotted tails where `inet_ntop` writes none, or that are no IPv4 address.
+        // Dotted tails that `inet_ntop` would not write, or that are not an IPv4 address.
         ("dotted in full", "0:0:0:0:0:ffff:1", ".2.3.4", Error::V1Ipv6),
         ("dotted after a number", "1::1", ".2.3.4", Error::V1Ipv6),
         ("dotted after ffff:0", "::ffff:0:1", ".2.3.4", Error::V1Ipv6),
@@ -223,7 +223,7 @@ fn fields_refused() {
     let port = [
         ("65536", "6553", "6", Error::V1Port),
         ("70000", "7000", "0", Error::V1Port),
-        ("what wraps to 80", "42949", "67376", Error::V1Port),
+        ("a number that wraps to 80", "42949", "67376", Error::V1Port),
         ("a leading zero", "0", "80", Error::V1Port),
         ("two zeros", "0", "0", Error::V1Port),
         ("a minus", "", "-1", Error::V1Port),

@@ -39,7 +39,8 @@ fn unix() -> Vec<u8> {
     block
 }
 
-/// Every version, command, family and transport: 216 zeros are addresses of each family and TLVs of three bytes.
+/// Tries every version, command, family and transport. The block is 216 zeros, which are valid as addresses of each family
+/// and as TLVs of three bytes.
 #[test]
 fn every_thirteenth_and_fourteenth_byte() {
     for (first, second) in (0..=255).flat_map(|first| (0..=255).map(move |second| (first, second))) {
@@ -76,7 +77,7 @@ fn a_wrong_byte_of_the_signature_is_refused_at_once() {
     }
 }
 
-/// Of every family, the lengths around the one that its addresses need.
+/// For each family, tries lengths just below and above the length of its addresses.
 #[test]
 fn lengths() {
     for (kind, need) in [(0x00, 0), (0x01, 0), (0x10, 12), (0x11, 12), (0x12, 12), (0x21, 36), (0x22, 36), (0x31, 216)]
@@ -86,7 +87,7 @@ fn lengths() {
             let (good, rest) = header.split_at(15);
             match length.checked_sub(need) {
                 None => refused("too short", good, rest, Error::V2Length),
-                // Of an unspecified family the block may be an address of any length.
+                // If the family is unspecified, the block may be an address of any length.
                 Some(bytes @ (1 | 2 | 4)) if kind >> 4 == 0 => {
                     assert_eq!(accepted(&format!("{bytes} bytes"), &header).tlvs.iter().count(), 0);
                 }
@@ -102,7 +103,7 @@ fn lengths() {
 
 #[test]
 fn headers_accepted() {
-    // From the wire: the health check of an AWS NLB. It names TCP over IPv4, yet TLVs stand where addresses would.
+    // Captured: the health check of an AWS NLB. It states TCP over IPv4, but has TLVs in place of the addresses.
     let nlb = v2(LOCAL, TCP4, &[b"\x03\0\x04\xBC\xE5\x95\x1F", &tlv(NOOP, &[0; 74])]);
     let certificate = tlv(0x28, &[0x30; 1500]);
     let ssl = tlv(SSL, &[b"\x07\0\0\0\0", tlv(0x21, b"TLSv1.3").as_slice(), &certificate].concat());
@@ -180,7 +181,7 @@ fn tlvs_refused() {
     }
 }
 
-/// The checksum is judged when the last byte of the header has come, wherever the fault is.
+/// A wrong checksum is refused at the last byte of the header, wherever the fault is.
 #[test]
 fn wrong_checksums_refused() {
     for (kind, addresses) in [(0, b"".as_slice()), (0x10, IPV4), (TCP4, IPV4), (0x22, IPV6), (0x31, &unix())] {
@@ -200,7 +201,7 @@ fn wrong_checksums_refused() {
     }
 }
 
-/// What a sender of its own computed: the checksum in the health check of an AWS NLB.
+/// A checksum that another implementation computed: that of an AWS NLB's health check.
 #[test]
 fn the_checksum_is_that_of_other_senders() {
     let header = v2(LOCAL, TCP4, &[&tlv(CRC32C, &[0; 4]), &tlv(NOOP, &[0; 74])]);

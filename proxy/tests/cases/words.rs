@@ -1,4 +1,4 @@
-//! A header in the words that the tables use.
+//! Describes a header in the words that the tables use.
 
 use proxy::{Addresses, Header};
 

@@ -1,6 +1,6 @@
-//! The bodies of the fuzz targets; the parser's tests run them on inputs of their own.
+//! The bodies of the fuzz targets. The parser's tests run them too, on generated inputs.
 
-#![allow(dead_code, reason = "each that includes this file uses a part")]
+#![allow(dead_code, reason = "each program that includes this file uses a part")]
 
 use std::net::{SocketAddrV4, SocketAddrV6};
 
@@ -10,7 +10,7 @@ use proxy::{Addresses, Command, EncodeError, Header, Status, Tlv, Transport, V2,
 pub(crate) mod oracle;
 use oracle::{Answer, Ends, Fields};
 
-/// The law of the parser holds for `input`, and the oracle says the same of it.
+/// Asserts that the law of the parser holds for `input`, and that the oracle agrees with the parser.
 pub(crate) fn parse(input: &[u8]) {
     assert_eq!(answer(input), oracle::read(input));
     let parsed = proxy::parse(input);
@@ -22,14 +22,14 @@ pub(crate) fn parse(input: &[u8]) {
             header.len()
         }
         Err(error) => {
-            let at = proxy::error_offset(input).expect("there is an error");
+            let at = proxy::error_offset(input).expect("parsing failed, so an offset is known");
             assert_eq!(proxy::parse(&input[..=at]), Err(error));
             assert_eq!(oracle::read(&input[..=at]), Answer::Invalid);
             assert_eq!(oracle::read(&input[..at]), Answer::Partial);
             at + 1
         }
     };
-    // Not every prefix of a long header: that would take quadratic time.
+    // Try some prefixes of a long header: trying all would take quadratic time.
     let lengths = (0..partial_until).step_by(1 + partial_until / 512).chain(partial_until.checked_sub(1));
     for length in lengths {
         assert_eq!(proxy::parse(&input[..length]), Ok(Status::Partial), "of the first {length} bytes");
@@ -42,7 +42,7 @@ pub(crate) fn parse(input: &[u8]) {
     assert_eq!(proxy::error_offset(input).is_some(), parsed.is_err());
 }
 
-/// What was parsed can be displayed on one line and is encoded to a header that says the same, TLS included.
+/// Asserts that `header` is displayed on one line, and that encoding it gives an equal header, TLS included.
 fn again(header: &Header) {
     let shown = header.to_string();
     assert!(shown.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{shown}");
@@ -51,7 +51,7 @@ fn again(header: &Header) {
         Version::V2 => {
             let tlvs: Vec<Tlv> = header.tlvs.iter().filter(|tlv| tlv.kind != tlv::CRC32C).collect();
             let mut bytes = Vec::new();
-            // Where the CRC32C stood is not kept: it comes last.
+            // The encoder does not keep the CRC32C's place: it writes it last.
             let crc32c = tlvs.len() < header.tlvs.iter().count();
             let header = V2 { command: header.command, addresses: header.addresses, tlvs: &tlvs, crc32c };
             header.encode(&mut bytes).expect("as long as it came, or shorter");
@@ -72,7 +72,7 @@ fn again(header: &Header) {
     }
 }
 
-/// What the parser says, in the oracle's words.
+/// The parser's answer in the oracle's form.
 fn answer(input: &[u8]) -> Answer {
     match proxy::parse(input) {
         Ok(Status::Complete(header)) => Answer::Complete(fields(&header)),
@@ -104,8 +104,8 @@ fn fields(header: &Header) -> Fields {
     }
 }
 
-/// A header made of `input` is parsed to what was encoded: a byte of choices, the size of the TLVs, the addresses as
-/// far as there are bytes, and the rest cut into TLVs.
+/// Encodes a header made from `input` and asserts that parsing gives it back. `input` is a byte of choices, the size of the
+/// TLVs, the addresses (cut short if bytes are missing), and the rest is cut into TLVs.
 pub(crate) fn round_trip(input: &[u8]) {
     let (&[choices, size], rest) = input.split_first_chunk().unwrap_or((&[0; 2], &[]));
     let family = choices & 3;
@@ -173,7 +173,7 @@ fn addresses(family: u8, transport: Transport, block: &[u8; 216]) -> Addresses<'
     }
 }
 
-/// `input` is one header, and nothing else.
+/// Parses `input`, which must be one whole header and nothing else.
 fn whole(input: &[u8]) -> Header<'_> {
     match proxy::parse(input) {
         Ok(Status::Complete(header)) if header.raw == input => header,

@@ -1,4 +1,4 @@
-//! A second reading of the specification's prose, slow and naive, against which the parser is held.
+//! A second implementation of the specification, slow and naive, to compare the parser with.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -18,7 +18,7 @@ pub(crate) struct Fields {
     pub(crate) tlvs: Vec<(u8, Vec<u8>)>,
 }
 
-/// Source and destination. The family is told by the length of the addresses: 4, 16 or 108 bytes.
+/// Source and destination. The length of the addresses is the family: 4, 16 or 108 bytes.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Ends {
     pub(crate) datagram: bool,
@@ -39,7 +39,7 @@ pub(crate) fn read(input: &[u8]) -> Answer {
     }
 }
 
-/// Lines such that what can still become a line becomes one with the tail of one of them.
+/// If an input can still become a line, the tail of one of these lines completes it.
 const LINES: [&[u8]; 5] = [
     b"PROXY TCP4 0.0.0.0 0.0.0.0 0 0\r\n",
     b"PROXY TCP6 0:0:0:0:0:0:0:0 0:0:0:0:0:0:0:0 0 0\r\n",
@@ -83,7 +83,7 @@ fn whole_line(input: &[u8]) -> Option<Fields> {
     Some(Fields { length: end + 2, version: 1, local: false, ends, tlvs: vec![] })
 }
 
-/// A number is canonical if it is what writing it gives: no signs, no heading zeroes.
+/// Reads a canonical number: writing it gives the same text, so that it has no sign and no leading zeros.
 fn number<T: std::str::FromStr + ToString>(text: &str) -> Option<T> {
     text.parse().ok().filter(|number: &T| number.to_string() == text)
 }
@@ -92,7 +92,7 @@ fn ipv4(text: &str) -> Option<Vec<u8>> {
     number::<Ipv4Addr>(text).map(|address| address.octets().to_vec())
 }
 
-/// Dotted tails are taken only where `inet_ntop` writes them.
+/// Dotted tails are accepted only where `inet_ntop` writes them.
 fn ipv6(text: &str) -> Option<Vec<u8>> {
     if text.contains('.') {
         let lower = text.to_ascii_lowercase();
@@ -130,7 +130,7 @@ fn read_binary(input: &[u8]) -> Answer {
     }
     let tlvs = match tlvs(header, tlvs_at, end) {
         Some(tlvs) => tlvs,
-        // An address of unknown form stands where the TLVs would: ignored.
+        // The block is an address of unknown form: ignored.
         None if family == 0 => vec![],
         None => return Answer::Invalid,
     };
@@ -159,7 +159,7 @@ struct FoundTlv {
     length: usize,
 }
 
-/// The TLVs from `at` to `end`, as far as they have come, or `None` if they break a rule.
+/// The TLVs received so far from `at` to `end`, or `None` if they break a rule.
 fn tlvs(header: &[u8], mut at: usize, end: usize) -> Option<Vec<FoundTlv>> {
     let mut tlvs = vec![];
     while at + 3 <= end && at + 3 <= header.len() {

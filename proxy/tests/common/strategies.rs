@@ -1,6 +1,6 @@
-//! Inputs for the parser, and for what explains headers: valid, damaged and odd ones.
+//! Generated inputs for the parser and for the commands that explain headers: valid, damaged and odd ones.
 
-#![allow(dead_code, reason = "each that includes this file uses a part")]
+#![allow(dead_code, reason = "each program that includes this file uses a part")]
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -50,7 +50,7 @@ pub(crate) fn v2_local() -> impl Strategy<Value = Vec<u8>> {
 
 /// Addresses as long as the family needs, TLVs, and the right checksum in the first TLV that can hold one.
 ///
-/// A TLV is its type, the length it tells and its value, which may be of another length.
+/// A TLV is its type, its length field and its value, which may have another length.
 pub(crate) fn v2_proxy(family: usize, transport: u8, addresses: &[u8], tlvs: &[(u8, u8, Vec<u8>)]) -> Vec<u8> {
     let addresses = &addresses[..[0, 12, 36, 216][family]];
     let parts: Vec<_> =
@@ -65,7 +65,7 @@ pub(crate) fn v2_proxy(family: usize, transport: u8, addresses: &[u8], tlvs: &[(
     header
 }
 
-/// The value of a TLV about TLS, with TLVs of its own.
+/// The value of a TLV about TLS, with nested TLVs.
 pub(crate) fn tls() -> impl Strategy<Value = Vec<u8>> {
     let inside =
         (0x21..=0x28_u8, bytes(20)).prop_map(|(kind, value)| [&[kind, 0, value.len() as u8], &value[..]].concat());
@@ -89,7 +89,7 @@ pub(crate) fn v2_proxy_valid() -> impl Strategy<Value = Vec<u8>> {
         .prop_map(|(family, transport, addresses, tlvs)| v2_proxy(family, transport, &addresses, &tlvs))
 }
 
-/// TLVs that section 2.2 has rules for, at and beside their limits.
+/// TLVs that section 2.2 has rules for, with lengths at their limits and next to them.
 pub(crate) fn v2_odd_tlvs() -> impl Strategy<Value = Vec<u8>> {
     let lengths = [(3, 4), (3, 4), (3, 5), (4, 0), (4, 9), (5, 128), (5, 129), (0xEA, 0)];
     let slip = prop_oneof![8 => Just(0), 1 => -1..3_i8];
@@ -126,7 +126,7 @@ pub(crate) fn damaged() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// The words of version 1, in any order after a plausible start, at times with a good end.
+/// Words of version 1 in any order, after a plausible start and sometimes before a valid end.
 pub(crate) fn shuffled_words() -> impl Strategy<Value = Vec<u8>> {
     let starts =
         ["", "PROXY ", "PROXY UNKNOWN", "PROXY TCP4 ", "PROXY TCP6 ", "PROXY TCP6 ::ffff:", "PROXY TCP4 1.2.3.4 "];
