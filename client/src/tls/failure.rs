@@ -15,10 +15,16 @@ pub enum Failure {
     WrongName,
     /// No trusted authority signed the certificate.
     UnknownIssuer,
+    /// The certificate is an authority's own, which verifiers do not take from a server.
+    Authority,
+    /// The server has no certificate for the name in SNI.
+    UnknownName,
     /// What answers does not speak TLS.
     NotTls,
     /// The server wants a certificate of the client's.
     CertificateWanted,
+    /// The server refuses the client's certificate.
+    CertificateRefused,
     /// The server takes none of the protocols offered by ALPN.
     NoProtocol,
     /// The server and the client have no version or cipher in common.
@@ -41,15 +47,51 @@ pub fn explain(error: &Error) -> Failure {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         ) => Failure::WrongName,
         Error::InvalidCertificate(CertificateError::UnknownIssuer) => Failure::UnknownIssuer,
+        // rustls passes on what webpki says of it, as it says it.
+        Error::InvalidCertificate(CertificateError::Other(other)) if other.0.to_string() == "CaUsedAsEndEntity" => {
+            Failure::Authority
+        }
         // A record's first byte is none of TLS's: plain text, or a PROXY header that was sent back.
         Error::InvalidMessage(InvalidMessage::InvalidContentType) => Failure::NotTls,
         Error::AlertReceived(AlertDescription::CertificateRequired) => Failure::CertificateWanted,
+        // Of the two certificates, the server can only judge the client's.
+        Error::AlertReceived(
+            AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied,
+        ) => Failure::CertificateRefused,
+        Error::AlertReceived(AlertDescription::UnrecognisedName) => Failure::UnknownName,
         Error::AlertReceived(AlertDescription::NoApplicationProtocol) | Error::NoApplicationProtocol => {
             Failure::NoProtocol
         }
         Error::AlertReceived(AlertDescription::ProtocolVersion | AlertDescription::HandshakeFailure)
         | Error::PeerIncompatible(_) => Failure::NothingInCommon,
         _ => Failure::Other,
+    }
+}
+
+impl Failure {
+    /// A stable word for programs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Failure::Expired => "expired",
+            Failure::NotYetValid => "not_yet_valid",
+            Failure::WrongName => "wrong_name",
+            Failure::UnknownIssuer => "unknown_issuer",
+            Failure::Authority => "authority",
+            Failure::UnknownName => "unknown_name",
+            Failure::NotTls => "not_tls",
+            Failure::CertificateWanted => "certificate_wanted",
+            Failure::CertificateRefused => "certificate_refused",
+            Failure::NoProtocol => "no_protocol",
+            Failure::NothingInCommon => "nothing_in_common",
+            Failure::Other => "other",
+        }
     }
 }
 
@@ -62,8 +104,16 @@ impl fmt::Display for Failure {
             Failure::UnknownIssuer => {
                 "no trusted authority signed the server's certificate (self-signed?): --tls-ca names the authority"
             }
+            Failure::Authority => {
+                "the server's certificate is an authority's own (CA:TRUE), as `openssl req -x509` makes it: make one with \
+                 -addext basicConstraints=critical,CA:FALSE, or take any with --tls-insecure"
+            }
+            Failure::UnknownName => {
+                "the server has no certificate for the name that it is asked by: --tls-name gives the right one"
+            }
             Failure::NotTls => "the server does not speak TLS on this port",
             Failure::CertificateWanted => "the server wants a client's certificate: --tls-cert and --tls-key",
+            Failure::CertificateRefused => "the server refuses the client's certificate, that of --tls-cert",
             Failure::NoProtocol => "the server takes none of the protocols of --alpn",
             Failure::NothingInCommon => "the server and this program share no version of TLS or no cipher",
             Failure::Other => "the handshake failed",

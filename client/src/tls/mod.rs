@@ -217,7 +217,7 @@ mod tests {
     use std::fs;
 
     use clap::{CommandFactory, Parser};
-    use rcgen::{CertificateParams, CertifiedKey, DnType, KeyPair, date_time_ymd};
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedKey, DnType, IsCa, KeyPair, date_time_ymd};
     use rustls::pki_types::PrivatePkcs8KeyDer;
     use rustls::{ClientConnection, Error, ServerConfig, ServerConnection};
 
@@ -272,6 +272,12 @@ mod tests {
             assert_eq!(handshake(&own, &server).err().as_ref().map(explain), failure, "{name} {is_expired}");
             assert_eq!(handshake(&insecure, &server), Ok(()), "{name} {is_expired}");
         }
+        let mut authority = CertificateParams::new(vec!["echo.test".to_owned()]).unwrap();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let signing_key = KeyPair::generate().unwrap();
+        let authority = CertifiedKey { cert: authority.self_signed(&signing_key).unwrap(), signing_key };
+        fs::write(&ca, authority.cert.pem()).unwrap();
+        assert_eq!(handshake(&own, &authority).err().as_ref().map(explain), Some(Failure::Authority));
         let stranger = handshake(&own, &certificate("echo.test", false));
         assert_eq!(stranger.err().as_ref().map(explain), Some(Failure::UnknownIssuer));
     }
