@@ -14,22 +14,22 @@ use proxy::policy::{Mode, Network};
 use proxy::{MAX_V2_LEN, Version};
 use proxy_echo_limits::{MAX_OF_SERVER, RESERVED_FILES, memory, this_machine};
 
-/// Time is kept in 32-bit milliseconds, which wrap after 49 days; half of that can be told apart.
+/// Times are 32-bit milliseconds, which wrap after 49 days. Only differences up to half of that are unambiguous.
 const MAX_TIME: Duration = Duration::from_secs(24 * 24 * 60 * 60);
 
-/// How long a connection that is closed for a line too long may take to read what it was sent before.
+/// How long a client may take to read its output after its connection was ended because of a line too long.
 const LINGER_MS: u32 = 2_000;
 
-/// How exact idle times are where they are shown, in ms.
+/// The precision of idle times when they are shown, in ms.
 const LOOKED_AT_MS: u32 = 1_000;
 
-/// An unfinished line is copied at each read, so that its length must have a limit.
+/// The longest allowed line. An unfinished line is copied at each read, so that it must have a limit.
 const MAX_LINE: usize = 1024 * 1024;
 
-/// Room for the longest header and, beside it, for two of the longest lines.
+/// The smallest memory budget: room for the longest header and for two of the longest lines.
 const MIN_HELD: usize = 256 * 1024;
 
-/// The default, where there is enough memory.
+/// The default memory budget, if the machine has enough memory.
 const DEFAULT_HELD: usize = 256 * 1024 * 1024;
 
 /// "The receiver must be able to receive 536 bytes": section 2.2 of the specification.
@@ -41,8 +41,7 @@ const MAX_SPIN: Duration = Duration::from_millis(10);
 /// `SO_RCVBUF` and `SO_SNDBUF` are an `int`.
 const SOCKET_BUFFER: RangeInclusive<usize> = 1..=i32::MAX as usize;
 
-/// What a server is asked to do: plain fields with the defaults of the command line, of which an embedder changes some.
-/// [`Config::new`] checks them.
+/// The settings of a server: plain fields with the defaults of the command line. [`Config::new`] checks them.
 ///
 /// ```
 /// use proxy_echo::config::{Config, Settings};
@@ -55,12 +54,11 @@ const SOCKET_BUFFER: RangeInclusive<usize> = 1..=i32::MAX as usize;
 pub struct Settings {
     /// Where to listen; empty is all addresses of both families on `port`.
     pub listen: Vec<Listen>,
-    /// See `listen`; 0 lets the system choose.
+    /// The port to listen on if `listen` is empty; 0 lets the system choose.
     pub port: u16,
-    /// The address of the admin port, if there is to be one.
+    /// The address of the admin port; `None` for no admin port.
     pub admin: Option<SocketAddr>,
-    /// Names by which browsers may ask the admin port for the page and the figures; addresses and `localhost` are always
-    /// allowed.
+    /// Host names that browsers may use for the admin port. Addresses and `localhost` are always allowed.
     pub admin_hosts: Vec<String>,
     /// Connections that the kernel may queue before they are accepted.
     pub backlog: i32,
@@ -76,39 +74,39 @@ pub struct Settings {
     pub send_buffer: Option<usize>,
     /// Whether a connection begins with a header.
     pub proxy_protocol: ProxyProtocol,
-    /// The peers that may send a header; empty is all.
+    /// The peers that may send a header; empty for all.
     pub trusted: Vec<Network>,
-    /// The only version that is taken, if it is not both.
+    /// The only version that is accepted; `None` for both.
     pub only_version: Option<Version>,
     /// Whether the client is sent its header, as a version 1 line.
     pub reflect_header: bool,
-    /// What is sent back.
+    /// The unit of the echo.
     pub echo: EchoUnit,
     /// Longest line in bytes with [`EchoUnit::Lines`], its LF included; 1 MiB at most.
     pub max_line: usize,
     /// Most connections at a time; `None` is what the soft limit on open files allows.
     pub max_connections: Option<usize>,
-    /// Most bytes held in memory for all connections together; `None` is 256 MiB, or a quarter of the memory that the process can
-    /// have, if that is less.
+    /// Most bytes held in memory for all connections together; `None` is 256 MiB, or a quarter of the memory that the
+    /// process can have, if that is less.
     pub max_held: Option<usize>,
-    /// Longest header in bytes: from 536, which the specification wants every receiver to take, to 65,551.
+    /// Longest header in bytes: from 536, which the specification requires of every receiver, to 65,551.
     pub max_header: usize,
     /// Longest time from a header's first byte to its last.
     pub header_timeout: Duration,
-    /// Longest time from a connection's start to its first byte, where a header is required; `None` is as long as it may say
-    /// nothing.
+    /// Longest time from a connection's start to its first byte, where a header is required; `None` for the idle
+    /// timeout.
     pub first_byte_timeout: Option<Duration>,
-    /// Longest time in which a connection says nothing; 0 is for ever.
+    /// Longest time without traffic on a connection; 0 for no limit.
     pub idle_timeout: Duration,
-    /// Longest time in which a client takes nothing of what it is owed.
+    /// Longest time in which a client takes none of its output.
     pub stall_timeout: Duration,
-    /// How long to go on accepting after the server is asked to stop.
+    /// How long the server still accepts connections after it is asked to stop.
     pub drain_delay: Duration,
-    /// How long connections may go on after that.
+    /// How long open connections may go on after that.
     pub drain_timeout: Duration,
-    /// What is logged.
+    /// Which events are logged.
     pub log: LogLevel,
-    /// How it is written.
+    /// The format of the log.
     pub log_format: LogFormat,
 }
 
@@ -151,7 +149,7 @@ impl Default for Settings {
 pub struct Listen {
     /// The address.
     pub address: SocketAddr,
-    /// Whether connections to it begin with a header; `None` is as [`Settings::proxy_protocol`] says.
+    /// Whether connections to it begin with a header; `None` for [`Settings::proxy_protocol`].
     pub proxy_protocol: Option<ProxyProtocol>,
 }
 
@@ -164,13 +162,13 @@ impl From<SocketAddr> for Listen {
 /// The unit of the echo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum EchoUnit {
-    /// What comes, as it comes.
+    /// Bytes as they arrive.
     Stream,
-    /// Whole lines, and at the end an unfinished one.
+    /// Whole lines; an unfinished last line is sent back after FIN.
     Lines,
 }
 
-/// Settings that are known to be valid, in the units in which the server uses them.
+/// Valid settings, in the units that the server uses.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Addresses with their modes.
@@ -184,7 +182,7 @@ pub struct Config {
     pub(crate) spin: Duration,
     pub(crate) recv_buffer: Option<usize>,
     pub(crate) send_buffer: Option<usize>,
-    /// The mode of listeners that have none of their own.
+    /// The mode of listeners without their own mode.
     pub(crate) mode: Mode,
     pub(crate) trusted: Vec<Network>,
     pub(crate) only_version: Option<Version>,
@@ -201,12 +199,12 @@ pub struct Config {
 }
 
 impl Config {
-    /// Checks what is asked for. The number of connections is bounded by the process's soft limit on open files, which this
-    /// reads and does not change.
+    /// Checks the settings. The process's soft limit on open files bounds the number of connections; it is read and not
+    /// changed.
     ///
     /// # Errors
     ///
-    /// Settings that contradict each other, or that this system cannot fulfil.
+    /// Settings contradict each other, or this system cannot fulfil them.
     pub fn new(settings: Settings) -> Result<Self, ConfigError> {
         check_modes(&settings)?;
         if settings.defer_accept && cfg!(not(target_os = "linux")) {
@@ -262,7 +260,7 @@ impl Config {
     }
 }
 
-/// Whether what is said about headers fits the modes of the listeners.
+/// Checks that the options about headers fit the modes of the listeners.
 fn check_modes(settings: &Settings) -> Result<(), ConfigError> {
     let own = |listen: &Listen| listen.proxy_protocol.unwrap_or(settings.proxy_protocol);
     let modes: Vec<_> = settings.listen.iter().map(own).collect();
@@ -274,7 +272,7 @@ fn check_modes(settings: &Settings) -> Result<(), ConfigError> {
     if are_off && settings.only_version.is_some() {
         return Err(ConfigError::VersionWithoutProtocol);
     }
-    // A service manager's sockets may have the general mode, too.
+    // A service manager's sockets may use the general mode too.
     let is_mixed = settings.proxy_protocol == ProxyProtocol::Mixed || modes.contains(&ProxyProtocol::Mixed);
     if is_mixed && settings.trusted.is_empty() {
         return Err(ConfigError::MixedWithoutTrust);
@@ -282,7 +280,7 @@ fn check_modes(settings: &Settings) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// Names of hosts (RFC 1123, section 2.1), which may have underscores, as names in a container's network do.
+/// Checks host names (RFC 1123, section 2.1). Underscores are allowed, because names in container networks have them.
 fn admin_hosts(names: Vec<String>) -> Result<Vec<String>, ConfigError> {
     const MAX_NAME_BYTES: usize = 253;
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
@@ -293,7 +291,7 @@ fn admin_hosts(names: Vec<String>) -> Result<Vec<String>, ConfigError> {
     }
 }
 
-/// A quarter of what there is, because the kernel's buffers, the tables and the log need memory too.
+/// A quarter of the available memory, because the kernel's buffers, the tables and the log need memory too.
 fn default_max_held(available: Option<u64>) -> usize {
     let quarter = available.map_or(usize::MAX, |bytes| usize::try_from(bytes / 4).unwrap_or(usize::MAX));
     quarter.clamp(MIN_HELD, DEFAULT_HELD)
@@ -338,7 +336,8 @@ fn max_connections(asked: Option<usize>) -> Result<usize, ConfigError> {
     }
 }
 
-/// Raises the soft limit on open files to the hard one, which bounds the connections: a program's business, not a library's.
+/// Raises the soft limit on open files, which bounds the connections, to the hard one. For programs: a library should
+/// not do it.
 ///
 /// # Errors
 ///
@@ -350,7 +349,7 @@ pub fn raise_file_limit() -> Result<(), ConfigError> {
     }
 }
 
-/// What is wrong with the settings. Options are named as on the command line.
+/// An error in the settings. Options are named as on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -360,7 +359,7 @@ pub enum ConfigError {
     VersionWithoutProtocol,
     /// `--proxy-protocol mixed` without `--trust`.
     MixedWithoutTrust,
-    /// A name for the admin port that is no host's.
+    /// A name for the admin port that is not a host name.
     AdminHost(String),
     /// An option that this system does not have.
     LinuxOnly(&'static str),
@@ -372,20 +371,20 @@ pub enum ConfigError {
     NoConnections,
     /// Too small, or too large for this system.
     SizeOutOfRange {
-        /// Its name.
+        /// The option's name.
         option: &'static str,
-        /// What it can be, in bytes.
+        /// Its allowed range, in bytes.
         range: RangeInclusive<usize>,
     },
-    /// A line that could take more than half of what may be held.
+    /// A line that could take more than half of the memory budget.
     LineOverHeld,
-    /// A part of a millisecond, or over 24 days.
+    /// Not whole milliseconds, or over 24 days.
     TimeOutOfRange(&'static str),
     /// 0 where a limit is needed.
     NoTime(&'static str),
     /// More connections than descriptors.
     TooManyConnections {
-        /// Connections.
+        /// The connections asked for.
         asked: usize,
         /// The limit on open files.
         files: u64,
@@ -398,10 +397,10 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ConfigError::TrustWithoutProtocol => f.write_str(
-                "--trust says who may send a header, and --proxy-protocol off that nobody does: give one of them",
+                "--trust names peers that may send a header, but --proxy-protocol off expects none: give only one of them",
             ),
             ConfigError::VersionWithoutProtocol => f.write_str(
-                "--proxy-version says which header is taken, and --proxy-protocol off that none is: give one of them",
+                "--proxy-version chooses a header, but --proxy-protocol off expects none: give only one of them",
             ),
             ConfigError::MixedWithoutTrust => f.write_str(
                 "--proxy-protocol mixed needs --trust with the balancers' addresses: who is trusted must send a header, \

@@ -1,19 +1,19 @@
 //! proxy-echo: an echo server behind load balancers that speak the PROXY protocol.
 //!
-//! Other programs can use the whole server: [`server::Server`], with the settings of [`config`]. The parser is a crate of its
-//! own, `proxy-protocol-header`.
+//! Other programs can use the whole server: [`server::Server`], with the settings of [`config`]. The parser is a
+//! separate crate, `proxy-protocol-header`.
 //!
 //! # Layout
 //!
-//! A connection's bytes go down this list and back; each module knows those below it.
+//! A connection's bytes go down this list and back. Each module uses only those below it.
 //!
 //! - `cli`: arguments and environment, which become [`config::Settings`].
 //! - [`server`]: the reactor. One thread, one poll, one slab of connections.
-//! - `admin`: what an operator sees of the server over HTTP.
+//! - `admin`: the status page, metrics and health check over HTTP.
 //! - [`config`]: settings, and the check that they are valid.
-//! - `observe`: what is known about connections (numbers, counts, where they come from), and the log that says so.
-//! - `net`: sockets, the poll, signals, the service manager; behind one trait, so that a simulation can take their place.
-//! - `policy`: who may send a header.
+//! - `observe`: facts about connections (numbers, counts, origins), and the log.
+//! - `net`: sockets, the poll, signals, the service manager; behind one trait, so that a simulation can replace them.
+//! - `policy`: which peers may send a header.
 //! - `connection`: one connection's state machine, over any stream that does not block, with the clock and the budget of
 //!   memory that connections share.
 //!
@@ -27,7 +27,7 @@ mod observe;
 mod policy;
 pub mod server;
 
-// For the program, its tests, fuzz targets and benchmarks; no promise is made to others.
+// For the program, its tests, fuzz targets and benchmarks. Not a stable interface.
 #[doc(hidden)]
 pub mod check;
 #[doc(hidden)]

@@ -14,7 +14,7 @@ use proxy_echo::server::{Error, Server};
 use proxy_echo_args::print;
 use proxy_echo_limits::{Limits, Load, this_machine};
 
-/// As clap's own, for arguments that do not make sense, and files that cannot be read or written.
+/// The exit code for wrong arguments, the same as clap's, and for files that cannot be read or written.
 const USAGE: u8 = 2;
 const FAILURE: u8 = 1;
 
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// As many connections as the system lets us have.
+/// The server's configuration, after raising the limit on open files.
 fn config(cli: Cli) -> Result<Config, ConfigError> {
     raise_file_limit()?;
     Config::new(cli.into())
@@ -79,14 +79,14 @@ fn decode(args: &DecodeArgs) -> ExitCode {
     printed(written, if explained.is_valid { 0 } else { FAILURE })
 }
 
-/// The server raises its own soft limit on open files, so the hard one counts.
+/// Prints the limits. The hard limit on open files counts, because the server raises its soft limit itself.
 fn limits(args: &LimitsArgs) -> ExitCode {
     let report = Load::server(args.connections).judge(&Limits::read(this_machine));
     let words = if args.json.has_words() { print(report.to_string().as_bytes()) } else { Ok(()) };
     printed(args.json.write(report.json().as_bytes()).and(words), u8::from(report.stands_in_the_way()))
 }
 
-/// The exit code `code` of a command whose output was written. Where it was not, the code must not be one that is a verdict.
+/// Returns `code`, the command's verdict, if its output was written. Otherwise returns a code that is not a verdict.
 fn printed(result: io::Result<()>, code: u8) -> ExitCode {
     match result {
         Ok(()) => ExitCode::from(code),
@@ -95,7 +95,7 @@ fn printed(result: io::Result<()>, code: u8) -> ExitCode {
 }
 
 fn refuse(error: &impl Display, code: u8) -> ExitCode {
-    // Nobody may be there to read it, which is no reason to panic.
+    // Do not panic if standard error is closed.
     let _ = writeln!(io::stderr(), "error: {error}");
     ExitCode::from(code)
 }

@@ -1,4 +1,4 @@
-//! Who may send a header: the command line's words for the parser's policy.
+//! Which peers may send a header: the parser's policy, in the words of the command line.
 
 use clap::ValueEnum;
 use proxy::policy::{Mode, Network};
@@ -11,9 +11,9 @@ pub enum ProxyProtocol {
     /// A connection may begin with one, for migrations. The specification forbids such guessing (section 2), because any
     /// client can then claim any address: name the balancers with --trust.
     Optional,
-    /// Peers in --trust must begin with one, and all others must not: what they send is payload, whatever it looks like.
+    /// Peers in --trust must begin with one. Bytes from all others are payload, even if they look like a header.
     Mixed,
-    /// None is looked for: all is payload.
+    /// No header is expected: every byte is payload.
     Off,
 }
 
@@ -29,13 +29,13 @@ impl From<ProxyProtocol> for Mode {
 }
 
 impl ProxyProtocol {
-    /// The mode that is called `name` on the command line.
+    /// The mode named `name` on the command line.
     pub(crate) fn named(name: &str) -> Option<Self> {
         ProxyProtocol::from_str(name, false).ok()
     }
 }
 
-/// The command line's word for a mode.
+/// The name of a mode on the command line.
 pub(crate) fn name(mode: Mode) -> &'static str {
     match mode {
         Mode::Required => "required",

@@ -252,7 +252,7 @@ fn modes_that_make_no_sense_are_refused() {
         (&["--listen", "@127.0.0.1:0"], "'' is no mode"),
         (&["--listen", "off@off@127.0.0.1:0"], "expected HOST:PORT"),
         (&["--listen", "off@"], "the port is missing"),
-        (&["0", "--proxy-version", "2", "--proxy-protocol", "off"], "--proxy-version says which header is taken"),
+        (&["0", "--proxy-version", "2", "--proxy-protocol", "off"], "--proxy-version chooses a header"),
         (&["0", "--proxy-version", "3"], "'3'"),
     ] {
         let text = refusal(args);

@@ -1,13 +1,14 @@
-//! Time, as far as the reactor needs it: when something is over.
+//! The reactor's clock: milliseconds since the start, read once per period rather than once per message.
 //!
-//! Traffic reads no clock. It stamps a connection with the time of the last reading, which is at most one period old
-//! ([`TimeLimits`](super::TimeLimits)), and the alarm is an event like others, so that waiting needs no time limit either.
+//! Traffic does not read the clock. A connection is stamped with the time of the last reading, which is at most one
+//! period old ([`TimeLimits`](super::TimeLimits)). The alarm is an event like any other, so that the poll needs no
+//! timeout either.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Milliseconds since the start, as of the last reading.
+/// Milliseconds since the start, at the last reading.
 #[derive(Debug)]
 pub struct Clock {
     source: Source,
@@ -17,7 +18,7 @@ pub struct Clock {
 #[derive(Debug)]
 enum Source {
     Monotonic(Instant),
-    /// Microseconds that a simulation counts.
+    /// Microseconds, advanced by a simulation.
     Simulated(Arc<AtomicU64>),
 }
 
@@ -28,7 +29,7 @@ impl Clock {
         Clock { source: Source::Monotonic(Instant::now()), now_ms: 0 }
     }
 
-    /// Shows the microseconds that somebody else counts.
+    /// A clock that shows `micros`, which a simulation advances.
     #[must_use]
     pub fn simulated(micros: Arc<AtomicU64>) -> Self {
         Clock { source: Source::Simulated(micros), now_ms: 0 }
@@ -40,7 +41,7 @@ impl Clock {
         self.now_ms
     }
 
-    /// The time since the start, which is not kept as a reading.
+    /// The time since the start. Does not change the last reading.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         match &self.source {

@@ -1,34 +1,34 @@
-//! What connections keep in memory between two turns, under one budget: input that is no whole header or line yet, and
-//! output that the peer has not taken.
+//! Bytes that connections keep in memory between two turns, under one budget: unfinished headers and lines, and output
+//! that the peer has not taken.
 
 use std::ops::{Deref, DerefMut};
 
-/// The most bytes that all connections may hold together, and how many they may still: a pool for unfinished headers, and one
-/// for everything else, so that clients who do not take their answers cannot keep others from coming in.
+/// The most bytes that all connections may hold together, and how many are left. Unfinished headers have their own
+/// pool, so that clients that do not read their answers cannot lock out new ones.
 #[derive(Debug)]
 pub struct Budget {
     payload: PoolBytes,
     headers: PoolBytes,
-    /// What may be read now, at hand for each turn.
+    /// The bytes of payload that may be read now, computed ahead because every turn needs it.
     room: usize,
     room_for_header: usize,
 }
 
 #[derive(Debug)]
 struct PoolBytes {
-    /// As configured.
+    /// The configured limit.
     max: usize,
-    /// As it is: lower after there was no memory, until nothing is held.
+    /// The limit in force: lowered when the system has no memory, restored when nothing is held.
     limit: usize,
     held: usize,
 }
 
-/// Which part of the budget held bytes belong to.
+/// A part of the budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pool {
-    /// Headers that are not whole.
+    /// Unfinished headers.
     Headers,
-    /// Lines that are not whole, and what is owed to peers.
+    /// Unfinished lines, and output owed to peers.
     Payload,
 }
 
@@ -50,11 +50,11 @@ impl PoolBytes {
 }
 
 impl Budget {
-    /// A read may bring this many bytes at least; with less room it waits, so that the last bytes of the budget are not
-    /// shared out in drops.
+    /// A read waits until the budget has room for at least this many bytes, so that the last of the budget is not
+    /// handed out in tiny reads.
     pub const MIN_READ: usize = 4096;
 
-    /// A budget of so many bytes for each pool.
+    /// A budget of `payload` and `headers` bytes.
     #[must_use]
     pub fn new(payload: usize, headers: usize) -> Self {
         let mut budget =
@@ -63,14 +63,15 @@ impl Budget {
         budget
     }
 
-    /// How many bytes of payload may be read now, since all of them may have to be held. 0 if it is too few to bother.
+    /// How many bytes of payload may be read now, given that all of them may have to be held. 0 if that is less than
+    /// [`Budget::MIN_READ`].
     #[must_use]
     #[inline]
     pub fn room(&self) -> usize {
         self.room
     }
 
-    /// The same for a header, and for the payload behind it.
+    /// How many bytes may be read now of a header and the payload after it.
     #[must_use]
     #[inline]
     pub fn room_for_header(&self) -> usize {
@@ -83,7 +84,7 @@ impl Budget {
         self.payload.limit + self.headers.limit
     }
 
-    /// The most bytes that may be held of payload.
+    /// The most bytes of payload that may be held.
     #[must_use]
     pub fn payload_limit(&self) -> usize {
         self.payload.limit
@@ -95,7 +96,7 @@ impl Budget {
         self.payload.held + self.headers.held
     }
 
-    /// Whether the system had less memory than the budget, and it is lower since then.
+    /// Whether the limit was lowered because the system had less memory than the budget.
     #[must_use]
     pub fn is_lowered(&self) -> bool {
         self.payload.limit < self.payload.max || self.headers.limit < self.headers.max
@@ -105,7 +106,7 @@ impl Budget {
         self.room = Self::enough(self.payload.left());
         let all_left = self.limit().saturating_sub(self.held());
         self.room_for_header = match Self::enough(self.headers.left().min(all_left)) {
-            // A socket that has just been accepted takes as much as this at once.
+            // A newly accepted socket has at least this much space to send.
             room if self.room == 0 => room.min(Self::MIN_READ),
             room => room,
         };
@@ -132,7 +133,7 @@ impl Budget {
         self.update();
     }
 
-    /// The system has no memory although the budget has: from now on no more is held than there is.
+    /// The system has no memory although the budget has room: lowers the limit to the bytes held now.
     fn lower(&mut self, pool: Pool) {
         let pool = self.pool(pool);
         pool.limit = pool.held;
@@ -140,13 +141,14 @@ impl Budget {
     }
 }
 
-/// The system had no memory.
+/// The system refused an allocation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OutOfMemory;
 
-/// Bytes that one connection holds: first what it owes the peer, then input that is unfinished.
+/// Bytes that one connection holds: first the output owed to the peer, then unfinished input.
 ///
-/// A connection that holds nothing has none of these. The memory is as large as the bytes were when they were put in.
+/// A connection that holds nothing has no `Held`. The allocation is exactly as large as the bytes were when they were
+/// stored.
 #[derive(Debug)]
 pub(crate) struct Held {
     bytes: Vec<u8>,
@@ -155,7 +157,7 @@ pub(crate) struct Held {
     pool: Pool,
 }
 
-/// What is held, behind one pointer: a `Box` that can be refused, as stable Rust has it.
+/// A [`Held`] behind one pointer. A boxed slice, because stable Rust has no `Box` whose allocation may fail.
 #[derive(Debug)]
 pub(crate) struct HeldBox(Box<[Held; 1]>);
 
@@ -183,7 +185,7 @@ impl DerefMut for HeldBox {
 }
 
 impl Held {
-    /// Keeps a copy of `bytes`, of which the first `owed` are for the peer.
+    /// Keeps a copy of `bytes`; the first `owed` of them are output for the peer.
     pub(crate) fn keep(bytes: &[u8], owed: usize, pool: Pool, budget: &mut Budget) -> Result<HeldBox, OutOfMemory> {
         let copy = copy(bytes).and_then(|bytes| HeldBox::new(Held { bytes, sent: 0, owed, pool }));
         match &copy {
@@ -211,12 +213,12 @@ impl Held {
         self.bytes.capacity()
     }
 
-    /// What the peer is still to be sent.
+    /// The output that the peer was not sent yet.
     pub(crate) fn owed(&self) -> &[u8] {
         &self.bytes[self.sent..self.owed]
     }
 
-    /// The input that is not whole yet.
+    /// The unfinished input.
     pub(crate) fn unfinished(&self) -> &[u8] {
         &self.bytes[self.owed..]
     }
@@ -226,7 +228,7 @@ impl Held {
         self.sent += count;
     }
 
-    /// All that is held is now for the peer: its last line, or its header, will not be finished.
+    /// Turns all held bytes into output for the peer: its last line, or its header, will not be finished.
     pub(crate) fn owe_all(&mut self, budget: &mut Budget) {
         self.owed = self.bytes.len();
         budget.release(self.pool, self.memory());
@@ -234,12 +236,12 @@ impl Held {
         budget.hold(self.pool, self.memory());
     }
 
-    /// The peer took all that it was owed: keeps the unfinished input alone. Says whether there is any.
+    /// The peer took all output: keeps only the unfinished input. Returns whether there is any.
     pub(crate) fn settle(&mut self, budget: &mut Budget) -> bool {
         budget.release(self.pool, self.memory());
         match copy(self.unfinished()) {
             Ok(unfinished) => self.bytes = unfinished,
-            // What is there already is there.
+            // Without memory for a copy, keep the old allocation.
             Err(OutOfMemory) => drop(self.bytes.drain(..self.owed)),
         }
         (self.sent, self.owed) = (0, 0);
@@ -247,7 +249,7 @@ impl Held {
         !self.bytes.is_empty()
     }
 
-    /// Gives the memory back.
+    /// Returns its bytes to the budget.
     pub(crate) fn release(&self, budget: &mut Budget) {
         budget.release(self.pool, self.memory());
     }

@@ -1,15 +1,15 @@
-//! Where lines end.
+//! Finds the ends of lines.
 
 use memchr::{memchr_iter, memrchr};
 
-/// How many bytes at the start of `payload` are whole lines of at most `max` bytes each, LF included, and whether what
-/// stands behind them is, or begins, a longer line. The first `searched` bytes are known to hold no LF.
+/// Returns how many bytes at the start of `payload` are whole lines of at most `max` bytes each, LF included, and
+/// whether a longer line follows them, finished or not. The first `searched` bytes are known to contain no LF.
 pub(crate) fn whole(payload: &[u8], searched: usize, max: usize) -> (usize, bool) {
     let end = memrchr(b'\n', &payload[searched..]).map_or(0, |at| searched + at + 1);
     if end <= max && payload.len() - end <= max {
         return (end, false);
     }
-    // Rarely taken: only a read that is longer than the longest line can hold one that is too long.
+    // Rare: only a read longer than the longest line can contain a line that is too long.
     let mut start = 0;
     for at in memchr_iter(b'\n', &payload[..end]) {
         if at + 1 - start > max {

@@ -1,14 +1,15 @@
-//! One connection's state machine, over anything that reads and writes without blocking; it knows no reactor.
+//! One connection's state machine, over any stream that reads and writes without blocking. It does not know the
+//! reactor.
 //!
 //! ```text
 //! AwaitingHeader ──header──▶ Echoing ──FIN──▶ Finishing ──all sent──▶ closed
 //!                               └──line too long──▶ Condemned ──all sent──▶ Draining ──FIN──▶ closed
 //! ```
 //!
-//! Readiness is edge-triggered, so no turn may end with something left to do that nobody remembers: either the socket said
-//! that it is empty or full, and an edge will come, or the caller is told to call again ([`Next`]). A read shorter than its
-//! buffer says "empty" too, which saves the second read, but for two cases that are latched until they are over: a FIN
-//! gives no further edge, and an urgent byte cuts a read short in front of data that is already there.
+//! Readiness is edge-triggered. A turn may therefore end with work left only if the socket reported that it is empty or
+//! full, because then an edge will come, or if the caller is told to call again ([`Next`]). A read shorter than its
+//! buffer also means "empty", which saves a second read. There are two exceptions, latched until they are over: a FIN
+//! gives no further edge, and an urgent byte cuts a read short although more data is there.
 
 mod clock;
 mod held;
@@ -38,35 +39,36 @@ use proxy::{Status, Version, encode_v1};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     AwaitingHeader,
-    /// A header may come, or payload.
+    /// The connection begins with a header or with payload.
     AwaitingEither,
     Echoing,
-    /// The peer's FIN was read; it is still owed something.
+    /// The peer's FIN was read; output for it is left.
     Finishing,
-    /// A line was too long; the peer is still owed what came before it.
+    /// A line was too long; output from before it is left.
     Condemned,
-    /// Our FIN is sent: read on to the peer's, because a close with unread input is a reset, which can destroy what the
-    /// peer has not read yet.
+    /// Our FIN is sent. The connection reads on until the peer's FIN, because closing with unread input resets the
+    /// connection, and a reset can destroy output that the peer has not read yet.
     Draining,
 }
 
-/// One connection. It owns no memory but what it holds for its peer, or of an unfinished header or line.
+/// One connection. It allocates memory only for output that its peer has not taken and for an unfinished header or
+/// line.
 #[derive(Debug)]
 pub struct Connection<S> {
     stream: S,
-    /// When the time limit of the present state began to run, in ms.
+    /// When the time limit of the present state began, in ms.
     since_ms: u32,
     state: State,
-    /// What was reported once and holds on: that the peer sent FIN, that an urgent byte is not read yet, that it is blocked.
+    /// Conditions that are reported only once and last: the peer's FIN, an unread urgent byte, blocked input.
     latched: Ready,
     held: Option<HeldBox>,
 }
 
-/// A part of a turn: its value, or the end of the turn.
+/// The result of a part of a turn: its value, or the end of the turn.
 type Step<T = ()> = ControlFlow<Next, T>;
 
 impl<S: Stream> Connection<S> {
-    /// A connection that was accepted at `now_ms`.
+    /// A connection accepted at `now_ms`.
     pub fn new(stream: S, expect: Expect, now_ms: u32) -> Self {
         let state = match expect {
             Expect::Header => State::AwaitingHeader,
@@ -76,7 +78,7 @@ impl<S: Stream> Connection<S> {
         Connection { stream, since_ms: now_ms, state, latched: Ready::WRITABLE, held: None }
     }
 
-    /// One turn: sends what is owed, reads once, and does what follows from it.
+    /// One turn: sends the output owed, reads once, and handles the bytes read.
     #[inline(always)]
     pub fn turn(&mut self, ready: Ready, shared: &mut Shared, observer: &mut impl Observer) -> Next {
         let ready = self.latched.union(ready);
@@ -96,23 +98,23 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// Notes what was reported, for a turn to come.
+    /// Remembers reported readiness for a later turn.
     pub fn note(&mut self, ready: Ready) {
         self.latched = self.latched.union(ready);
     }
 
-    /// Whether something to read was noted that had no turn.
+    /// Whether readable input was noted and has not had a turn yet.
     #[must_use]
     pub fn is_noted(&self) -> bool {
         self.latched.intersects(Ready::READABLE)
     }
 
-    /// The stream, to be registered.
+    /// The stream, for registering it with the poll.
     pub fn stream(&mut self) -> &mut S {
         &mut self.stream
     }
 
-    /// The pool and the number of the bytes that it holds of an unfinished header or line, if it does.
+    /// The pool and size in bytes of the unfinished header or line that it holds, if any.
     #[must_use]
     pub fn unfinished(&self) -> Option<(Pool, usize)> {
         let size = self.held.as_ref().map(|held| held.unfinished().len()).filter(|&size| size > 0)?;
@@ -123,22 +125,22 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// What became of the bytes that were sent.
+    /// How many of the bytes sent the peer's kernel has acknowledged.
     ///
     /// # Errors
     ///
-    /// The system does not tell.
+    /// The system does not report it.
     pub fn delivery(&self) -> io::Result<Delivery> {
         self.stream.delivery()
     }
 
-    /// Bytes that the peer was not sent.
+    /// Bytes of output that the peer was not sent.
     #[must_use]
     pub fn unsent(&self) -> usize {
         self.held.as_ref().map_or(0, |held| held.owed().len())
     }
 
-    /// Its state in a word, for programs.
+    /// The name of its state, for programs.
     #[must_use]
     pub fn state(&self) -> &'static str {
         match self.state {
@@ -149,7 +151,7 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// Bytes in memory: what the peer was not sent, and what is unfinished.
+    /// Bytes held in memory: unsent output and unfinished input.
     #[must_use]
     pub fn held(&self) -> usize {
         self.held.as_ref().map_or(0, |held| held.owed().len() + held.unfinished().len())
@@ -161,20 +163,20 @@ impl<S: Stream> Connection<S> {
         self.held.as_ref().map_or(0, |held| held.memory())
     }
 
-    /// The clock's reading when something was said or taken last, in ms.
+    /// The clock's reading at the last progress in either direction, in ms.
     #[must_use]
     pub fn since_ms(&self) -> u32 {
         self.since_ms
     }
 
-    /// Gives back what it holds and closes.
+    /// Returns its held bytes to the budget and closes.
     pub fn close(self, budget: &mut Budget) {
         if let Some(held) = self.held {
             held.release(budget);
         }
     }
 
-    /// All that most connections do most of the time: what one read brings goes back in one send.
+    /// The usual turn of most connections: one read, and one send of the same bytes.
     #[inline(always)]
     fn echo_stream(&mut self, room: usize, shared: &mut Shared, observer: &mut impl Observer) -> Step<Took> {
         let start = Shared::HEADROOM;
@@ -189,8 +191,8 @@ impl<S: Stream> Connection<S> {
         Continue(took)
     }
 
-    /// The same where the budget is used up by others: what the socket does not take now stays unread in the kernel, where
-    /// the peer's window bounds it, for the price of a third system call.
+    /// Echoes while other connections use up the budget: peek, send, then consume only the bytes that were sent. The
+    /// rest stays unread in the kernel, where the peer's window bounds it. Costs a third system call.
     #[cold]
     fn echo_unheld(&mut self, was_blocked: bool, shared: &mut Shared, observer: &mut impl Observer) -> Next {
         let seen = match uninterrupted(|| self.stream.peek(&mut shared.buffer[..shared.read_size])) {
@@ -213,7 +215,7 @@ impl<S: Stream> Connection<S> {
             match uninterrupted(|| self.stream.read(&mut shared.buffer[taken..sent])) {
                 Ok(0) => return Next::Closed(Reason::Reset),
                 Ok(count) => taken += count,
-                // What was looked at is there: a signal came while the first of it is an urgent byte.
+                // The peeked bytes are there: a signal came while the first of them is an urgent byte.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(error) => return self.read_failed(&error),
             }
@@ -226,7 +228,7 @@ impl<S: Stream> Connection<S> {
         self.next_after_read(took)
     }
 
-    /// A turn with a header, with lines, or with something held.
+    /// A turn with a header, lines or held bytes.
     #[inline(never)]
     fn turn_at_large(&mut self, ready: Ready, shared: &mut Shared, observer: &mut impl Observer) -> Next {
         if self.held.is_none() && !ready.intersects(Ready::READABLE) {
@@ -239,7 +241,7 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// The turn's result, from that of its last part.
+    /// Converts the result of a turn's last part into the turn's result.
     #[inline(always)]
     fn end_turn(&self, step: Step<Took>) -> Next {
         match step {
@@ -255,7 +257,7 @@ impl<S: Stream> Connection<S> {
             State::Condemned => self.send_fin(shared)?,
             _ => {}
         }
-        // What is unfinished is put in front of what is read, so that both are parsed in one piece.
+        // Put the unfinished input before the bytes read, so that both are parsed in one piece.
         let unfinished = self.held.as_ref().map_or(&[][..], |held| held.unfinished());
         let new = Shared::HEADROOM + unfinished.len();
         shared.buffer[Shared::HEADROOM..new].copy_from_slice(unfinished);
@@ -278,20 +280,20 @@ impl<S: Stream> Connection<S> {
         Continue(took)
     }
 
-    /// Reads at most `room` bytes behind `buffer[..new]`. Returns where the new bytes end, which is at `new` if the peer sent
-    /// FIN.
+    /// Reads at most `room` bytes into the buffer from `new` on. Returns the end of the new bytes; it equals `new` if
+    /// the peer sent FIN.
     #[inline(always)]
     fn read(&mut self, new: usize, room: usize, shared: &mut Shared) -> Step<(usize, Took)> {
         let room = room.min(shared.read_size);
         match uninterrupted(|| self.stream.read(&mut shared.buffer[new..new + room])) {
-            // There was more room, whatever it was.
+            // A read this short was shorter than its buffer.
             Ok(count) if count < Budget::MIN_READ => Continue((new + count, Took::Little)),
             Ok(count) => Continue((new + count, shared.took(count, room))),
             Err(error) => Break(self.read_failed(&error)),
         }
     }
 
-    /// Whether a read has left anything.
+    /// Whether the socket may have more input after a read.
     #[inline(always)]
     fn next_after_read(&self, took: Took) -> Next {
         match took {
@@ -308,13 +310,13 @@ impl<S: Stream> Connection<S> {
             if self.stream.has_input() {
                 return Next::Again;
             }
-            // Everything before and after the urgent byte is read.
+            // All input before and after the urgent byte was read.
             self.latched = self.latched.difference(Ready::PRIORITY);
         }
         next_after(error)
     }
 
-    /// `buffer[new..end]` has come; what was unfinished stands before it.
+    /// Handles the new input `buffer[new..end]`; the unfinished input is before it.
     fn digest(&mut self, new: usize, end: usize, shared: &mut Shared, observer: &mut impl Observer) -> Step {
         let start = Shared::HEADROOM;
         match self.state {
@@ -373,7 +375,7 @@ impl<S: Stream> Connection<S> {
         self.since_ms = shared.clock.now_ms() as u32;
     }
 
-    /// Sends of the chunk what the rule of the echo allows, and holds the rest.
+    /// Sends as much of the chunk as the echo unit allows, and holds the rest.
     fn echo(&mut self, chunk: Chunk, shared: &mut Shared, observer: &mut impl Observer) -> Step {
         match shared.echo {
             Echo::Stream => {
@@ -402,7 +404,7 @@ impl<S: Stream> Connection<S> {
         self.deliver(start, whole, end, shared, observer)
     }
 
-    /// Sends `buffer[start..owed]`, and holds what the socket did not take and what stands behind it, up to `end`.
+    /// Sends `buffer[start..owed]`, and holds what the socket did not take and the bytes after it, up to `end`.
     #[inline(always)]
     fn deliver(
         &mut self,
@@ -424,11 +426,11 @@ impl<S: Stream> Connection<S> {
             return Continue(());
         }
         self.hold(start + sent, owed, end, shared)?;
-        // A short write means that the socket is full, and that it will report when it no longer is.
+        // A short write means that the socket is full. It reports an edge when it has space again.
         if start + sent < owed { Break(Next::Changed) } else { Continue(()) }
     }
 
-    /// Keeps `buffer[start..owed]` for the peer, and `buffer[owed..end]` to be finished.
+    /// Keeps `buffer[start..owed]` as output for the peer, and `buffer[owed..end]` as unfinished input.
     #[inline(never)]
     fn hold(&mut self, start: usize, owed: usize, end: usize, shared: &mut Shared) -> Step {
         let bytes = &shared.buffer[start..end];
@@ -450,7 +452,7 @@ impl<S: Stream> Connection<S> {
         Break(next)
     }
 
-    /// Sends what is owed.
+    /// Sends the held output.
     fn send_held(&mut self, shared: &mut Shared, observer: &mut impl Observer) -> Step {
         let Some(held) = self.held.as_mut().filter(|held| !held.owed().is_empty()) else {
             return Continue(());
@@ -482,7 +484,7 @@ impl<S: Stream> Connection<S> {
                 observer.refused(Refusal::Cut, held.unfinished());
                 return Next::Closed(Reason::HeaderCut);
             }
-            // The beginning of a header that never came is payload, where none is required.
+            // Without a required header, an unfinished one is payload.
             State::AwaitingEither => {
                 observer.plain();
                 observer.received(held.unfinished().len());
@@ -499,7 +501,7 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// All is sent that came before the line that is too long.
+    /// Sends FIN after all bytes before the line that is too long were sent.
     fn send_fin(&mut self, shared: &mut Shared) -> Step {
         self.state = State::Draining;
         self.since_ms = shared.clock.read() as u32;
@@ -509,7 +511,7 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// Holds `buffer[new..end]` behind what is unfinished.
+    /// Holds `buffer[new..end]` after the unfinished input.
     fn keep(&mut self, new: usize, end: usize, pool: Pool, shared: &mut Shared) -> Step {
         let bytes = &shared.buffer[new..end];
         let kept = match &mut self.held {
@@ -528,7 +530,7 @@ impl<S: Stream> Connection<S> {
 }
 
 impl Shared {
-    /// What a read of `count` bytes came to, where there was room for `room`. Counts it.
+    /// Classifies and counts a read of `count` bytes into a buffer of `room`.
     #[cold]
     fn took(&mut self, count: usize, room: usize) -> Took {
         self.moved += count;
@@ -540,46 +542,46 @@ impl Shared {
     }
 }
 
-/// What a read came to. One that is shorter than its buffer has drained the socket.
+/// The size of a read. A read shorter than its buffer has drained the socket.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Took {
-    /// A few bytes, and all that there was.
+    /// Few bytes; the socket is drained.
     Little,
-    /// Many, and all that there was.
+    /// Many bytes; the socket is drained.
     Much,
-    /// As many as there was room for.
+    /// The whole buffer; the socket may have more.
     Full,
 }
 
-/// A read of fewer bytes does not make the reactor look whether its turn has moved enough.
+/// From this size on, a read makes the reactor check whether its turn has moved enough bytes.
 const LARGE_READ: usize = 32 * 1024;
 
-/// Where in the shared buffer lies what is to be echoed.
+/// The part of the shared buffer that is to be echoed.
 #[derive(Clone, Copy)]
 struct Chunk {
-    /// What is sent begins here: a reflected header, or the payload.
+    /// Start of the output: a reflected header, or the payload.
     start: usize,
-    /// The payload begins here.
+    /// Start of the payload.
     payload: usize,
-    /// From here on the payload is new; before, there is no end of a line.
+    /// Start of the new payload; before it there is no end of a line.
     new: usize,
     end: usize,
 }
 
-/// What came is not a header, or none that is taken.
+/// The input is not a header, or one that the settings refuse.
 #[cold]
 fn refuse(refusal: Refusal, received: &[u8], observer: &mut impl Observer) -> Step {
     observer.refused(refusal, received);
     Break(Next::Closed(Reason::HeaderRefused))
 }
 
-/// What came cannot be kept: it would be lost, so the connection ends here.
+/// The input cannot be kept for want of memory. The connection ends rather than lose bytes.
 #[cold]
 fn no_memory(_: OutOfMemory) -> Step {
     Break(Next::Closed(Reason::Failed(ErrorKind::OutOfMemory)))
 }
 
-/// Runs a system call again for as long as a signal interrupts it.
+/// Repeats a system call while signals interrupt it.
 #[inline(always)]
 fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
@@ -590,7 +592,7 @@ fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     }
 }
 
-/// What an error of `recv(2)` or `send(2)` means for the connection.
+/// The turn's result after an error of `recv(2)` or `send(2)`.
 #[cold]
 fn next_after(error: &io::Error) -> Next {
     match error.kind() {

@@ -1,26 +1,26 @@
-//! Who is told what a connection does.
+//! The interface through which a connection reports its events.
 
 use proxy::Header;
 
 use super::outcome::Refusal;
 
-/// Is told what a connection does, in the order in which it happens.
+/// Receives the events of a connection in their order.
 pub trait Observer {
     /// A header is complete.
     fn header(&mut self, header: &Header<'_>);
-    /// There is no header, and none is required.
+    /// The connection has no header, and none is required.
     fn plain(&mut self);
-    /// No header came, and none will: `received` is why.
+    /// The header was refused; `received` are the bytes that caused it.
     fn refused(&mut self, refusal: Refusal, received: &[u8]);
-    /// That many bytes of payload came.
+    /// `count` bytes of payload were received.
     fn received(&mut self, count: usize);
-    /// Payload as it is echoed: each byte once; whole lines if the echo is by lines.
+    /// Payload that is echoed: each byte once, in whole lines if the echo unit is lines.
     fn payload(&mut self, bytes: &[u8]);
-    /// That many bytes were sent.
+    /// `count` bytes were sent.
     fn sent(&mut self, count: usize);
 }
 
-/// Watches nothing.
+/// Ignores all events.
 impl Observer for () {
     fn header(&mut self, _: &Header<'_>) {}
     fn plain(&mut self) {}

@@ -1,21 +1,21 @@
-//! What a turn of a connection comes to, and why a connection ends.
+//! The results of a connection's turn, and the reasons why a connection ends.
 
 use std::io::ErrorKind;
 
-/// What a turn came to: when to call [`Connection::turn`](super::Connection::turn) again.
+/// The result of a turn: when to call [`Connection::turn`](super::Connection::turn) again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// At the socket's next event. Neither what is held nor the active deadline has changed.
+    /// At the socket's next event. Neither the held bytes nor the active deadline have changed.
     Unchanged,
-    /// At the socket's next event. What is held or the active deadline may have changed.
+    /// At the socket's next event. The held bytes or the active deadline may have changed.
     Changed,
-    /// Soon: there is more to do, but others should have their turn.
+    /// Soon: there is more to do, but other connections should have their turn first.
     Again,
     /// When the budget has room.
     Starved,
-    /// When there is room for unfinished headers.
+    /// When the budget has room for unfinished headers.
     Crowded,
-    /// After a pause: the kernel has no memory, and nothing reports when it has.
+    /// After a pause: the kernel has no memory, and no event tells when it has.
     Pause,
     /// Never.
     Closed(Reason),
@@ -28,9 +28,9 @@ pub enum Reason {
     ByPeer,
     /// The peer reset the connection.
     Reset,
-    /// What came is not a header.
+    /// The input is not a header.
     HeaderRefused,
-    /// The header was not whole in time.
+    /// The header was not complete in time.
     HeaderTimeout,
     /// The peer sent FIN inside the header.
     HeaderCut,
@@ -38,26 +38,26 @@ pub enum Reason {
     NotTrusted,
     /// A line was longer than allowed.
     LineTooLong,
-    /// Nothing happened for too long.
+    /// The connection was idle for too long.
     IdleTimeout,
-    /// Nothing happened for some seconds while the server was stopping.
+    /// The connection was idle for some seconds while the server was stopping.
     Drained,
-    /// It was silent longest when a newcomer needed its place.
+    /// At the connection limit, it was the longest silent one when a new connection needed its place.
     Displaced,
-    /// It held the most when memory for unfinished headers and lines was used up.
+    /// It held the most bytes when the memory for unfinished headers and lines was used up.
     Evicted,
-    /// No byte came in the time for the first one.
+    /// The first byte did not come in time.
     FirstByteTimeout,
-    /// The peer took none of what it was owed for too long.
+    /// The peer took none of its output for too long.
     StallTimeout,
     /// The server stopped.
     Stopped,
-    /// The socket failed otherwise.
+    /// The socket failed with another error.
     Failed(ErrorKind),
 }
 
 impl Reason {
-    /// One of each name.
+    /// One reason of each name.
     pub(crate) const ALL: [Reason; 15] = [
         Reason::ByPeer,
         Reason::Reset,
@@ -76,7 +76,7 @@ impl Reason {
         Reason::Failed(ErrorKind::Other),
     ];
 
-    /// The reason in a word, for programs.
+    /// The name of the reason, for programs.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -99,29 +99,29 @@ impl Reason {
     }
 }
 
-/// Why what a peer sent is not a header.
+/// Why a header is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// It cannot become one.
+    /// The bytes cannot become a header.
     Invalid(proxy::Error),
-    /// It ended before it was one.
+    /// The input ended before the header did.
     Cut,
-    /// It was not one in time.
+    /// The header was not complete in time.
     Late,
     /// It is longer than `--max-header` allows.
     TooLong,
-    /// It is of the version that `--proxy-version` leaves out.
+    /// It has the version that `--proxy-version` excludes.
     OtherVersion,
 }
 
 impl Refusal {
-    /// All of them.
+    /// All refusals.
     pub(crate) fn all() -> impl Iterator<Item = Refusal> {
         let others = [Refusal::Cut, Refusal::Late, Refusal::TooLong, Refusal::OtherVersion];
         proxy::Error::ALL.iter().copied().map(Refusal::Invalid).chain(others)
     }
 
-    /// The refusal in a word, for programs.
+    /// The name of the refusal, for programs.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

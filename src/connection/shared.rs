@@ -1,4 +1,4 @@
-//! What connections share: the rules of the echo, one buffer to read into, the clock and the budget.
+//! State that all connections share: the rules of the echo, one read buffer, the clock and the budget.
 
 pub use proxy::policy::Expect;
 use proxy::{MAX_V1_LEN, Version};
@@ -7,44 +7,45 @@ use super::clock::Clock;
 use super::held::Budget;
 use super::outcome::Refusal;
 
-/// What is sent back.
+/// The unit of the echo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Echo {
-    /// Bytes as they come.
+    /// Bytes as they arrive.
     Stream,
-    /// Whole lines, and at the end an unfinished one.
+    /// Whole lines; an unfinished last line is sent back after FIN.
     Lines {
         /// The longest line in bytes, its LF included.
         max: usize,
     },
 }
 
-/// What a connection shares with all others: the rules, one buffer to read into, and the budget for what is held.
+/// State that a connection shares with all others.
 #[derive(Debug)]
 pub struct Shared {
-    /// What is sent back.
+    /// The unit of the echo.
     pub echo: Echo,
-    /// Whether the header goes back too, as a version 1 line.
+    /// Whether the client is sent its header too, as a version 1 line.
     pub reflect_header: bool,
-    /// The longest header of each version in bytes; 0 takes none. One comparison for both options: this is on the way of every
-    /// connection.
+    /// The longest header of each version in bytes; 0 refuses the version. One comparison checks `--max-header` and
+    /// `--proxy-version`, because every connection passes it.
     pub(super) max_lens: [usize; 2],
-    /// Time, as of its last reading.
+    /// The clock.
     pub clock: Clock,
-    /// The memory that connections hold.
+    /// The budget for bytes held in memory.
     pub budget: Budget,
-    /// Bytes of reads that are not small, since somebody set this to 0.
+    /// Bytes of large reads since this was last set to 0.
     pub moved: usize,
     pub(super) read_size: usize,
     pub(super) buffer: Box<[u8]>,
 }
 
 impl Shared {
-    /// Free space in front of what is read, in which a version 1 line can be put before the payload of a version 2 header:
-    /// one send for both.
+    /// Free space before the bytes read. A reflected version 1 line is written there, directly before the payload of a
+    /// version 2 header, so that one send takes both.
     pub(super) const HEADROOM: usize = MAX_V1_LEN;
 
-    /// `read_size` is the most bytes that one read takes, 4096 at least. What is unfinished has room in front of them.
+    /// `read_size` is the most bytes of one read, at least 4096. The buffer has additional room for unfinished input
+    /// before them.
     #[must_use]
     pub fn new(echo: Echo, reflect_header: bool, read_size: usize, budget: Budget) -> Self {
         debug_assert!(read_size >= Budget::MIN_READ);
@@ -65,7 +66,8 @@ impl Shared {
         }
     }
 
-    /// Takes headers of `max_len` bytes at most ([`proxy::MAX_V2_LEN`] is every legal one), of one version alone if it is given.
+    /// Accepts only headers of at most `max_len` bytes ([`proxy::MAX_V2_LEN`] accepts every legal one), and only of
+    /// `only_version` if it is given.
     pub fn restrict_headers(&mut self, max_len: usize, only_version: Option<Version>) {
         let takes = |version| only_version.is_none_or(|only| only == version);
         self.max_lens = [Version::V1, Version::V2].map(|version| if takes(version) { max_len } else { 0 });
@@ -76,7 +78,7 @@ impl Shared {
         self.max_lens[0].max(self.max_lens[1])
     }
 
-    /// Why a whole header of that version is refused.
+    /// Why a complete header of that version is refused.
     #[cold]
     pub(super) fn refusal(&self, version: Version) -> Refusal {
         if self.max_lens[version as usize] == 0 { Refusal::OtherVersion } else { Refusal::TooLong }

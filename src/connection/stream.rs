@@ -1,4 +1,4 @@
-//! What a connection needs of a socket.
+//! The operations that a connection needs from a socket.
 
 use std::io::{self, ErrorKind, Read, Write};
 
@@ -6,41 +6,41 @@ use super::uninterrupted;
 
 /// A byte stream that never blocks.
 pub trait Stream: Read + Write {
-    /// Sends FIN behind what was written.
+    /// Sends FIN after the bytes written.
     ///
     /// # Errors
     ///
     /// Those of `shutdown(2)`.
     fn shutdown_write(&self) -> io::Result<()>;
 
-    /// Reads, and leaves what it read to be read again.
+    /// Reads without consuming: the next read returns the same bytes.
     ///
     /// # Errors
     ///
     /// Those of `recv(2)`.
     fn peek(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
 
-    /// Whether there is something to read, although a read said that there is not: before an urgent byte Linux says EAGAIN
-    /// when a signal is pending, too, and no edge will come for what is there.
+    /// Whether there is input although a read returned EAGAIN. Linux does that before an urgent byte while a signal is
+    /// pending, and no edge will come for that input.
     fn has_input(&mut self) -> bool {
         uninterrupted(|| self.peek(&mut [0])).is_ok()
     }
 
-    /// What became of the bytes that were written.
+    /// How many of the bytes written the peer's kernel has acknowledged.
     ///
     /// # Errors
     ///
-    /// The system does not tell.
+    /// The system does not report it.
     fn delivery(&self) -> io::Result<Delivery> {
         Err(ErrorKind::Unsupported.into())
     }
 }
 
-/// What became of bytes that were written.
+/// The delivery of the bytes written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Delivery {
-    /// Bytes that the peer's kernel has acknowledged, since the connection began.
+    /// Bytes that the peer's kernel has acknowledged since the connection began.
     pub acknowledged: u64,
-    /// Bytes that it has not.
+    /// Bytes that it has not acknowledged yet.
     pub waiting: u64,
 }

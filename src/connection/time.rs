@@ -1,8 +1,8 @@
-//! How long a connection may stay as it is.
+//! The time that a connection has left in its present state.
 
 use super::{Connection, Observer, Ready, Reason, Refusal, State, Stream, TimeLimits};
 
-/// Which of the [`TimeLimits`] runs.
+/// The active one of the [`TimeLimits`].
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum TimeLimit {
     Header,
@@ -13,7 +13,7 @@ enum TimeLimit {
 }
 
 impl<S: Stream> Connection<S> {
-    /// How many ms are left of the time limit that runs, 0 if it is over, or `None` if none runs.
+    /// The rest of the active time limit in ms, 0 if it is over, or `None` if none is active.
     #[must_use]
     pub fn time_left(&self, limits: &TimeLimits, now_ms: u32) -> Option<u32> {
         let (limit, _) = self.time_limit(limits);
@@ -21,13 +21,13 @@ impl<S: Stream> Connection<S> {
         Some(limit?.saturating_sub(passed_ms))
     }
 
-    /// For how long its socket has taken nothing of what it owes, in ms, or `None` if it owes nothing.
+    /// For how long its socket has taken none of its output, in ms. `None` if it has no output left.
     #[must_use]
     pub fn stalled_ms(&self, now_ms: u32) -> Option<u32> {
         (self.time_limit_kind() == TimeLimit::Stall).then(|| self.passed_ms(now_ms))
     }
 
-    /// For how long it has been silent, in ms, or `None` if another time limit runs than those of silence.
+    /// For how long it has been silent, in ms. `None` if the active time limit is not one of silence.
     #[must_use]
     pub fn silent_ms(&self, limits: &TimeLimits, now_ms: u32) -> Option<u32> {
         let passed_ms = match self.time_limit_kind() {
@@ -37,14 +37,14 @@ impl<S: Stream> Connection<S> {
         Some(limits.idle_from_ms.map_or(passed_ms, |from_ms| passed_ms.min(now_ms.wrapping_sub(from_ms))))
     }
 
-    /// The time since the active time limit began to run, in ms. A pass over all connections may take several turns: one that
-    /// was stamped after `now_ms` has all its time.
+    /// The time since the active time limit began, in ms. A pass over all connections may take several turns; a
+    /// connection that was stamped after the pass began (`now_ms`) has its whole time left.
     fn passed_ms(&self, now_ms: u32) -> u32 {
         let passed_ms = now_ms.wrapping_sub(self.since_ms);
         if passed_ms > u32::MAX / 2 { 0 } else { passed_ms }
     }
 
-    /// The time is over: why the connection must be closed now.
+    /// The time limit is over: returns the reason to close the connection.
     pub fn expire(&self, limits: &TimeLimits, observer: &mut impl Observer) -> Reason {
         let (_, reason) = self.time_limit(limits);
         if let (Reason::HeaderTimeout, Some(held)) = (reason, &self.held) {

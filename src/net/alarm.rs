@@ -5,8 +5,8 @@ pub(crate) use self::timeout::Alarm;
 #[cfg(target_os = "linux")]
 pub(crate) use self::timerfd::Alarm;
 
-/// A timer that is polled like a socket. A time limit of the poll instead, and the clock reading that it takes, would be a
-/// fifth of all instructions for a message.
+/// A timer that is polled like a socket. A timeout of the poll would need a reading of the clock each time: a fifth of
+/// all instructions for a message.
 #[cfg(target_os = "linux")]
 mod timerfd {
     use std::io;
@@ -29,7 +29,7 @@ mod timerfd {
             Ok(Alarm { timer, set_ms: None })
         }
 
-        /// Goes off at `at_ms` at the latest; `now_ms` is the present time.
+        /// Sets the alarm to go off at `at_ms` or earlier; `now_ms` is the present time.
         pub(crate) fn set(&mut self, at_ms: u64, now_ms: u64) -> io::Result<()> {
             if self.set_ms.is_some_and(|set_ms| now_ms < set_ms && set_ms <= at_ms) {
                 return Ok(());
@@ -43,25 +43,25 @@ mod timerfd {
             Ok(())
         }
 
-        /// How long to wait for events.
+        /// The timeout of the poll.
         #[inline]
-        #[expect(clippy::unused_self, reason = "other systems have nothing else to wait by")]
+        #[expect(clippy::unused_self, reason = "other systems need the timeout")]
         pub(crate) fn timeout(&self) -> Option<Duration> {
             None
         }
 
-        /// Whether it has gone off without an event.
+        /// Whether the alarm has gone off without an event.
         #[inline]
-        #[expect(clippy::unused_self, reason = "other systems have no event for it")]
+        #[expect(clippy::unused_self, reason = "other systems have no event for the alarm")]
         pub(crate) fn take_over(&mut self) -> bool {
             false
         }
     }
 }
 
-/// For systems without such timers, a time limit of the poll.
+/// For systems without `timerfd`: the alarm is a timeout of the poll.
 #[cfg(any(not(target_os = "linux"), test))]
-#[allow(clippy::unnecessary_wraps, reason = "the other one can fail")]
+#[allow(clippy::unnecessary_wraps, reason = "setting a timerfd can fail")]
 mod timeout {
     use std::io;
     use std::time::{Duration, Instant};

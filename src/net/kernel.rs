@@ -1,4 +1,4 @@
-//! The system that a running server has: mio's poll, signals, the alarm, and the service manager.
+//! The real system of a running server: mio's poll, signals, the alarm, and the service manager.
 
 use std::io::{self, Read};
 use std::net::SocketAddr;
@@ -19,20 +19,21 @@ use super::socket::Socket;
 use super::system::{Batch, Event, Signal, System};
 use crate::connection::Ready;
 
-/// Events taken from the kernel at a time.
+/// Most events taken from the kernel at a time.
 const MAX_EVENTS: usize = 256;
 
 pub(crate) struct Kernel {
     poll: Poll,
     alarm: Alarm,
     signals: Option<Signals>,
-    /// Readable after a signal that ends the server, as the socket of `signals` is: the kernel may have no memory for one of them.
+    /// Readable after a signal that stops the server, as the socket of `signals` is. There are two, because the kernel
+    /// may have no memory for a byte in one of them.
     second_bell: Option<pipe::Receiver>,
     stop: Arc<StopRequests>,
     manager: Option<Manager>,
 }
 
-/// Requests to stop that come from other threads.
+/// Requests to stop from other threads.
 #[derive(Debug)]
 pub(crate) struct StopRequests {
     waker: Waker,
@@ -47,7 +48,8 @@ impl StopRequests {
 }
 
 impl Kernel {
-    /// Events of the alarm and of signals have these tokens. A program takes signals and tells its manager, if it has one.
+    /// `alarm` and `signals` are the tokens of their events. Only a program (`is_program`) handles signals and notifies
+    /// a service manager.
     pub(crate) fn new(alarm: usize, signals: usize, is_program: bool) -> io::Result<Self> {
         let poll = Poll::new()?;
         let alarm = Alarm::new(poll.registry(), Token(alarm))?;
@@ -56,12 +58,12 @@ impl Kernel {
         if is_program {
             let mut taken = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
             for signal in ignored_signals() {
-                // One that cannot be taken, as under valgrind, is no reason not to serve.
+                // Serve even if a signal cannot be handled, as under valgrind.
                 let _ = taken.add_signal(signal);
             }
             kernel.poll.registry().register(&mut taken, Token(signals), Interest::READABLE)?;
             kernel.signals = Some(taken);
-            // Handlers run in the order in which they were added: what `signals` knows is there before the bell rings.
+            // Handlers run in the order in which they were added: `signals` has the signal before the bell rings.
             let (sender, mut receiver) = pipe::new()?;
             let sender = OwnedFd::from(sender);
             signal_hook::low_level::pipe::register(SIGINT, sender.try_clone()?)?;
@@ -77,7 +79,7 @@ impl Kernel {
         Arc::clone(&self.stop)
     }
 
-    /// How often the manager wants to hear that the process is alive.
+    /// The time within which the manager expects a notice that the process is alive.
     pub(crate) fn watchdog_ms(&self) -> Option<u64> {
         self.manager.as_ref().and_then(Manager::watchdog_ms)
     }
@@ -102,7 +104,7 @@ impl System for Kernel {
     fn watch(&mut self, stream: &mut Socket, token: usize) -> io::Result<()> {
         let registry = self.poll.registry();
         registry.register(&mut stream.0, Token(token), interest()).inspect_err(|_| {
-            // A debug build of mio remembers the failed try, and would refuse the next one.
+            // A debug build of mio remembers the failed registration, and would refuse the next one.
             let _ = registry.deregister(&mut stream.0);
         })
     }
@@ -150,8 +152,8 @@ impl System for Kernel {
     }
 }
 
-/// The signals that end a process by default, but for those of a fault, for SIGQUIT and for what cannot be taken: whoever
-/// sends one of them by mistake, or has a log that meets `ulimit -f`, must not end a server.
+/// Signals that end a process by default and that the server ignores: a signal sent by mistake, or a log that reaches
+/// `ulimit -f`, must not end a server. Left out are the signals of a fault, SIGQUIT, and those that cannot be handled.
 fn ignored_signals() -> Vec<i32> {
     let mut signals = vec![SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGXFSZ, SIGXCPU];
     #[cfg(target_os = "linux")]
@@ -162,7 +164,8 @@ fn ignored_signals() -> Vec<i32> {
     signals
 }
 
-/// For the whole life of a connection: edges cost nothing while there is nothing to report.
+/// The interest of a connection for its whole life. Edge-triggered events cost nothing while there is nothing to
+/// report.
 fn interest() -> Interest {
     let interest = Interest::READABLE | Interest::WRITABLE;
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -170,7 +173,7 @@ fn interest() -> Interest {
     interest
 }
 
-/// An empty batch with room for as many events as are taken at a time.
+/// An empty batch with room for [`MAX_EVENTS`].
 pub(crate) fn batch() -> Events {
     Events::with_capacity(MAX_EVENTS)
 }

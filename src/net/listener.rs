@@ -1,5 +1,5 @@
 //! Listening sockets. Options that an accepted socket inherits from its listener (NODELAY, KEEPALIVE, OOBINLINE, buffer
-//! sizes) are set here, once, so that accepting costs no further system call.
+//! sizes) are set here once, so that accepting needs no further system call.
 
 use std::error::Error;
 use std::fmt;
@@ -19,14 +19,14 @@ use proxy::policy::Mode;
 pub(crate) enum AfterError {
     /// The queue is empty: an edge will come.
     Wait,
-    /// The connection is lost, the listener is not: accept the next.
+    /// The connection is lost, but the listener works: accept the next.
     Next,
-    /// There is no descriptor or memory for the connection, and no edge will tell when there is.
+    /// There is no descriptor or memory for the connection, and no edge will come when there is.
     Pause,
 }
 
-/// `accept(2)`: Linux passes errors of the network that are pending on the new socket through accept; they are that
-/// connection's own.
+/// Decides what to do after an error of `accept(2)`. Linux returns network errors pending on the new socket from
+/// accept; those concern only that connection.
 pub(crate) fn after_error(error: &io::Error) -> AfterError {
     match error.raw_os_error() {
         _ if error.kind() == ErrorKind::WouldBlock => AfterError::Wait,
@@ -46,33 +46,33 @@ pub(crate) fn after_error(error: &io::Error) -> AfterError {
         ) => AfterError::Next,
         #[cfg(target_os = "linux")]
         Some(libc::ENONET) => AfterError::Next,
-        // Nothing that is known: do not spin on it.
+        // An unknown error: pause, so that the server does not spin on it.
         _ => AfterError::Pause,
     }
 }
 
-/// Whether `epoll_ctl(2)` failed for want of memory or watches, which others may give back.
+/// Whether `epoll_ctl(2)` failed for want of memory or watches, which may become free again.
 pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::ENOMEM | libc::ENOBUFS | libc::EMFILE | libc::ENFILE))
 }
 
-/// A listening socket of the reactor's.
+/// A listening socket of the reactor.
 pub(crate) struct Listener {
     pub(crate) socket: TcpListener,
-    /// Whether others share it, as with a service manager: then it is not ours to close the door.
+    /// Whether other processes share the socket, such as a service manager: new connections must then not be kept out.
     is_shared: bool,
     /// Whether its connections begin with a header.
     pub(crate) mode: Mode,
 }
 
 impl Listener {
-    /// Whether a connection waits. To ask costs a tenth of an `accept(2)` that finds none: Linux makes the new socket before it
-    /// looks.
+    /// Whether a connection waits. Asking costs a tenth of an `accept(2)` that finds none, because Linux creates the
+    /// new socket before it looks.
     #[cfg(target_os = "linux")]
     pub(crate) fn has_waiting(&self) -> bool {
         use rustix::event::{PollFd, PollFlags, Timespec, poll};
         let mut asked = [PollFd::new(&self.socket, PollFlags::IN)];
-        // Where it cannot be asked, accept answers.
+        // If poll fails, let accept find out.
         poll(&mut asked, Some(&Timespec::default())) != Ok(0)
     }
 
@@ -81,18 +81,18 @@ impl Listener {
         true
     }
 
-    /// Keeps further connections out, so that those that are here can be accepted to the last one before it is closed: what
-    /// is in the queue of a closing socket is reset. A passed socket lives on with its queue.
+    /// Keeps new connections out, so that the backlog can be emptied before the socket is closed: closing resets the
+    /// connections in the backlog. A passed socket stays open elsewhere, with its backlog.
     pub(crate) fn keep_out(&self) {
         #[cfg(target_os = "linux")]
         if !self.is_shared {
-            // Where it cannot be done, a connection that comes in the microseconds until the close is lost.
+            // If the filter fails, connections that arrive in the microseconds before the close are lost.
             let _ = SockRef::from(&self.socket).attach_filter(&no_syn());
         }
     }
 }
 
-/// A program for the kernel that drops segments with SYN (bit 1 of the TCP header's byte 13; RFC 9293, section 3.1).
+/// A socket filter that drops segments with SYN (bit 1 of the TCP header's byte 13; RFC 9293, section 3.1).
 #[cfg(target_os = "linux")]
 fn no_syn() -> [socket2::SockFilter; 4] {
     let op = |code: u32, jump_true, k| socket2::SockFilter::new(code as u16, jump_true, 0, k);
@@ -104,16 +104,16 @@ fn no_syn() -> [socket2::SockFilter; 4] {
     ]
 }
 
-/// Binds what `config` asks for: the given addresses, or all of both families on one port.
+/// Binds the addresses of `config`, or else all addresses of both families on one port.
 pub(crate) fn bind(config: &Config) -> Result<Vec<Listener>, BindError> {
     let listeners = bind_all(config)?.into_iter();
     Ok(listeners.map(|(socket, mode)| Listener { socket, is_shared: false, mode }).collect())
 }
 
-/// A listening socket that the caller made, with the mode that it has for itself.
+/// A listening socket made by the caller, with its own mode if it has one.
 pub(crate) type Given = (std::net::TcpListener, Option<ProxyProtocol>);
 
-/// Takes listening sockets that the caller made.
+/// Takes listening sockets made by the caller.
 pub(crate) fn take(sockets: Vec<Given>, config: &Config) -> Result<Vec<Listener>, BindError> {
     let take = |(index, (socket, own_mode)): (usize, Given)| {
         let mode = own_mode.map_or(config.mode, Mode::from);
@@ -126,7 +126,7 @@ pub(crate) fn take(sockets: Vec<Given>, config: &Config) -> Result<Vec<Listener>
     sockets.into_iter().enumerate().map(take).collect()
 }
 
-/// The names of passed sockets are not among the settings that were checked.
+/// Checks the mode of a passed socket, which comes from its name and was not checked with the settings.
 fn is_whole(mode: Mode, config: &Config) -> io::Result<()> {
     if mode == Mode::Mixed && config.trusted.is_empty() {
         return Err(io::Error::new(ErrorKind::InvalidInput, ConfigError::MixedWithoutTrust.to_string()));
@@ -134,7 +134,7 @@ fn is_whole(mode: Mode, config: &Config) -> io::Result<()> {
     Ok(())
 }
 
-/// The kernel would choose a port for a socket without one, which nobody knows.
+/// Refuses an unbound socket: the kernel would choose a port that nobody knows.
 fn has_address(socket: &std::net::TcpListener) -> io::Result<()> {
     match socket.local_addr()?.port() {
         0 => Err(io::Error::new(ErrorKind::InvalidInput, "the socket is not bound to an address")),
@@ -142,10 +142,10 @@ fn has_address(socket: &std::net::TcpListener) -> io::Result<()> {
     }
 }
 
-/// Most sockets that can be passed: each number is looked at, and kept.
+/// Most sockets that can be passed.
 const MAX_PASSED: usize = 1024;
 
-/// How many sockets `LISTEN_FDS` says were passed to this process, if it is too many.
+/// The number of sockets that `LISTEN_FDS` says were passed to this process, if it is too large.
 fn too_many_passed() -> Option<usize> {
     let pid = std::env::var("LISTEN_PID").unwrap_or_default();
     let count = std::env::var("LISTEN_FDS").ok()?.parse().ok()?;
@@ -153,8 +153,8 @@ fn too_many_passed() -> Option<usize> {
     (is_ours && count > MAX_PASSED).then_some(count)
 }
 
-/// Listening sockets that a service manager passed as descriptors from 3 on, counted by `LISTEN_FDS`: `sd_listen_fds(3)`.
-/// One that `LISTEN_FDNAMES` calls like a mode has that mode.
+/// Listening sockets that a service manager passed as descriptors from 3 on; `LISTEN_FDS` is their number
+/// (`sd_listen_fds(3)`). A socket whose name in `LISTEN_FDNAMES` is a mode has that mode.
 pub(crate) fn passed() -> Result<Vec<Given>, BindError> {
     if let Some(count) = too_many_passed() {
         let text = format!("LISTEN_FDS={count}, and at most {MAX_PASSED} sockets can be passed");
@@ -175,15 +175,16 @@ pub(crate) fn passed() -> Result<Vec<Given>, BindError> {
     (0..count).map(&mut take).collect()
 }
 
-/// How long the kernel keeps a connection to the admin port that says nothing; it rounds that up to a number of its retries.
+/// How long the kernel holds back a silent connection to the admin port. It rounds this up to a whole number of its
+/// retries.
 const ADMIN_SILENCE_MS: u32 = 10_000;
 
 /// The admin port's listener.
 pub(crate) fn bind_admin(address: SocketAddr) -> Result<(Listener, SocketAddr), BindError> {
     let open = || {
         let socket = TcpListener::bind(address)?;
-        // One that is accepted can be answered at once, and silent ones take no places from health checks. Where the kernel
-        // does not keep these back, they are accepted, too.
+        // Accepted connections have a request already, and silent ones take no places from health checks. A kernel
+        // without this option accepts silent ones too.
         let _ = defer_accept(&SockRef::from(&socket), ADMIN_SILENCE_MS);
         let address = socket.local_addr()?;
         Ok((Listener { socket, is_shared: false, mode: Mode::Off }, address))
@@ -203,9 +204,9 @@ fn bind_all(config: &Config) -> Result<Vec<(TcpListener, Mode)>, BindError> {
     config.listen.iter().map(bind).collect()
 }
 
-/// All addresses of both families, IPv4 alone where there is no IPv6.
+/// Binds all addresses of both families, or of IPv4 alone if there is no IPv6.
 fn bind_both(config: &Config) -> Result<Vec<TcpListener>, BindError> {
-    /// With port 0 the kernel chooses one for IPv4, which may be taken in IPv6.
+    /// With port 0 the kernel chooses a port for IPv4, which may be taken in IPv6: try again.
     const MAX_TRIES: usize = 16;
     let mut last = None;
     for _ in 0..MAX_TRIES {
@@ -238,7 +239,7 @@ fn bind_one(address: SocketAddr, only_v6: bool, config: &Config) -> Result<TcpLi
 fn socket(address: SocketAddr, only_v6: bool, reuse_port: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
-        // Some BSDs have IPv6 sockets for IPv6 only, and say so: then that is what it is.
+        // On some BSDs IPv6 sockets cannot take IPv4 and setting this fails: accept that.
         socket.set_only_v6(only_v6).or_else(|error| if only_v6 { Err(error) } else { Ok(()) })?;
     }
     socket.set_reuse_address(true)?;
@@ -248,11 +249,11 @@ fn socket(address: SocketAddr, only_v6: bool, reuse_port: bool) -> io::Result<So
     Ok(socket)
 }
 
-/// Makes a socket listen, with all that accepted ones inherit.
+/// Makes a socket listen, with all options that accepted sockets inherit.
 fn listen(socket: &Socket, config: &Config) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     socket.set_keepalive(true)?;
-    // An urgent byte stays in its place in the stream, so that none is lost (RFC 6093, section 6).
+    // Keep urgent bytes in their place in the stream, so that none is lost (RFC 6093, section 6).
     socket.set_out_of_band_inline(true)?;
     if let Some(bytes) = config.recv_buffer {
         socket.set_recv_buffer_size(bytes)?;
@@ -268,7 +269,7 @@ fn listen(socket: &Socket, config: &Config) -> io::Result<()> {
     Ok(())
 }
 
-/// `TCP_DEFER_ACCEPT`: a connection is accepted with its first data, or when `at_most_ms` are over.
+/// `TCP_DEFER_ACCEPT`: the kernel reports a connection with its first data, or after `at_most_ms`.
 #[cfg(target_os = "linux")]
 fn defer_accept(socket: &Socket, at_most_ms: u32) -> io::Result<()> {
     use std::os::fd::AsRawFd;
@@ -281,21 +282,21 @@ fn defer_accept(_: &Socket, _: u32) -> io::Result<()> {
     Err(ErrorKind::Unsupported.into())
 }
 
-/// Why a place cannot be listened on.
+/// Why the server cannot listen in a place.
 #[derive(Debug)]
 pub struct BindError {
-    /// Where.
+    /// The place.
     pub place: Place,
-    /// What the system said.
+    /// The system's error.
     pub error: io::Error,
 }
 
-/// Where a listening socket comes from.
+/// The origin of a listening socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// An address to bind.
     Address(SocketAddr),
-    /// A socket of this number among those that were passed.
+    /// The socket with this number among the passed ones.
     Passed(usize),
 }
 

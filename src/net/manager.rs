@@ -1,25 +1,25 @@
-//! What a service manager is told (`sd_notify(3)`), where there is one that asked for it.
+//! Notices to a service manager (`sd_notify(3)`), if there is one.
 
 use std::io;
 
-/// What there is to tell.
+/// A notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum News {
-    /// The server serves.
+    /// The server is ready.
     Ready,
-    /// It goes on only until its connections are finished.
+    /// The server is stopping, and waits for its connections to finish.
     Stopping,
-    /// It is alive, for the watchdog.
+    /// The server is alive, for the watchdog.
     Alive,
-    /// It closes what is left, and needs some seconds more.
+    /// The server closes the remaining connections, and needs some more seconds.
     Closing,
 }
 
-/// How much longer the manager waits after it has heard that connections are being closed, in µs: it hears so each second.
+/// The additional time that each closing notice asks of the manager, in µs. One is sent each second.
 #[cfg(target_os = "linux")]
 const CLOSING_US: u32 = 10_000_000;
 
-/// The service manager's socket. A manager that does not listen is its own trouble: serving goes on.
+/// The service manager's socket. The server serves even if the manager does not listen.
 #[derive(Debug)]
 pub(crate) struct Manager {
     #[cfg(target_os = "linux")]
@@ -29,7 +29,7 @@ pub(crate) struct Manager {
 
 #[cfg(target_os = "linux")]
 impl Manager {
-    /// The manager that the environment names, if any.
+    /// The manager named in the environment, if any.
     pub(crate) fn from_env() -> Self {
         let address = std::env::var_os("NOTIFY_SOCKET").filter(|address| !address.is_empty());
         let watchdog_ms = sd_notify::watchdog_enabled().map(|limit| limit.as_millis() as u64);
@@ -41,11 +41,11 @@ impl Manager {
         self.watchdog_ms
     }
 
-    /// Sends without waiting: a manager that has stopped reading must not stop the server.
+    /// Sends without blocking, so that a manager that does not read cannot stop the server.
     ///
     /// # Errors
     ///
-    /// `WouldBlock` if the manager's queue is full, or those of `send(2)`.
+    /// `WouldBlock` if the manager's queue is full; other errors of `send(2)`.
     pub(crate) fn tell(&mut self, news: News, status: &str) -> io::Result<()> {
         use sd_notify::NotifyState;
         let Some((socket, address)) = &self.socket else { return Ok(()) };
@@ -60,7 +60,7 @@ impl Manager {
     }
 }
 
-/// A socket, and the address that is a path, or an abstract name behind an `@`.
+/// Opens a socket, and parses the manager's address: a path, or an abstract name after `@`.
 #[cfg(target_os = "linux")]
 fn open(address: &std::ffi::OsStr) -> io::Result<(std::os::unix::net::UnixDatagram, std::os::unix::net::SocketAddr)> {
     use std::os::linux::net::SocketAddrExt;

@@ -1,5 +1,5 @@
-//! The kernel's side: sockets that accept, sockets that carry traffic, a timer that is polled like one, and the seam behind
-//! which a simulation can stand instead.
+//! The system: listening sockets, connections' sockets, a timer that is polled like a socket, and the trait that lets a
+//! simulation replace them.
 
 pub(crate) mod alarm;
 pub(crate) mod kernel;

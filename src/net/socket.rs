@@ -1,4 +1,4 @@
-//! A connection's socket, with the system calls that its traffic consists of.
+//! A connection's socket, and the system calls of its traffic.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -9,8 +9,9 @@ use mio::net::TcpStream;
 use crate::connection::Delivery;
 use crate::connection::Stream;
 
-/// A stream that on Linux makes its calls without the C library, whose own cost a fifth of all instructions for a message,
-/// and twice that once there is a second thread: they are points where a thread can be cancelled.
+/// A TCP stream. On Linux it makes its system calls without the C library. The library's wrappers cost a fifth of all
+/// instructions for a message, and twice that in a process with a second thread, because they are points where a thread
+/// can be cancelled.
 pub(crate) struct Socket(pub(crate) TcpStream);
 
 #[cfg(target_os = "linux")]
@@ -61,7 +62,7 @@ impl Stream for Socket {
         self.0.peek(buffer)
     }
 
-    /// In a storm of signals each look by `recv(2)` could meet one; poll(2) reports what is there all the same.
+    /// Asks poll(2), which reports input even while signals are pending; `recv(2)` could meet a signal each time.
     #[cfg(target_os = "linux")]
     fn has_input(&mut self) -> bool {
         use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -72,7 +73,7 @@ impl Stream for Socket {
     #[cfg(target_os = "linux")]
     fn delivery(&self) -> io::Result<Delivery> {
         use std::os::fd::AsRawFd;
-        // As linux/tcp.h's struct tcp_info has them, in the machine's byte order.
+        // Offsets in struct tcp_info of linux/tcp.h; the numbers are in the machine's byte order.
         const BYTES_ACKED: usize = 120;
         const NOTSENT_BYTES: usize = 144;
         const BYTES_SENT: usize = 200;
@@ -80,7 +81,7 @@ impl Stream for Socket {
         let mut info = [0; BYTES_RETRANS + 8];
         let length = uapi::getsockopt(self.0.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, &mut info)?;
         if length < info.len() {
-            // Linux before 4.19.
+            // Linux before 4.19 does not have these fields.
             return Err(io::ErrorKind::Unsupported.into());
         }
         let word = |at: usize| info[at..].first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes));

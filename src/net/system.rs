@@ -1,6 +1,6 @@
-//! What the reactor needs of the world: sockets, a poll, an alarm, signals and a service manager.
+//! The interface between the reactor and the system: sockets, a poll, an alarm, signals and a service manager.
 //!
-//! It is a type parameter, so that it costs a running server nothing, and the whole loop can run in simulation.
+//! It is a type parameter: it costs a running server nothing, and the whole loop can run in simulation.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,45 +14,45 @@ pub(crate) trait System {
     type Stream: Stream;
     /// A socket that accepts.
     type Listener;
-    /// Events that were taken from the poll together.
+    /// Events taken from the poll together.
     type Batch: Batch;
 
-    /// Waits for events, whether or not signals interrupt it; for `timeout` at most, or for the alarm.
+    /// Waits for events, for the alarm, or for at most `timeout`. Signals do not end the wait early.
     fn wait(&mut self, batch: &mut Self::Batch, timeout: Option<Duration>) -> io::Result<()>;
 
-    /// Reports what happens to `stream` from now on, by edges, as events of `token`.
+    /// Registers `stream` with the poll, edge-triggered, with `token` for its events.
     fn watch(&mut self, stream: &mut Self::Stream, token: usize) -> io::Result<()>;
 
-    /// The same for a listener.
+    /// Registers a listener in the same way.
     fn watch_listener(&mut self, listener: &mut Self::Listener, token: usize) -> io::Result<()>;
 
     /// `accept(2)`.
     fn accept(&mut self, listener: &Self::Listener) -> io::Result<(Self::Stream, SocketAddr)>;
 
-    /// Whether a connection waits to be accepted; `true` where that cannot be asked.
+    /// Whether a connection waits to be accepted; `true` if the system cannot tell.
     fn has_waiting(&self, listener: &Self::Listener) -> bool;
 
-    /// Keeps further connections out of `listener`, as far as it is not shared.
+    /// Keeps new connections out of `listener`, unless other processes share it.
     fn keep_out(&self, listener: &Self::Listener);
 
-    /// Has an event of the alarm's token come at `at_ms` at the latest.
+    /// Sets the alarm: an event with its token comes at `at_ms` or earlier.
     fn set_alarm(&mut self, at_ms: u64, now_ms: u64) -> io::Result<()>;
 
     /// Whether the alarm has gone off without an event.
     fn take_alarm(&mut self) -> bool;
 
-    /// What the process was asked to do since the last call.
+    /// The signals and requests since the last call.
     fn signals(&mut self) -> Vec<Signal>;
 
-    /// Tells the service manager. What it does not take at once is dropped.
+    /// Sends a notice to the service manager without waiting.
     fn tell(&mut self, news: News, status: &str) -> io::Result<()>;
 }
 
-/// Events, in the order in which they came.
+/// Events, in the order in which the system reported them.
 pub(crate) trait Batch {
     type Event: Event;
     fn iter(&self) -> impl Iterator<Item = &Self::Event>;
-    /// Whether there may be more where these come from.
+    /// Whether the system may have more events than fit into the batch.
     fn is_full(&self) -> bool;
     fn is_empty(&self) -> bool;
 }
@@ -63,13 +63,13 @@ pub(crate) trait Event {
     fn ready(&self) -> Ready;
 }
 
-/// What the process is asked from outside.
+/// A request to the process from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Signal {
-    /// To stop, by SIGINT, SIGTERM or a handle; a second time, at once.
+    /// Stop, by SIGINT, SIGTERM or a handle. A second one means at once.
     Stop,
     /// SIGHUP.
     Reload,
-    /// A signal of this number that would end the process by default, and means nothing to it.
+    /// A signal with this number. It would end a process by default, and the server ignores it.
     Other(i32),
 }

@@ -1,6 +1,6 @@
 //! The server: one thread, one poll, one slab of connections.
 //!
-//! [`Server`] is what a program or an embedder sees; the loop is in `reactor`.
+//! [`Server`] is the interface for programs and embedders; the loop is in `reactor`.
 //!
 //! ```
 //! use std::io::{Read, Write};
@@ -43,35 +43,35 @@ pub use crate::net::listener::{BindError, Place};
 use crate::observe::events::Listening;
 use crate::observe::log::{Log, LogLevel};
 
-/// A server that is bound, and serves when it is run.
+/// A server that is bound to its addresses. [`Server::run`] serves.
 pub struct Server {
     reactor: Reactor<Kernel>,
     stop: Arc<StopRequests>,
 }
 
 impl Server {
-    /// Listens where `config` says. It takes no signals, and nothing from the environment: stop it by its [`Handle`].
+    /// Listens on the addresses of `config`. It handles no signals and reads no environment: stop it by its [`Handle`].
     ///
     /// # Errors
     ///
-    /// An address that cannot be listened on, or a system without what a reactor needs.
+    /// The server cannot listen on an address, or the system refuses the poll, timer or pipe that it needs.
     pub fn bind(config: &Config) -> Result<Self, Error> {
         Self::new(config, false, || Ok(listener::bind(config)?))
     }
 
-    /// Accepts from `listeners`, whatever addresses `config` names. They are set to not block, and given the options of the
-    /// other listeners.
+    /// Accepts from `listeners` instead of the addresses of `config`. They are made non-blocking, and get the options
+    /// of `config`.
     ///
     /// # Errors
     ///
-    /// A socket that cannot be listened on, or a system without what a reactor needs.
+    /// The server cannot listen on a socket, or the system refuses the poll, timer or pipe that it needs.
     pub fn with_listeners(config: &Config, listeners: Vec<TcpListener>) -> Result<Self, Error> {
         let listeners = listeners.into_iter().map(|listener| (listener, None)).collect();
         Self::new(config, false, || Ok(listener::take(listeners, config)?))
     }
 
-    /// As a program of its own: takes the sockets that a service manager passed, if it did, tells the manager how it goes, and
-    /// takes the process's signals from here on. SIGINT and SIGTERM stop it.
+    /// Starts the server as a program: takes the sockets that a service manager passed, if any, reports to the manager,
+    /// and handles the process's signals from here on. SIGINT and SIGTERM stop it.
     ///
     /// # Errors
     ///
@@ -90,7 +90,8 @@ impl Server {
     ) -> Result<Self, Error> {
         let kernel = Kernel::new(ALARM, SIGNALS, is_program)?;
         let stop = kernel.stop_requests();
-        // Before the listeners: clients who come in to a port that others share would be lost with a start that fails.
+        // Bind the admin port before the listeners: if it fails, a port shared with other processes has not taken
+        // clients yet, who would be lost.
         let admin = config.admin.map(listener::bind_admin).transpose()?;
         let mut listeners = Vec::new();
         for listener in listen()? {
@@ -103,23 +104,23 @@ impl Server {
         Ok(Server { reactor: Reactor::new(config, parts)?, stop })
     }
 
-    /// The addresses that are listened on.
+    /// The addresses that the server listens on.
     #[must_use]
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
         self.reactor.listening().iter().map(|on| on.address).collect()
     }
 
-    /// What stops the server from elsewhere.
+    /// A handle that stops the server from another thread.
     #[must_use]
     pub fn handle(&self) -> Handle {
         Handle(Arc::clone(&self.stop))
     }
 
-    /// Serves until it is stopped, and says so in the log.
+    /// Serves until it is stopped, and logs the start and the end.
     ///
     /// # Errors
     ///
-    /// The poll failed: there is nothing left to wait on.
+    /// The poll failed.
     pub fn run(self) -> Result<(), Error> {
         Ok(self.reactor.run(&mut kernel::batch())?)
     }
@@ -130,8 +131,8 @@ impl Server {
 pub struct Handle(Arc<StopRequests>);
 
 impl Handle {
-    /// Asks the server to stop: it accepts no more, and what is open may finish within the time limits of its settings. A
-    /// second time, it ends at once.
+    /// Asks the server to stop: it accepts no more connections, and open ones may finish within the time limits of the
+    /// settings. A second call closes them at once.
     ///
     /// # Errors
     ///
@@ -141,13 +142,13 @@ impl Handle {
     }
 }
 
-/// Why the server cannot start or go on.
+/// Why the server cannot start or continue.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// An address cannot be listened on.
+    /// The server cannot listen on an address.
     Bind(BindError),
-    /// The system lacks what a reactor needs.
+    /// The system refuses the poll, timer or pipe that the server needs.
     System(io::Error),
 }
 

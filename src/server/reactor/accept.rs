@@ -1,4 +1,4 @@
-//! Taking in connections.
+//! Accepting connections.
 
 use std::net::SocketAddr;
 
@@ -9,33 +9,33 @@ use crate::net::system::System;
 use crate::observe::events::{Event, Listening};
 use proxy::policy::{Mode, Network, Policy};
 
-/// Connections accepted in a turn, before those that are open have their turn again.
+/// Most connections accepted in a turn, before open connections have their turn again.
 const MAX_ACCEPTS: usize = if cfg!(test) { 2 } else { 128 };
 
-/// The listeners, and who may come in when.
+/// The listeners, and the state of accepting from them.
 pub(super) struct Entrance<S: System> {
     doors: Vec<Door<S::Listener>>,
-    /// A connection that is accepted, and cannot be watched yet.
+    /// An accepted connection that cannot be registered with the poll yet.
     unwatched: Option<(S::Stream, Newcomer)>,
     listening: Vec<Listening>,
     max_connections: usize,
-    /// Accepting pauses until then, for want of descriptors or memory.
+    /// End of the pause in accepting, made for want of descriptors or memory.
     pause_ends_ms: u64,
 }
 
 struct Door<L> {
     listener: L,
     policy: Policy,
-    /// Whether the kernel reported connections, and did not say yet that there are no more.
+    /// Whether the kernel reported connections and `accept` has not found the queue empty since.
     has_more: bool,
 }
 
-/// Who comes in, by which rule.
+/// A new connection's peer, and the rule for it.
 #[derive(Clone, Copy)]
 struct Newcomer {
     peer: SocketAddr,
     mode: Mode,
-    /// `None` if the peer must be turned away.
+    /// `None` if the peer must be refused.
     expect: Option<Expect>,
 }
 
@@ -54,7 +54,7 @@ impl<S: System> Entrance<S> {
         &self.listening
     }
 
-    /// Listeners that are open.
+    /// Number of open listeners.
     pub(super) fn listeners(&self) -> usize {
         self.doors.len()
     }
@@ -63,19 +63,19 @@ impl<S: System> Entrance<S> {
         self.max_connections
     }
 
-    /// The listener at `index` has connections.
+    /// Notes that the listener at `index` has connections.
     pub(super) fn note(&mut self, index: usize) {
         if let Some(door) = self.doors.get_mut(index) {
             door.has_more = true;
         }
     }
 
-    /// Whether connections wait, as far as is known.
+    /// Whether connections may be waiting.
     pub(super) fn has_more(&self) -> bool {
         self.has_unwatched() || self.doors.iter().any(|door| door.has_more)
     }
 
-    /// Whether a connection is accepted that cannot be watched yet.
+    /// Whether an accepted connection cannot be registered with the poll yet.
     pub(super) fn has_unwatched(&self) -> bool {
         self.unwatched.is_some()
     }
@@ -92,7 +92,7 @@ impl<S: System> Entrance<S> {
         self.pause_ends_ms = 0;
     }
 
-    /// Keeps further connections out; those that wait are still to be accepted.
+    /// Keeps new connections out. Those already in the backlog can still be accepted.
     pub(super) fn keep_out(&mut self, system: &S) {
         for door in &mut self.doors {
             system.keep_out(&door.listener);
@@ -119,7 +119,7 @@ impl<S: System> Reactor<S> {
         }
         let mut left = MAX_ACCEPTS;
         for index in 0..self.entrance.doors.len() {
-            // None takes what the others need.
+            // Share the places evenly among the remaining listeners.
             let mut share = left.div_ceil(self.entrance.doors.len() - index);
             while self.entrance.doors[index].has_more && share > 0 && (self.may_accept() || self.makes_room(index)) {
                 (share, left) = (share - 1, left - 1);
@@ -128,7 +128,8 @@ impl<S: System> Reactor<S> {
         }
     }
 
-    /// Whether there is room for a connection that waits at the listener, now that somebody has made it.
+    /// At the connection limit, closes a silent connection for one that waits at the listener. Returns whether there is
+    /// a place.
     fn makes_room(&mut self, index: usize) -> bool {
         if !self.is_full() || self.entrance.is_paused(self.now_ms()) {
             return false;
@@ -164,8 +165,8 @@ impl<S: System> Reactor<S> {
         }
     }
 
-    /// Takes in a connection. What it has sent by now is reported with the next events: a read at once would find nothing,
-    /// but for a server that is late.
+    /// Adds a connection. Bytes that it has already sent are reported with the next events. Reading at once is not
+    /// worth its system call: unless the server is late, nothing has arrived.
     fn admit(&mut self, mut stream: S::Stream, newcomer: Newcomer) {
         let Newcomer { peer, mode, expect } = newcomer;
         let watched = match expect {

@@ -1,7 +1,7 @@
 //! The time limits of connections.
 //!
-//! A time limit is not kept track of while a connection works: it is looked at when the first one could be over, all of them
-//! in one pass, and passes keep a distance that grows with their length. A pass goes over the slab in slices, one a turn.
+//! Traffic does not update timers. When the first time limit could be over, one pass checks all connections. The pause
+//! between passes grows with their length. A pass goes over the slab in slices, one slice a turn.
 
 use std::collections::HashMap;
 
@@ -9,30 +9,30 @@ use super::{NEVER_MS, Reactor};
 use crate::connection::{Connection, Delivery, Stream, TimeLimits};
 use crate::net::system::System;
 
-/// Connections looked at in a turn.
+/// Most connections checked in a turn.
 const MAX_LOOKS: usize = if cfg!(test) { 3 } else { 4096 };
-/// Connections closed by a slice of a pass in a turn, and those that the kernel is asked about.
+/// Most connections closed in a turn, and most whose acknowledgements the kernel is asked for.
 const MAX_CLOSES: usize = if cfg!(test) { 2 } else { 128 };
-/// The kernel is asked so many times in the stall timeout what a client has taken.
+/// How often within the stall timeout the kernel is asked how much a client has acknowledged.
 const LOOKS_PER_STALL: u32 = 4;
-/// Batches of events that a pass which is due waits for at most, while they are full.
+/// Most full batches of events that a due pass waits for.
 const MAX_BATCHES: usize = 4096;
 
 #[derive(Debug)]
 pub(super) struct Deadlines {
     pub(super) limits: TimeLimits,
-    /// No time limit of a connection ends before.
+    /// The earliest time at which a time limit of any connection can end.
     due_ms: u64,
-    /// Batches of events that a pass which is due has waited for.
+    /// Batches of events that the due pass has waited for.
     waits: usize,
     pass: Option<Pass>,
-    /// Whether the next pass is to look for silent connections.
+    /// Whether the next pass also searches for silent connections.
     is_search: bool,
-    /// Of connections whose socket takes nothing, what their peers have taken.
+    /// For connections whose socket is full: the progress of their peers.
     stalls: HashMap<usize, Stall>,
 }
 
-/// What a connection's peer had acknowledged when the kernel was asked, and when that became more, as far as is known.
+/// The bytes that a peer had acknowledged when the kernel was last asked, and when that number last grew.
 #[derive(Debug)]
 struct Stall {
     acknowledged: u64,
@@ -42,11 +42,11 @@ struct Stall {
 /// A pass over all connections.
 #[derive(Debug)]
 struct Pass {
-    /// When it began: events that came before have been handled.
+    /// When the pass began. All earlier events have been handled.
     now_ms: u64,
-    /// The next key to look at.
+    /// The next key to check.
     cursor: usize,
-    /// What is left of the time limit that ends next, in ms.
+    /// The rest of the time limit that ends next, in ms.
     next_ms: Option<u32>,
     is_search: bool,
 }
@@ -61,41 +61,41 @@ impl Deadlines {
         self.due_ms
     }
 
-    /// Whether a pass has begun, or waits for events.
+    /// Whether a pass has begun, or is due and waits for events.
     pub(super) fn has_more(&self) -> bool {
         self.waits > 0 || self.pass.is_some()
     }
 
-    /// The server ends: from now on nobody may idle for longer than `idle_ms`, counted from now.
+    /// The server is stopping: from now on no connection may be idle for longer than `idle_ms`, counted from now.
     pub(super) fn drain(&mut self, idle_ms: u32, now_ms: u64) {
         self.limits.is_draining = true;
         self.limits.idle_ms = Some(self.limits.idle_ms.map_or(idle_ms, |now| now.min(idle_ms)));
         self.limits.idle_from_ms = Some(now_ms as u32);
-        // A pass that has begun knows only the time before.
+        // A pass that has already begun uses the old limit.
         self.pass = None;
         self.due_ms = now_ms;
     }
 
-    /// Has the next pass look for silent connections, and begin soon.
+    /// Makes the next pass search for silent connections, and begin soon.
     pub(super) fn search(&mut self, now_ms: u64) {
         self.is_search = true;
         self.due_ms = self.due_ms.min(now_ms);
     }
 
-    /// The connection at `key` is gone.
+    /// Forgets the connection at `key`, which was closed.
     pub(super) fn forget(&mut self, key: usize) {
         if !self.stalls.is_empty() {
             self.stalls.remove(&key);
         }
     }
 
-    /// How long until the kernel is asked what a client takes whose socket is full, in ms.
+    /// Time between two questions to the kernel about a client whose socket is full, in ms.
     fn look_period_ms(&self) -> u32 {
         (self.limits.stall_ms / LOOKS_PER_STALL).max(1)
     }
 
-    /// The socket of `connection` has taken nothing for `stalled_ms`: what is left until it must be looked at again, or 0 if
-    /// the peer has acknowledged nothing either for the whole time limit.
+    /// The time until `connection`, whose socket has taken nothing for `stalled_ms`, must be checked again. 0 if its
+    /// peer has not acknowledged anything for the whole time limit either.
     fn stall_left_ms<T: Stream>(
         &mut self,
         key: usize,
@@ -121,7 +121,7 @@ impl Deadlines {
         limit_ms.saturating_sub(passed_ms).min(period_ms)
     }
 
-    /// Whether a pass is due that has let all events of its time be handled.
+    /// Whether a pass is due and all events from before it were handled.
     fn begin(&mut self, now_ms: u64, open: usize, is_full: bool) -> bool {
         if self.pass.is_some() {
             return true;
@@ -129,8 +129,9 @@ impl Deadlines {
         if self.due_ms > now_ms {
             return false;
         }
-        // The batch at hand may be older than this reading of the clock, and while batches are full, there is more in the kernel:
-        // what came in time has its turn before anybody is closed. In so many batches, all have had one.
+        // The present batch may be older than this reading of the clock, and while batches are full, the kernel has
+        // more events. Connections that spoke in time must have their turn before any is closed. After MAX_BATCHES, all
+        // have had one.
         let has_heard_all = self.waits > 0 && !is_full;
         if !has_heard_all && self.waits <= 1 + (open / 64).min(MAX_BATCHES) {
             self.waits += 1;
@@ -144,7 +145,8 @@ impl Deadlines {
         true
     }
 
-    /// If the process was stopped, who spoke meanwhile was stamped with a reading of the clock from before: nobody idles then.
+    /// After the process itself was suspended, connections that spoke meanwhile have stamps from before. Starts all
+    /// idle times anew.
     fn forgive_sleep(&mut self, now_ms: u64) {
         const MIN_SLEEP_MS: u32 = 100;
         if let Some(period_ms) = self.limits.period_ms()
@@ -156,7 +158,7 @@ impl Deadlines {
 }
 
 impl<S: System> Reactor<S> {
-    /// Makes sure that the next pass is not too late for a connection, nor for the clock's period.
+    /// Moves the next pass earlier if the time limit of the connection at `key`, or the clock's period, ends before it.
     pub(super) fn watch_time(&mut self, key: usize) {
         let now_ms = self.now_ms();
         let deadlines = &mut self.deadlines;
@@ -170,8 +172,8 @@ impl<S: System> Reactor<S> {
         }
     }
 
-    /// Does a slice of a pass, if one is due: closes the connections whose time is over, and finds out when the next one's
-    /// will be. `is_full` says whether there may be more events than those of this turn.
+    /// Does a slice of a pass, if one is due: closes the connections whose time is over, and finds the time limit that
+    /// ends next. `is_full` says whether the kernel may have more events than those of this turn.
     pub(super) fn sweep(&mut self, is_full: bool) {
         let now_ms = self.now_ms();
         if !self.deadlines.begin(now_ms, self.connections.len(), is_full) {
@@ -198,7 +200,7 @@ impl<S: System> Reactor<S> {
                 self.displacing.offer(key, silent_ms);
             }
             match left_ms {
-                // It has not had its turn for what it said in time.
+                // It spoke in time, and has not had its turn yet.
                 Some(0) if connection.is_noted() => pass.next_ms = Some(1),
                 Some(0) => {
                     let reason = connection.expire(&self.deadlines.limits, &mut self.journal.of(key));

@@ -1,4 +1,4 @@
-//! Who makes room for a newcomer at the limit of connections: the one that has been silent longest.
+//! At the connection limit, the connection that has been silent longest makes room for a new one.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -7,33 +7,34 @@ use super::Reactor;
 use crate::connection::Reason;
 use crate::net::system::System;
 
-/// Most connections that one search finds.
+/// Most candidates that one search keeps.
 const MAX_CANDIDATES: usize = 256;
 
-/// Shortest time from one search to the next, in ms.
+/// Shortest time between two searches, in ms.
 const MIN_DISTANCE_MS: u64 = 250;
 
 #[derive(Debug, Default)]
 pub(super) struct Displacing {
-    /// By silence in ms and key, while a pass goes over the connections: those with the shortest silence give way to others.
+    /// The candidates found so far by the present pass, as silence in ms and key. When it is full, the shortest silence
+    /// is dropped.
     found: BinaryHeap<Reverse<(u32, usize)>>,
-    /// What the last search found, the longest silence last.
+    /// The candidates of the last search, the longest silence last.
     candidates: Vec<usize>,
     next_search_ms: u64,
 }
 
 impl Displacing {
-    /// Whether the last search found somebody who has not been asked yet.
+    /// Whether candidates of the last search are left.
     pub(super) fn has_candidates(&self) -> bool {
         !self.candidates.is_empty()
     }
 
-    /// When there may be another search.
+    /// The earliest time of the next search.
     pub(super) fn next_search_ms(&self) -> u64 {
         self.next_search_ms
     }
 
-    /// A search meets a connection that has been silent for so long.
+    /// Offers a connection to the present search.
     pub(super) fn offer(&mut self, key: usize, silent_ms: u32) {
         self.found.push(Reverse((silent_ms, key)));
         if self.found.len() > MAX_CANDIDATES {
@@ -41,7 +42,7 @@ impl Displacing {
         }
     }
 
-    /// A search is over.
+    /// Ends the search.
     pub(super) fn finish(&mut self) {
         self.candidates.clear();
         while let Some(Reverse((_, key))) = self.found.pop() {
@@ -51,17 +52,17 @@ impl Displacing {
 }
 
 impl<S: System> Reactor<S> {
-    /// Whether there are as many connections as may be.
+    /// Whether the connection limit is reached.
     pub(super) fn is_full(&self) -> bool {
         self.connections.len() >= self.entrance.max_connections()
     }
 
-    /// Closes the connection that has been silent longest, if that is long enough; or else looks for it, if there was no search
-    /// a moment ago.
+    /// Closes the connection that has been silent longest, if it was silent long enough. Otherwise starts a search,
+    /// unless the last one was a moment ago.
     pub(super) fn displace(&mut self) -> bool {
         let now_ms = self.now_ms();
         while let Some(key) = self.displacing.candidates.pop() {
-            // It may have spoken, or its key may be another's.
+            // It may have spoken meanwhile, or its key may belong to a new connection.
             let connection = self.connections.get(key);
             let silent_ms =
                 connection.and_then(|connection| connection.silent_ms(&self.deadlines.limits, now_ms as u32));

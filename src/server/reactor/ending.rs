@@ -1,4 +1,4 @@
-//! How the server ends: signals, and what follows from them.
+//! How the server stops: signals, and the phases of stopping.
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -9,38 +9,39 @@ use crate::net::manager::News;
 use crate::net::system::{Signal, System};
 use crate::observe::events::Event;
 
-/// A connection that says nothing for so long while the server stops is taken to have finished, in ms.
+/// While the server is stopping, a connection that is silent for this long is taken to have finished, in ms.
 const SILENCE_MS: u32 = 10_000;
 
-/// Turns in which what has queued up is accepted at most, before the listeners are closed.
+/// Most turns of accepting the connections in the backlog before the listeners are closed.
 const MAX_LAST_TURNS: u32 = 64;
 
-/// Connections closed in a turn when the time is over.
+/// Most connections closed in a turn when the drain timeout is over.
 const MAX_CUTS: usize = if cfg!(test) { 2 } else { 128 };
 
-/// Keys looked at in such a turn: many of them may be vacant.
+/// Most keys checked in such a turn; many of them may be vacant.
 pub(super) const MAX_CUT_LOOKS: usize = if cfg!(test) { 3 } else { 4096 };
 
-/// How often the log and the service manager hear how far the closing is, in ms. The simulation wants it at each turn.
+/// Time between two progress reports to the log and the service manager during closing, in ms. The simulation reports
+/// at each turn.
 const PROGRESS_MS: u64 = if cfg!(test) { 0 } else { 1000 };
 
-/// What the server is about; it goes down this list, at each signal or when the time is over.
+/// The phases of the server. It moves to a later one at a signal, or when the time of the present one is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     Serving,
-    /// Accepting goes on until then, while balancers notice.
+    /// The server still accepts until then, so that balancers can notice that it leaves.
     Leaving {
         ends_ms: u64,
     },
-    /// New connections are kept out; those that the kernel has queued are taken in, for so many turns at most.
+    /// New connections are kept out. Those in the backlog are accepted, for at most this many turns.
     TakingIn {
         turns: u32,
     },
-    /// What is open may finish until then.
+    /// Open connections may finish until then.
     Draining {
         ends_ms: u64,
     },
-    /// What is still open is closed, from this key on.
+    /// The remaining connections are closed, from this key on.
     Cutting {
         cursor: usize,
     },
@@ -52,7 +53,7 @@ pub(super) struct Ending {
     pub(super) phase: Phase,
     delay_ms: u32,
     drain_ms: u32,
-    /// When it is next said how far the closing is.
+    /// Time of the next progress report.
     progress_ms: u64,
 }
 
@@ -61,7 +62,7 @@ impl Ending {
         Ending { phase: Phase::Serving, delay_ms, drain_ms, progress_ms: NEVER_MS }
     }
 
-    /// When the phase ends, if by time.
+    /// When the phase ends, if it has a time limit.
     pub(super) fn ends_ms(&self) -> u64 {
         match self.phase {
             Phase::Leaving { ends_ms } | Phase::Draining { ends_ms } => ends_ms,
@@ -81,7 +82,7 @@ impl<S: System> Reactor<S> {
         for signal in self.system.signals() {
             match (signal, self.ending.phase) {
                 (Signal::Reload, _) => self.journal.server(Event::NothingReloaded),
-                // The log's file is as large as it may be: each line that says so means another signal.
+                // The log file has reached its size limit. Writing a line about that would cause the same signal again.
                 (Signal::Other(libc::SIGXFSZ), _) => self.journal.trouble(Event::LogFull, self.now_ms()),
                 (Signal::Other(number), _) => self.journal.server(Event::SignalIgnored(number)),
                 (Signal::Stop, Phase::Cutting { .. } | Phase::Stopped) => {}
@@ -100,7 +101,7 @@ impl<S: System> Reactor<S> {
         }
     }
 
-    /// Goes on to the next phase, if it is time.
+    /// Moves to the next phase, if it is time.
     pub(super) fn end_phase(&mut self) {
         let now_ms = self.now_ms();
         match self.ending.phase {
@@ -124,7 +125,7 @@ impl<S: System> Reactor<S> {
         }
     }
 
-    /// Closes the listeners, and gives what is open its time.
+    /// Closes the listeners, and starts the drain timeout of open connections.
     fn drain(&mut self) {
         let (now_ms, drain_ms) = (self.now_ms(), self.ending.drain_ms.into());
         self.entrance.shut();
@@ -137,7 +138,7 @@ impl<S: System> Reactor<S> {
         }
     }
 
-    /// The time is over, or nobody wants to wait for its end.
+    /// Begins to close the remaining connections: the drain timeout is over, or a further signal came.
     fn cut(&mut self) {
         self.entrance.shut();
         self.ending.phase = Phase::Cutting { cursor: 0 };
@@ -161,13 +162,14 @@ impl<S: System> Reactor<S> {
         self.say_progress();
     }
 
-    /// A million connections take seconds to close: the log shows that they are, and the service manager waits for it.
+    /// Reports how many connections are left. Closing a million takes seconds: the log shows progress, and the service
+    /// manager waits.
     fn say_progress(&mut self) {
         let (now_ms, open) = (self.now_ms(), self.connections.len());
         if open > 0 && self.ending.progress_ms <= now_ms {
             self.ending.progress_ms = now_ms + PROGRESS_MS;
             self.journal.server(Event::Closing(open));
-            // The next one tries again.
+            // If the manager does not take it, the next report comes soon.
             let _ = self.system.tell(News::Closing, &format!("closing connections: {open} left"));
         }
     }

@@ -1,7 +1,8 @@
-//! Connections that hold an unfinished header or line, by size: who goes when the memory for them is used up.
+//! Connections with an unfinished header or line, ordered by size. When the memory for them is used up, the largest is
+//! closed.
 //!
-//! The largest goes, and of those of the same power of two the oldest: so one that holds a few bytes, as a usual header in two
-//! segments does, stays for as long as anybody holds more.
+//! Sizes are compared by powers of two; among equals the oldest is closed. A connection that holds a few bytes, such as
+//! a usual header split into two segments, is therefore kept as long as another one holds more.
 
 use super::Reactor;
 use crate::connection::{Budget, Pool, Reason};
@@ -10,22 +11,22 @@ use crate::net::system::System;
 /// Powers of two up to the longest line, 1 MiB.
 const CLASSES: usize = 22;
 
-/// Connections closed for their memory in a turn of a connection that needs it.
+/// Most connections closed in order to free memory for one connection's turn.
 const MAX_EVICTIONS: usize = 16;
 
-/// Lists of keys. Everything takes the same time however many there are, and memory only where a key has held something.
+/// Linked lists of keys. All operations take constant time. Memory is used only for keys that have held something.
 #[derive(Debug)]
 pub(super) struct Holders {
     links: Vec<Link>,
-    /// For each pool and class the key of the oldest and of the newest.
+    /// The oldest and the newest key for each pool and size class.
     lists: Vec<[u32; 2]>,
     /// Bytes in each pool.
     totals: [usize; 2],
     count: usize,
 }
 
-/// The key before, the key behind, the list, and the size. Keys and lists are counted from 1: an array of zeros that nobody
-/// has touched takes no memory.
+/// The previous key, the next key, the list and the size. Keys and lists are counted from 1, so that the array begins
+/// as zeros: untouched zero pages take no memory.
 type Link = [u32; 4];
 const PREVIOUS: usize = 0;
 const NEXT: usize = 1;
@@ -33,12 +34,12 @@ const LIST: usize = 2;
 const SIZE: usize = 3;
 
 impl Holders {
-    /// For keys below `capacity`.
+    /// Empty lists for keys below `capacity`.
     pub(super) fn new(capacity: usize) -> Self {
         Holders { links: vec![[0; 4]; capacity], lists: vec![[0; 2]; 2 * CLASSES + 1], totals: [0; 2], count: 0 }
     }
 
-    /// The connection at `key` holds `size` unfinished bytes.
+    /// Notes that the connection at `key` holds `size` unfinished bytes.
     pub(super) fn note(&mut self, key: usize, pool: Pool, size: usize) {
         let class = (usize::BITS - size.leading_zeros()) as usize;
         let list = 1 + pool as usize * CLASSES + class.min(CLASSES - 1);
@@ -62,7 +63,7 @@ impl Holders {
         self.count += 1;
     }
 
-    /// The connection at `key` holds nothing unfinished, or is gone.
+    /// Notes that the connection at `key` holds nothing unfinished any more, or was closed.
     pub(super) fn remove(&mut self, key: usize) {
         if self.count == 0 || self.links[key][LIST] == 0 {
             return;
@@ -80,7 +81,7 @@ impl Holders {
         self.count -= 1;
     }
 
-    /// The key of the one that goes first, with its size.
+    /// The key and size of the connection to close first.
     fn largest(&self, pool: Pool) -> Option<(usize, usize)> {
         let first = 1 + pool as usize * CLASSES;
         let list = self.lists[first..first + CLASSES].iter().rev().find(|[first, _]| *first > 0)?;
@@ -88,19 +89,19 @@ impl Holders {
         Some((key, self.links[key][SIZE] as usize))
     }
 
-    /// Bytes that are unfinished in the pool.
+    /// Unfinished bytes in the pool.
     fn total(&self, pool: Pool) -> usize {
         self.totals[pool as usize]
     }
 
-    /// How many connections hold something.
+    /// The number of connections that hold unfinished bytes.
     pub(super) fn count(&self) -> usize {
         self.count
     }
 }
 
 impl<S: System> Reactor<S> {
-    /// Keeps the lists true after a turn of the connection at `key`.
+    /// Updates the lists after a turn of the connection at `key`.
     pub(super) fn note_holder(&mut self, key: usize) {
         match self.connections[key].unfinished() {
             Some((pool, size)) => self.holders.note(key, pool, size),
@@ -108,14 +109,14 @@ impl<S: System> Reactor<S> {
         }
     }
 
-    /// Closes connections until a read has room in the pool. Says whether it has.
+    /// Closes connections until the pool has room for a read. Returns whether it has.
     pub(super) fn evict(&mut self, pool: Pool) -> bool {
         for _ in 0..MAX_EVICTIONS {
             if self.has_room(pool) {
                 return true;
             }
             let Some((key, size)) = self.holders.largest(pool) else { return false };
-            // Where others hold the memory, namely what their peers do not take, short lines would go in vain.
+            // If output that peers do not take uses the memory, closing connections with short lines would not help.
             let is_to_blame = self.holders.total(pool) >= self.shared.budget.payload_limit() / 2;
             if pool == Pool::Payload && size < Budget::MIN_READ && !is_to_blame {
                 return false;
@@ -143,7 +144,7 @@ mod tests {
         for (key, size) in [(0, 20), (1, 5000), (2, 70_000), (3, 66_000), (4, 0x10_0000), (5, 20)] {
             holders.note(key, if key == 4 { Pool::Payload } else { Pool::Headers }, size);
         }
-        // It keeps its age in its class, and loses it when it gets larger.
+        // A connection keeps its age within its class, and loses it when it moves to a larger one.
         holders.note(2, Pool::Headers, 80_000);
         holders.note(0, Pool::Headers, 4000);
         assert_eq!((holders.count(), holders.total(Pool::Headers)), (6, 20 + 5000 + 80_000 + 66_000 + 4000));

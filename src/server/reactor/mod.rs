@@ -1,12 +1,13 @@
-//! The loop. [`Reactor::turn`] reads top to bottom what the server does. Two rules keep it right under edge-triggered
-//! readiness:
+//! The event loop. [`Reactor::turn`] shows the work of the server from top to bottom. Two rules make it correct under
+//! edge-triggered readiness:
 //!
-//! - What is not finished in a turn is in a queue, or an edge will come for it; a connection's turn says which.
-//! - Connections are closed while a batch of events is handled, and accepted only after it: so a key never gets a new
-//!   owner while the batch still has events for the old one. The kernel reports none of a closed socket after that.
+//! - Work that is not finished in a turn is in a queue, or an edge will come for it. The result of a connection's turn
+//!   says which.
+//! - Connections are closed while a batch of events is handled, but accepted only after it. A key therefore never gets a
+//!   new owner while the batch has events for the old one. The kernel reports no later events of a closed socket.
 //!
-//! The work of a turn has limits, whatever is asked for: what is left over is carried into the next one, which does not wait.
-//! (They are small in the unit tests, so that the simulation meets them all.)
+//! The work of a turn has limits. The rest is done in the next turn, which does not wait. (The limits are small in the
+//! unit tests, so that the simulation reaches all of them.)
 
 mod accept;
 mod deadlines;
@@ -44,18 +45,18 @@ use crate::observe::log::Log;
 use proxy::MAX_V2_LEN;
 use proxy::policy::Mode;
 
-/// The most bytes of one read. It is one buffer for all, so it costs an idle connection nothing, and a large message fewer
-/// system calls.
+/// The most bytes of one read. All connections share one buffer, so that its size costs an idle connection nothing. A
+/// large buffer saves system calls for large messages.
 const READ_SIZE: usize = 512 * 1024;
 
-/// Most bytes read by events between two rounds of chores, and by queued connections in one. The large read that exceeds it is
-/// the last one; the small ones are bounded by their number.
+/// Most bytes read by events between two rounds of chores, and by queued connections in one round. Only large reads are
+/// counted, and the one that exceeds the limit is the last; small reads are bounded by their number.
 const MAX_TURN_BYTES: usize = if cfg!(test) { 4500 } else { 2 * 1024 * 1024 };
 
-/// Most queued connections that have their turn in one of the reactor.
+/// Most queued connections that have a turn in one turn of the reactor.
 const MAX_QUEUED_TURNS: usize = if cfg!(test) { 2 } else { 256 };
 
-/// Pause after the kernel had no descriptor or memory left, in ms: a descriptor that is freed gives no event.
+/// Pause after the kernel had no descriptor or memory left, in ms. Freeing a descriptor gives no event.
 const PAUSE_MS: u64 = 100;
 
 /// Never, in ms.
@@ -67,7 +68,7 @@ pub(super) const ALARM: usize = usize::MAX - 2;
 const ADMIN: usize = usize::MAX - 2 - crate::admin::TOKENS;
 const LAST_LISTENER: usize = ADMIN - 1;
 
-/// What a reactor is made of.
+/// The parts that a reactor is made of.
 pub(super) struct Parts<S: System> {
     pub(super) system: S,
     pub(super) listeners: Vec<(S::Listener, Listening)>,
@@ -76,7 +77,7 @@ pub(super) struct Parts<S: System> {
     pub(super) watchdog_ms: Option<u64>,
 }
 
-/// Whether the reactor's turn has moved as many bytes as it may.
+/// Whether the reactor's turn may go on, or has moved its most bytes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Going {
     On,
@@ -86,7 +87,7 @@ enum Going {
 pub(super) struct Reactor<S: System> {
     system: S,
     connections: Slab<Connection<S::Stream>>,
-    /// No key of a connection has been as large as this.
+    /// One more than the largest key that a connection has had.
     keys_end: usize,
     entrance: Entrance<S>,
     queues: Queues,
@@ -101,7 +102,7 @@ pub(super) struct Reactor<S: System> {
     timing: Timing,
     spin: Spin,
     started: SystemTime,
-    /// Whether something was queued, accepted, closed or held since the chores were done last, or it spins.
+    /// Whether anything was queued, accepted, closed or held since the last chores, or the reactor spins.
     has_chores: bool,
     has_signals: bool,
 }
@@ -130,7 +131,7 @@ impl<S: System> Reactor<S> {
         shared.restrict_headers(config.max_header, config.only_version);
         Ok(Reactor {
             system,
-            // Pages that are not touched cost nothing, and a slab that never grows never moves.
+            // Allocate the whole slab: untouched pages cost nothing, and it never has to be moved in order to grow.
             connections: Slab::with_capacity(capacity),
             keys_end: 0,
             entrance: Entrance::new(listeners, &config.trusted, capacity),
@@ -188,7 +189,7 @@ impl<S: System> Reactor<S> {
         Ok(())
     }
 
-    /// What there is to do besides events: signals, further turns, new connections, time limits, the admin port.
+    /// The work besides events: signals, queued turns, new connections, time limits, the admin port.
     #[inline(never)]
     fn do_chores(&mut self, batch: &S::Batch) -> io::Result<()> {
         let now_ms = self.shared.clock.read();
@@ -220,7 +221,7 @@ impl<S: System> Reactor<S> {
         Ok(())
     }
 
-    /// When there is something to do next, whatever happens.
+    /// The next time at which there is work even without events.
     fn next_time_ms(&self) -> u64 {
         let admin_ms = self.admin.as_ref().and_then(Admin::ends_ms).unwrap_or(NEVER_MS);
         let accept_ms = Some(self.entrance.pause_ends_ms()).filter(|&ms| ms > self.now_ms()).unwrap_or(NEVER_MS);
@@ -268,7 +269,7 @@ impl<S: System> Reactor<S> {
         let mut events = batch.iter();
         while let Some(event) = events.next() {
             let (key, ready) = (event.token(), event.ready());
-            // A connection first, because most are.
+            // Check for a connection first, because most tokens are connections.
             let going = match self.connections.get_mut(key) {
                 Some(_) if event.is_error() => self.handle_error(key, ready),
                 Some(connection) => match turn_of(connection, ready, &mut self.shared, &mut self.journal, key) {
@@ -283,7 +284,7 @@ impl<S: System> Reactor<S> {
         }
     }
 
-    /// Nothing more can be sent to the connection, and what it said before is for the log alone.
+    /// Handles an error event. Nothing more can be sent to the connection; its unread input is only for the log.
     #[cold]
     #[inline(never)]
     fn handle_error(&mut self, key: usize, ready: Ready) -> Going {
@@ -295,7 +296,8 @@ impl<S: System> Reactor<S> {
         Going::On
     }
 
-    /// Events have moved as many bytes as they may before the chores: the other connections have their turns with them.
+    /// Queues the connections of the remaining events, because this turn has moved its most bytes. They have their
+    /// turns with the chores.
     #[cold]
     fn put_off<'e>(&mut self, events: impl Iterator<Item = &'e <S::Batch as Batch>::Event>)
     where
@@ -329,7 +331,7 @@ impl<S: System> Reactor<S> {
         Going::On
     }
 
-    /// Gives a turn to those that are queued now, within the limits of the reactor's own; others wait for the next one.
+    /// Gives the queued connections a turn, within the limits of a reactor turn. The others wait for the next one.
     fn run_queued(&mut self) {
         self.shared.moved = 0;
         let running = self.queues.running.len().min(MAX_QUEUED_TURNS);
@@ -354,7 +356,7 @@ impl<S: System> Reactor<S> {
     }
 
     fn give_turn(&mut self, key: usize, ready: Ready) -> Going {
-        // One that waited in a queue may be closed by now.
+        // A queued connection may have been closed meanwhile.
         let Some(connection) = self.connections.get_mut(key) else {
             return Going::On;
         };
@@ -364,7 +366,7 @@ impl<S: System> Reactor<S> {
         }
     }
 
-    /// Does what a turn asked for.
+    /// Acts on the result of a connection's turn.
     #[inline(never)]
     fn settle(&mut self, key: usize, next: Next) -> Going {
         self.has_chores = true;
@@ -400,7 +402,7 @@ impl<S: System> Reactor<S> {
         self.holders.remove(key);
         let (mut unsent, held) = (connection.unsent(), connection.held());
         let unfinished = held - unsent;
-        // What the kernel still has will be taken by nobody, either.
+        // The peer will not take the bytes in the kernel's buffer either: count them as unsent.
         if reason == Reason::StallTimeout
             && let Ok(Delivery { waiting, .. }) = connection.delivery()
         {
@@ -408,11 +410,12 @@ impl<S: System> Reactor<S> {
         }
         self.journal.gone(key, reason, [unsent, unfinished], self.now_ms());
         connection.close(&mut self.shared.budget);
-        // There is a descriptor now, if there was none.
+        // Closing has freed a descriptor.
         self.entrance.end_pause();
     }
 
-    /// What must hold between two turns. With many connections the walk would take longer than the turn.
+    /// Whether the invariants between two turns hold. Checked only with few connections: the walk would take longer
+    /// than the turn.
     fn is_sound(&self) -> bool {
         const MAX_WALK: usize = 64;
         self.keys_end > MAX_WALK
@@ -425,13 +428,14 @@ impl<S: System> Reactor<S> {
     }
 }
 
-/// An eighth of what may be held is for unfinished headers, and room for one of the longest at least.
+/// An eighth of the memory is for unfinished headers, but at least room for one of the longest.
 fn budget(config: &Config) -> Budget {
     let headers = (config.max_held / 8).max(MAX_V2_LEN + Budget::MIN_READ);
     Budget::new(config.max_held - headers, headers)
 }
 
-/// A connection's turn, compiled once with a listener and once without, so that nobody pays for what is not logged.
+/// A connection's turn. It is compiled once with an observer and once without, so that traffic that is not logged costs
+/// nothing extra.
 #[inline(always)]
 fn turn_of<T: Stream>(
     connection: &mut Connection<T>,

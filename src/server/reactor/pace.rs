@@ -1,15 +1,15 @@
-//! How the reactor waits, and how long its turns take.
+//! How the reactor waits (`--spin`), and the measurement of its turns.
 
 use std::time::{Duration, Instant};
 
 use crate::observe::metrics::Turns;
 
-/// Looking for events again before sleeping: to be woken takes longer than most clients of a busy server take to speak again.
+/// Polls again before sleeping. On a busy server waking up takes longer than the time until the next event.
 #[derive(Debug)]
 pub(super) struct Spin {
     limit: Duration,
     began: Duration,
-    /// Whether the limit is over 0, at hand for each turn.
+    /// Whether the limit is over 0, computed ahead because every turn needs it.
     is_on: bool,
 }
 
@@ -23,7 +23,7 @@ impl Spin {
         self.is_on
     }
 
-    /// Whether to go on looking, after a turn `now` that had, or had not, events.
+    /// Whether to poll again without sleeping, after a turn at `now` with or without events.
     pub(super) fn goes_on(&mut self, had_events: bool, now: Duration) -> bool {
         if had_events {
             self.began = now;
@@ -32,12 +32,12 @@ impl Spin {
     }
 }
 
-/// Measures one turn in [`Turns::SAMPLING`], where somebody looks at it.
+/// Measures one of [`Turns::SAMPLING`] turns, if the admin port shows the times.
 #[derive(Debug)]
 pub(super) struct Timing {
     pub(super) turns: Turns,
     is_wanted: bool,
-    /// Turns until one is measured.
+    /// Turns until the next one that is measured.
     left: u32,
     since: Option<Instant>,
 }

@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
-/// Slab keys, first in, first out, each at most once: so it is never longer than the slab.
+/// A first in, first out queue of slab keys. Each is queued at most once, so that the queue is never longer than the slab.
 ///
-/// A key may be taken over by a new connection while it waits; the turn that this one gets too early does no harm.
+/// While a key waits, a new connection may take it over. The early turn that this connection gets does no harm.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     keys: VecDeque<usize>,
@@ -27,7 +27,8 @@ impl Queue {
         let key = self.keys.pop_front()?;
         self.waits[key] = false;
         if self.keys.is_empty() {
-            // Back to the start of the ring, which would else be touched, and become resident, all the way round.
+            // Go back to the start of the ring. Otherwise the whole ring would be touched in time, and become resident
+            // memory.
             self.keys.clear();
         }
         Some(key)
@@ -43,44 +44,44 @@ impl Queue {
         self.keys.is_empty()
     }
 
-    /// Whether each key is queued once, and below `end`.
+    /// Whether each key is queued once and is below `end`.
     pub(super) fn is_sound(&self, end: usize) -> bool {
         self.keys.iter().all(|&key| key < end && self.waits[key])
             && self.waits[..end].iter().filter(|&&waits| waits).count() == self.keys.len()
     }
 }
 
-/// The queues of the reactor: what a connection waits for besides its socket.
+/// The queues of the reactor: connections that wait for something other than their socket.
 #[derive(Debug)]
 pub(super) struct Queues {
     /// Connections whose turn was cut short, or put off.
     pub(super) running: Queue,
     /// Connections that wait for the budget.
     pub(super) starved: Queue,
-    /// Connections that try again when `pause_ends_ms` has come.
+    /// Connections that try again at `pause_ends_ms`.
     paused: Queue,
     pause_ends_ms: u64,
 }
 
 impl Queues {
-    /// Queues for keys below `capacity`.
+    /// Empty queues for keys below `capacity`.
     pub(super) fn new(capacity: usize) -> Self {
         let queue = || Queue::new(capacity);
         Queues { running: queue(), starved: queue(), paused: queue(), pause_ends_ms: u64::MAX }
     }
 
-    /// The connection tries again at `ends_ms`, or with one that waits already.
+    /// The connection tries again at `ends_ms`, or earlier with connections that are already paused.
     pub(super) fn pause(&mut self, key: usize, ends_ms: u64) {
         self.paused.push(key);
         self.pause_ends_ms = self.pause_ends_ms.min(ends_ms);
     }
 
-    /// When the paused ones try again.
+    /// When the paused connections try again.
     pub(super) fn pause_ends_ms(&self) -> u64 {
         self.pause_ends_ms
     }
 
-    /// If it is time, gives up to `max` paused connections a turn soon.
+    /// If it is time, queues up to `max` paused connections for a turn.
     pub(super) fn end_pause(&mut self, now_ms: u64, max: usize) {
         if self.pause_ends_ms > now_ms {
             return;
@@ -94,12 +95,12 @@ impl Queues {
         }
     }
 
-    /// Connections that wait for memory.
+    /// The number of connections that wait for memory.
     pub(super) fn short_of_memory(&self) -> usize {
         self.starved.len() + self.paused.len()
     }
 
-    /// Whether what the queues hold makes sense for keys below `end`.
+    /// Whether the queues are consistent for keys below `end`.
     pub(super) fn is_sound(&self, end: usize) -> bool {
         [&self.running, &self.starved, &self.paused].iter().all(|queue| queue.is_sound(end))
             && (self.paused.is_empty() || self.pause_ends_ms < u64::MAX)

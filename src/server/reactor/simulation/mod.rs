@@ -1,8 +1,8 @@
-//! The whole loop over a simulated kernel: accepting, echoing, time limits, the admin port, the service manager, signals and
-//! the end, with clients of every manner; each schedule from its seed. What must hold between two turns is asserted by the
-//! reactor itself.
+//! Runs the whole loop over a simulated kernel: accepting, echoing, time limits, the admin port, the service manager,
+//! signals and stopping, with clients of every behaviour. Each schedule comes from its seed. The reactor itself asserts
+//! its invariants between two turns.
 //!
-//! `SIMULATION=100000 cargo test --lib schedules` runs more of them, and `SIMULATION_SEED=7` one alone.
+//! `SIMULATION=100000 cargo test --lib schedules` runs more schedules, and `SIMULATION_SEED=7` only one.
 
 mod world;
 
@@ -24,7 +24,7 @@ use crate::net::system::Signal;
 use crate::observe::events::Listening;
 use crate::observe::log::Log;
 
-/// Turns after which a schedule that is not over is stuck.
+/// A schedule that is not over after this many turns is stuck.
 const MAX_TURNS: usize = 200_000;
 
 const HEADER: &[u8] = b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n";
@@ -33,7 +33,7 @@ fn client(rng: &mut Rng, echo: EchoUnit) -> Client {
     if rng.u8(..) < 25 {
         let path = rng.choice(["/livez", "/status.json", "/connections.json"]).unwrap();
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").into_bytes();
-        // What is answered is for the tests of the admin port: here it must come, and end.
+        // The tests of the admin port check its answers. Here an answer only has to come and end.
         return Client::new(Manner::Resetting, true, request, b"never".to_vec(), rng);
     }
     let manner = match rng.u8(..100) {
@@ -59,7 +59,8 @@ fn client(rng: &mut Rng, echo: EchoUnit) -> Client {
     Client::new(manner, false, script, all, rng)
 }
 
-/// Every honest client has all its bytes; in a server that `is_early` stopped, one that was never accepted has no claim.
+/// Asserts that every honest client received all its bytes. If the server was stopped early, a client that was never
+/// accepted may have received nothing.
 fn honest_are_served(world: &World, is_early: bool, kept: &Mutex<Vec<u8>>) -> Result<(), String> {
     for (index, client) in world.clients.iter().enumerate() {
         let is_whole = client.received == client.expected;
@@ -75,7 +76,8 @@ fn honest_are_served(world: &World, is_early: bool, kept: &Mutex<Vec<u8>>) -> Re
     Ok(())
 }
 
-/// The log ends as it must, and says who came and went, and how far the closing is where it takes more than a turn.
+/// Asserts that the log is complete: its last line, as many accepted as closed connections, and progress if closing
+/// takes more than a turn.
 fn log_is_whole(log: &[u8], level: LogLevel, must_say_progress: bool) -> Result<(), String> {
     if log.is_empty() || !log.ends_with(b"server was terminated.\n") {
         return Err("the log does not end".to_owned());
@@ -90,7 +92,7 @@ fn log_is_whole(log: &[u8], level: LogLevel, must_say_progress: bool) -> Result<
     Ok(())
 }
 
-/// How far the closing of what is open has come.
+/// The key from which the remaining connections are closed, in the phase of closing them.
 fn cursor_of(phase: Phase) -> Option<usize> {
     match phase {
         Phase::Cutting { cursor } => Some(cursor),
@@ -98,7 +100,7 @@ fn cursor_of(phase: Phase) -> Option<usize> {
     }
 }
 
-/// Runs one schedule; says what went wrong.
+/// Runs one schedule. The error says what went wrong.
 fn run(seed: u64, fault: Fault) -> Result<(), String> {
     let mut rng = Rng::with_seed(seed);
     let echo = rng.choice([EchoUnit::Stream, EchoUnit::Lines]).unwrap();
@@ -139,7 +141,7 @@ fn run(seed: u64, fault: Fault) -> Result<(), String> {
     let mut reactor = Reactor::new(&config, parts).map_err(|error| error.to_string())?;
     reactor.shared.clock = Clock::simulated(Arc::clone(&world.borrow().micros));
     reactor.shared.budget = Budget::new(rng.usize(9000..60_000), 9000);
-    // A second signal, which cuts what is open.
+    // A second signal closes open connections at once.
     let cut_us = (early_stop && rng.bool()).then(|| stop_us + rng.u64(1..50_000));
     let mut has_cut = false;
     let mut must_say_progress = false;
@@ -183,7 +185,7 @@ fn run(seed: u64, fault: Fault) -> Result<(), String> {
     if !has_cut {
         honest_are_served(&world, early_stop, &kept)?;
     }
-    // Sooner than by the time limit of silence, which would hide a FIN that was overlooked.
+    // A FIN must be answered sooner than the idle timeout closes: the timeout would hide a missed FIN.
     if let Some(late) =
         world.clients.iter().find(|client| client.manner == Manner::Honest && client.closing_us() > 2_500_000)
     {

@@ -1,4 +1,4 @@
-//! A kernel, its clients and a clock, all from one seed.
+//! A simulated kernel with clients and a clock, all driven by one seed.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -16,13 +16,13 @@ use crate::net::manager::News;
 use crate::net::system::{Batch, Event, Signal, System};
 use crate::server::reactor::{ALARM, SIGNALS};
 
-/// What is broken on purpose, to see that it is found.
+/// A fault built in on purpose, to see that the simulation finds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     None,
     /// The alarm does not go off.
     AlarmLost,
-    /// No edge tells that there is space to write.
+    /// No edge reports space to write.
     WritableLost,
     /// A FIN gives no edge.
     FinLost,
@@ -30,14 +30,14 @@ pub(super) enum Fault {
     ListenerLost,
 }
 
-/// How a client behaves.
+/// The behaviour of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Manner {
-    /// Sends all, reads all, and ends.
+    /// Sends everything, reads everything, and closes.
     Honest,
-    /// Connects and says nothing.
+    /// Connects and sends nothing.
     Silent,
-    /// Leaves its header, or its line, unfinished.
+    /// Does not finish its header or line.
     Unfinished,
     /// Sends a lot and reads nothing.
     Deaf,
@@ -51,9 +51,9 @@ pub(super) struct Client {
     script: VecDeque<u8>,
     pub(super) expected: Vec<u8>,
     pub(super) received: Vec<u8>,
-    /// When it does something again, in µs, if it can.
+    /// Time of its next action, in µs.
     next_us: u64,
-    /// Connected to the port of the admin, which closes by itself.
+    /// Whether it is connected to the admin port, where the server closes first.
     pub(super) is_admin: bool,
     is_connected: bool,
     is_over: bool,
@@ -65,9 +65,9 @@ pub(super) struct Client {
     space: usize,
     wants_space: bool,
     acknowledged: u64,
-    /// The server closed its side, or sent FIN.
+    /// Whether the server closed its side or sent FIN.
     pub(super) is_closed: bool,
-    /// When the client sent FIN, and when the server closed, in µs.
+    /// When the client sent FIN (`fin_us`) and the server closed (`closed_us`), in µs.
     fin_us: u64,
     closed_us: u64,
     has_server_fin: bool,
@@ -104,7 +104,7 @@ impl Client {
         }
     }
 
-    /// Whether it has all that it wants.
+    /// Whether it has received everything it expects.
     pub(super) fn is_content(&self) -> bool {
         self.received == self.expected && self.script.is_empty()
     }
@@ -114,7 +114,7 @@ impl Client {
         self.closed_us.saturating_sub(self.fin_us)
     }
 
-    /// What it is about, for a schedule that failed.
+    /// Its state in words, for the report of a failed schedule.
     pub(super) fn describe(&self) -> String {
         let Client { manner, script, received, expected, inbox, outbox, fin, is_over, is_closed, .. } = self;
         let (script, inbox, outbox) = (script.len(), inbox.len(), outbox.len());
@@ -136,7 +136,7 @@ impl Client {
         }
     }
 
-    /// Does something. Says whether it could.
+    /// Takes its next action. Returns whether it could.
     fn act(&mut self, rng: &mut Rng, now_us: u64) -> bool {
         if self.manner == Manner::Resetting && rng.u8(..) < 30 {
             (self.reset, self.is_over, self.has_input_edge) = (true, true, true);
@@ -170,7 +170,7 @@ pub(super) struct World {
     rng: Rng,
     pub(super) micros: Arc<AtomicU64>,
     pub(super) clients: Vec<Client>,
-    /// Clients that are not accepted yet: of the port, and of the admin's.
+    /// Clients that are not accepted yet, of the echo port and of the admin port.
     backlogs: [VecDeque<usize>; 2],
     has_listener_edge: [bool; 2],
     listener_reports: [usize; 2],
@@ -184,7 +184,7 @@ pub(super) struct World {
     pub(super) waits: usize,
 }
 
-/// What the reactor and its sockets see of the world.
+/// The world as the reactor and its sockets see it.
 #[derive(Clone)]
 pub(super) struct Sim(pub(super) Rc<RefCell<World>>);
 
@@ -217,7 +217,7 @@ impl World {
         self.has_signal_edge = true;
     }
 
-    /// Lets clients do what is due.
+    /// Lets clients take the actions that are due.
     fn step(&mut self) {
         let now_us = self.now_us();
         for index in 0..self.clients.len() {
@@ -228,7 +228,7 @@ impl World {
             client.next_us = now_us + self.rng.u64(1..3_000);
             if client.is_connected {
                 if !client.act(&mut self.rng, now_us) {
-                    // Until something comes.
+                    // It sleeps until something arrives.
                     client.next_us = u64::MAX;
                 }
             } else if self.is_shut {
@@ -242,7 +242,7 @@ impl World {
         }
     }
 
-    /// What is reported now, up to `max` events.
+    /// The events to report now, at most `max`.
     fn report(&mut self, max: usize) -> Vec<SimEvent> {
         let mut events = Vec::new();
         let now_us = self.now_us();
@@ -292,13 +292,13 @@ impl World {
         events
     }
 
-    /// When something happens next, in µs.
+    /// The time of the next action or alarm, in µs.
     fn next_us(&self) -> Option<u64> {
         let clients = self.clients.iter().filter(|client| !client.is_over).map(|client| client.next_us);
         clients.chain(self.alarm_us).min().filter(|&us| us < u64::MAX)
     }
 
-    /// The server did something to a client, who goes on.
+    /// Wakes a client because the server did something to its connection.
     fn wake(&mut self, index: usize) {
         let now_us = self.now_us();
         let client = &mut self.clients[index];
@@ -307,7 +307,7 @@ impl World {
         }
     }
 
-    /// Anything may happen before a system call, and a signal may interrupt it.
+    /// Begins a system call: clients may act before it, and a signal may interrupt it.
     fn enter(&mut self) -> io::Result<()> {
         self.micros.fetch_add(self.rng.u64(..20), Ordering::Relaxed);
         if self.rng.u8(..) < 20 {
@@ -338,7 +338,7 @@ impl System for Sim {
             }
             match world.next_us() {
                 Some(at_us) => drop(world.micros.fetch_max(at_us, Ordering::Relaxed)),
-                // The schedule goes on by a signal.
+                // All clients are done: the schedule continues with a signal.
                 None if world.clients.iter().all(|client| client.is_over) => return Ok(()),
                 None => return Err(io::Error::other("the reactor sleeps for ever")),
             }
@@ -352,7 +352,7 @@ impl System for Sim {
         }
         let client = &mut world.clients[stream.index];
         client.token = Some(token);
-        // As epoll does, what is there already is reported.
+        // As epoll does, report input that is already there.
         client.has_input_edge = true;
         Ok(())
     }
