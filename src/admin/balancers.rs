@@ -1,4 +1,4 @@
-//! The peers as a JSON object: each with what its connections did, those with the most connections first.
+//! The peers as a JSON object, each with the counts of its connections; those with the most connections come first.
 
 use std::cmp::Reverse;
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ use crate::observe::json::Text;
 #[derive(Serialize)]
 pub(super) struct Balancers<'a> {
     balancers: Vec<Row<'a>>,
-    /// Those that have no row of their own, together.
+    /// All peers without their own row together.
     others: Option<Row<'a>>,
 }
 
@@ -23,7 +23,7 @@ struct Row<'a> {
     peer: Option<IpAddr>,
     #[serde(flatten)]
     counts: &'a Counts,
-    /// When a connection of it was accepted or ended last.
+    /// When one of its connections was last accepted or closed.
     last_seen: Text<humantime::Rfc3339Timestamp>,
 }
 

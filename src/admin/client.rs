@@ -1,4 +1,5 @@
-//! One client of the admin port: requests in, answers out, one after the other. It knows no reactor and no routes.
+//! One client of the admin port: it reads requests and sends answers, one after the other. It does not know the reactor
+//! or the routes.
 
 use std::io::{self, ErrorKind};
 
@@ -12,7 +13,7 @@ use proxy::{Error, Status};
 /// When to call [`Client::turn`] again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// When the socket reports something.
+    /// At the socket's next event.
     Wait,
     /// Soon: there may be more to do.
     Again,
@@ -22,20 +23,20 @@ pub(crate) enum Next {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// A PROXY header may come first: a Network Load Balancer sends one with its health checks, to whichever port.
+    /// A PROXY header may come first: a Network Load Balancer sends one with its health checks, to any port.
     Begun,
     Serving,
     /// The last answer is being sent.
     Leaving,
-    /// Our FIN is sent: what still comes is thrown away, because a close with unread input would reset the connection
-    /// before the answer is read.
+    /// Our FIN is sent. Further input is read and discarded, because closing with unread input would reset the
+    /// connection before the answer is read.
     Draining,
 }
 
-/// What a request is answered by.
+/// The answer to a request.
 #[derive(Debug)]
 pub(super) enum Answer {
-    /// A document, made at once.
+    /// A document that is complete at once.
     Whole(Response),
     /// A JSON document that is made while it is sent.
     List(List),
@@ -55,16 +56,17 @@ pub(crate) struct Client<S> {
     input: Vec<u8>,
     output: Vec<u8>,
     sent: usize,
-    /// What more is to come behind the output.
+    /// The rest of an answer, to be made after the output was sent.
     sending: Option<Sending>,
     ends_ms: u64,
 }
 
 impl<S: Stream> Client<S> {
-    /// How long a client may take for a request, for an answer or a part of it, and to say something again.
+    /// The longest time for a client to send a request, to take an answer or a part of it, and to send the next
+    /// request, in ms.
     const TIME_MS: u64 = 15_000;
 
-    /// What surrounds the bytes of a chunk, and the end of the last one.
+    /// Most bytes around a chunk, the end of the last one included.
     const CHUNK_FRAME_BYTES: usize = 32;
 
     pub(crate) fn new(stream: S, now_ms: u64) -> Self {
@@ -76,7 +78,7 @@ impl<S: Stream> Client<S> {
         &mut self.stream
     }
 
-    /// Bytes of memory that it holds, but for the search of a list.
+    /// Bytes of memory that it holds, without those of a list's search.
     #[cfg(test)]
     pub(super) fn held_bytes(&self) -> usize {
         self.input.capacity()
@@ -84,14 +86,14 @@ impl<S: Stream> Client<S> {
             + self.sending.as_ref().map_or(0, |sending| sending.list.held_bytes())
     }
 
-    /// When its time is over.
+    /// When its time limit ends.
     pub(crate) fn ends_ms(&self) -> u64 {
         self.ends_ms
     }
 
-    /// One turn: a few steps, as far as there is something to do and `work` is left.
+    /// One turn: a few steps, while there is something to do and `work` is left.
     pub(super) fn turn(&mut self, view: &View<'_>, work: &mut Work, answer: impl Fn(&Request<'_>) -> Answer) -> Next {
-        /// To read a request, answer it, and send the answer: a probe comes and goes in one turn.
+        /// Enough to read a request, answer it, send the answer and close: a probe takes one turn.
         const MAX_STEPS: usize = 4;
         for _ in 0..MAX_STEPS {
             if work.is_used_up() {
@@ -136,7 +138,7 @@ impl<S: Stream> Client<S> {
         Ok(if count == 0 { Next::Closed } else { Next::Again })
     }
 
-    /// Answers the request that has come. Says whether it had come.
+    /// Answers the request, if it is complete. Returns whether it was.
     fn respond(&mut self, now_ms: u64, work: &mut Work, answer: impl Fn(&Request<'_>) -> Answer) -> bool {
         let (answer, is_head, is_chunked, mut keep_alive, length) = match self.skip_header() {
             Parsed::Partial => return false,
@@ -166,7 +168,7 @@ impl<S: Stream> Client<S> {
         true
     }
 
-    /// Makes the next part of a list, as far as the work of this turn allows.
+    /// Makes the next part of a list, within the work of this turn.
     fn go_on(&mut self, mut sending: Sending, view: &View<'_>, work: &mut Work) -> io::Result<()> {
         let mut part = Vec::new();
         let has_more = sending.list.go_on(view, work, &mut part)?;
@@ -187,7 +189,7 @@ impl<S: Stream> Client<S> {
         Ok(())
     }
 
-    /// What has come, behind a PROXY header if there is one.
+    /// Parses the input after the PROXY header, if there is one.
     fn skip_header(&mut self) -> Parsed<'_> {
         if self.state == State::Begun {
             let length = match proxy::parse(&self.input) {
@@ -208,7 +210,7 @@ mod tests {
     use super::super::fixture::{Fixture, Pieces};
     use super::*;
 
-    /// What is answered to `pieces`, by status and path, and whether FIN was sent before the client's.
+    /// The answers to `pieces`, as status and path, and whether the server sent FIN before the client.
     fn answers(pieces: Vec<Vec<u8>>) -> (Vec<String>, bool) {
         let stream = Pieces { input: pieces.into(), most: 7, ..Pieces::default() };
         let mut client = Client::new(stream, 0);

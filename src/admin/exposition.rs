@@ -1,4 +1,4 @@
-//! Metrics in the two text formats that Prometheus reads. Names and units follow its conventions.
+//! Renders metrics in the two text formats that Prometheus reads. Names and units follow its conventions.
 
 use std::fmt::{Display, Write};
 
@@ -6,12 +6,12 @@ use super::process::Process;
 use super::snapshot::{Listener, Snapshot};
 use crate::observe::metrics::{Headers, Turns};
 
-/// The formats differ in their comments and in the last line.
+/// The text format. The two differ in their comments and in the last line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
-    /// Prometheus's own text format, version 0.0.4: comments name a counter as its samples do, with `_total`.
+    /// Prometheus's text format, version 0.0.4: comments name a counter with `_total`, as its samples do.
     Prometheus,
-    /// OpenMetrics 1.0: comments name a counter without `_total` and tell units; `# EOF` ends the text.
+    /// OpenMetrics 1.0: comments name a counter without `_total` and state units; the text ends with `# EOF`.
     OpenMetrics,
 }
 
@@ -95,7 +95,7 @@ fn turns(turns: &Turns, out: &mut Writer) {
     }
 }
 
-/// The names that all client libraries of Prometheus have for these.
+/// The metrics of the process, with the names that all Prometheus client libraries use.
 fn process(snapshot: &Snapshot<'_>, out: &mut Writer) {
     out.gauge("process_start_time_seconds", "When the process started, since 1970", snapshot.start_seconds);
     if let Some(Process { resident_bytes, open_files, max_files, cpu_seconds }) = snapshot.process {
@@ -119,7 +119,7 @@ struct Writer {
 }
 
 impl Writer {
-    /// A little more than all metrics take.
+    /// A little more than the size of all metrics.
     const USUAL_BYTES: usize = 12 * 1024;
 
     fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
@@ -146,7 +146,7 @@ impl Writer {
         }
     }
 
-    /// The comments that begin a metric.
+    /// Writes the comments of a metric.
     fn family(&mut self, name: &str, kind: Kind, help: &str) {
         let is_open = self.format == Format::OpenMetrics;
         let total = if kind == Kind::Counter && !is_open { "_total" } else { "" };
@@ -161,7 +161,7 @@ impl Writer {
         }
     }
 
-    /// The values of labels are our own names: none needs an escape.
+    /// Writes a sample. Label values are the server's own names, which need no escape.
     fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
         self.text.push_str(name);
         for (index, (label, text)) in labels.iter().enumerate() {
@@ -173,7 +173,7 @@ impl Writer {
     }
 
     fn line(&mut self, text: std::fmt::Arguments<'_>) {
-        // A String takes every write.
+        // Writing to a String cannot fail.
         let _ = self.text.write_fmt(text);
     }
 }

@@ -1,4 +1,4 @@
-//! For tests: a server to be looked at, and clients without sockets.
+//! For tests: a server to query, and clients without sockets.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -18,7 +18,7 @@ use crate::observe::metrics::Turns;
 use proxy::Status;
 use proxy::policy::Mode;
 
-/// A server with connections at the keys from 0 on.
+/// A server with connections whose keys begin at 0.
 pub(super) struct Fixture {
     journal: Journal,
     budget: Budget,
@@ -44,7 +44,8 @@ impl Connections for Fake {
 }
 
 impl Fixture {
-    /// `count` connections, the first of them from `10.0.0.0:1` with nothing held, each with a byte more than the one before.
+    /// `count` connections. The first is from `10.0.0.0:1` and holds nothing; each one holds a byte more than the one
+    /// before.
     pub(super) fn new(count: usize, header: &[u8]) -> Self {
         let log = Log::new(LogFormat::Text, false).unwrap();
         let journal = Journal::new(log, LogLevel::Quiet, true, 16);
@@ -65,7 +66,7 @@ impl Fixture {
         facts[key] = Some(Facts { state: "echoing", held: key, since_ms: 0 });
     }
 
-    /// The connection at `key` is gone.
+    /// Removes the connection at `key`.
     pub(super) fn close(&mut self, key: usize) {
         self.connections.facts[key] = None;
     }
@@ -88,20 +89,21 @@ impl Fixture {
         }
     }
 
-    /// How often a connection was looked at since the last call.
+    /// How many connections were looked at since the last call.
     pub(super) fn looks(&self) -> usize {
         self.connections.looks.take()
     }
 }
 
-/// A client's stream. It gives at most one piece a call, where an empty one is "not now"; behind the last one is its end.
+/// A client's stream. Each read returns one piece, at most; an empty piece is `WouldBlock`. After the last one the
+/// stream ends.
 #[derive(Default)]
 pub(super) struct Pieces {
     pub(super) input: VecDeque<Vec<u8>>,
-    /// Whether the input goes on behind its pieces.
+    /// Whether the input stays open after its pieces.
     pub(super) is_open: bool,
     pub(super) output: Vec<u8>,
-    /// Bytes taken a call; none is "not now".
+    /// Most bytes that a write takes; 0 is `WouldBlock`.
     pub(super) most: usize,
     pub(super) is_shut: Cell<bool>,
     /// Bytes that all streams have taken.
@@ -148,7 +150,7 @@ impl Stream for Pieces {
     }
 }
 
-/// A system in which clients come in, and nothing else happens.
+/// A system in which clients connect, and nothing else happens.
 #[derive(Default)]
 pub(super) struct World {
     pub(super) backlog: VecDeque<(Pieces, SocketAddr)>,

@@ -1,4 +1,4 @@
-//! The last hour in figures, and the highest ones since the start: a ring of fixed size, whatever the connections.
+//! The figures of the last hour, and the highest since the start, in a ring of fixed size.
 
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
@@ -14,14 +14,14 @@ pub(super) struct History {
     samples: VecDeque<Sample>,
     /// When the next sample is due.
     next_ms: u64,
-    /// What was true at the last call of [`History::note`].
+    /// The figures at the last call of [`History::note`].
     last: Figures,
-    /// What was true at the last sample.
+    /// The figures at the last sample.
     sampled: Figures,
     highest: Highest,
 }
 
-/// What changed in a period, and what was true at its end.
+/// The changes during a period, and the state at its end.
 struct Sample {
     received: u64,
     sent: u64,
@@ -81,8 +81,9 @@ impl History {
         }
     }
 
-    /// Takes the samples that are due. It is called in each turn with chores: there is one a second while there are
-    /// connections, and while there are none nothing changes. So what was true at the last call is true until now.
+    /// Takes the samples that are due. It is called in each turn with chores. While there are connections, such a turn
+    /// comes every second; without connections nothing changes. The figures of the last call are therefore valid until
+    /// now.
     pub(super) fn note(&mut self, view: &View<'_>) {
         while self.next_ms <= view.now_ms {
             self.sample();
@@ -131,7 +132,7 @@ impl History {
     pub(super) fn highest(&self, started: SystemTime) -> impl Serialize + use<> {
         let Highest { active, held, accepted, received, sent } = self.highest;
         let peak = |Peak { value, at_ms }| PeakDocument { value, time: (value > 0).then(|| timestamp(started, at_ms)) };
-        // A second's average of the period.
+        // The average per second in the period.
         let rate = |Peak { value, at_ms }| peak(Peak { value: value * 1000 / Self::PERIOD_MS, at_ms });
         HighestDocument {
             active: peak(active),
@@ -158,7 +159,7 @@ struct HighestDocument {
     bytes_out_per_second: PeakDocument,
 }
 
-/// A column for each figure. Counts are those of a period.
+/// A column for each figure. Counts are per period.
 struct Document<'a> {
     history: &'a History,
     started: SystemTime,
@@ -210,7 +211,7 @@ mod tests {
         at(&fixture, 9_999);
         fixture.close(0);
         at(&fixture, 10_000);
-        // Nothing happens for a while, so that there is no turn.
+        // For a while nothing happens, and so there is no turn.
         fixture.open(2, &[]);
         at(&fixture, 45_000);
         at(&fixture, 50_000);

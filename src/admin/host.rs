@@ -1,11 +1,11 @@
-//! The names by which pages of a browser may ask for what the admin port shows.
+//! The host names that a browser's page may use in requests to the admin port.
 //!
-//! A page of a hostile site can have its own name lead to this server's address (DNS rebinding); the browser then takes the
-//! server for that site and lets the page read its answers. The request still names the site in `Host`.
+//! A hostile site can make its own name resolve to this server's address (DNS rebinding). The browser then takes the
+//! server for that site, and lets the site's page read its answers. The request still names the site in `Host`.
 
 use std::net::IpAddr;
 
-/// Names of the server that the operator has given.
+/// The server's names, set by the operator.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Hosts(Vec<String>);
 
@@ -14,8 +14,8 @@ impl Hosts {
         Hosts(names.iter().map(|name| bare(name).to_owned()).collect())
     }
 
-    /// Whether a request to `host`, with or without a port, may be answered. No site's name leads to an address, to
-    /// `localhost`, or to nothing.
+    /// Whether a request to `host`, with or without a port, may be answered. Addresses, `localhost` and an empty host
+    /// are always allowed: they cannot be the name of a site.
     pub(super) fn allow(&self, host: &str) -> bool {
         let name = bare(without_port(host));
         let address = name.trim_start_matches('[').trim_end_matches(']');
@@ -26,7 +26,7 @@ impl Hosts {
     }
 }
 
-/// The name alone: the port is behind the last colon, but for an IPv6 address in brackets.
+/// The host without its port, which follows the last colon; an IPv6 address in brackets has colons itself.
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
@@ -34,7 +34,7 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-/// Without the dot that may end a name.
+/// The name without a trailing dot.
 fn bare(name: &str) -> &str {
     name.strip_suffix('.').unwrap_or(name)
 }

@@ -1,22 +1,23 @@
-//! HTTP/1.1 as far as a page, a monitor and a health check need it (RFC 9112): requests without a body, answers with one.
+//! The part of HTTP/1.1 (RFC 9112) that a page, a monitor and a health check need: requests without a body, answers
+//! with one.
 
 use std::borrow::Cow;
 use std::io::Write;
 
 use httparse::{EMPTY_HEADER, Request as Head, Status};
 
-/// A request that is answered by what it asks for.
+/// A valid request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Request<'a> {
     pub(crate) path: &'a str,
-    /// What stands behind `?`, still encoded.
+    /// The query after `?`, still encoded.
     pub(crate) query: &'a str,
-    /// Whom it asks, by its target or its field `Host`, with or without a port.
+    /// The host, from its target or its field `Host`, with or without a port.
     pub(crate) host: Option<&'a str>,
     /// `HEAD`: the answer without its body.
     pub(crate) is_head: bool,
     pub(crate) keep_alive: bool,
-    /// The version is 1 and this: 0 or 1.
+    /// The minor version of HTTP/1: 0 or 1.
     pub(crate) minor_version: u8,
     /// Whether it wants metrics as OpenMetrics.
     pub(crate) open_metrics: bool,
@@ -24,12 +25,12 @@ pub(crate) struct Request<'a> {
     pub(crate) length: usize,
 }
 
-/// What the bytes so far amount to.
+/// The result of parsing the bytes received so far.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Parsed<'a> {
     Request(Request<'a>),
     Partial,
-    /// It is answered by this status, and the connection ends.
+    /// The request is refused with this status, and the connection is closed.
     Refused(u16),
 }
 
@@ -53,7 +54,7 @@ pub(crate) fn parse(input: &[u8]) -> Parsed<'_> {
     let (Some(method), Some(target), Some(version)) = (head.method, head.path, head.version) else {
         return Parsed::Refused(400);
     };
-    // All values of a name: a list may come in several lines.
+    // All values of a field: a list may be split over several lines.
     let values = |name| {
         let named = head.headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
         named.map(|header| str::from_utf8(header.value).unwrap_or(""))
@@ -68,18 +69,18 @@ pub(crate) fn parse(input: &[u8]) -> Parsed<'_> {
     let (true, false, Some((named, target))) = (has_host, has_body, split(target)) else {
         return Parsed::Refused(400);
     };
-    // A target with a host goes before the field (RFC 9112, section 3.2.2).
+    // A host in the target takes precedence over the field (RFC 9112, section 3.2.2).
     let host = named.or_else(|| values("Host").next());
     let closes = |list: &str| list.split(',').any(|item| item.trim().eq_ignore_ascii_case("close"));
-    // Before version 1.1 keeping a connection is negotiated, which this server does not support.
+    // Before version 1.1, keeping a connection is negotiated. This server does not support that.
     let keep_alive = version == 1 && !values("Connection").any(closes);
     let open_metrics = values("Accept").any(|accept| accept.contains("application/openmetrics-text"));
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     Parsed::Request(Request { path, query, host, is_head, keep_alive, minor_version: version, open_metrics, length })
 }
 
-/// The host of a target, if it has one, and the target from its path on. It comes in two forms (RFC 9112, section 3.2):
-/// `/path`, or `http://host/path` as proxies have it.
+/// Splits a target into its host, if it has one, and the rest from its path on. A target has one of two forms (RFC
+/// 9112, section 3.2): `/path`, or `http://host/path` from proxies.
 fn split(target: &str) -> Option<(Option<&str>, &str)> {
     match target.split_once("://") {
         _ if target.starts_with('/') => Some((None, target)),
@@ -91,21 +92,22 @@ fn split(target: &str) -> Option<(Option<&str>, &str)> {
     }
 }
 
-/// How long a body is.
+/// The length of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Length {
-    /// So many bytes.
+    /// This many bytes.
     Known(usize),
-    /// It comes in chunks (RFC 9112, section 7.1), written by [`write_chunk`].
+    /// The body is sent in chunks (RFC 9112, section 7.1), written by [`write_chunk`].
     Chunked,
-    /// It ends with the connection.
+    /// The body ends with the connection.
     UntilClose,
 }
 
-/// Writes the head of an answer behind what `out` holds.
+/// Appends the head of an answer to `out`.
 pub(crate) fn write_head(status: u16, content_type: &str, length: Length, keep_alive: bool, out: &mut Vec<u8>) {
     let reason = reason(status);
-    // A Vec takes every write. Nothing from outside is loaded by a page, and nothing is kept: it is old in a second.
+    // Writing to a Vec cannot fail. The page may load nothing from elsewhere, and answers are not cached: they are
+    // outdated after a second.
     let _ = write!(
         out,
         "HTTP/1.1 {status} {reason}\r\nContent-Type: {content_type}\r\n\
@@ -127,17 +129,17 @@ pub(crate) fn write_head(status: u16, content_type: &str, length: Length, keep_a
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes a part of a body as a chunk; an empty one would end the body.
+/// Appends a part of a body as a chunk. The part must not be empty: an empty chunk ends the body.
 pub(crate) fn write_chunk(part: &[u8], out: &mut Vec<u8>) {
     let _ = write!(out, "{:x}\r\n", part.len());
     out.extend_from_slice(part);
     out.extend_from_slice(b"\r\n");
 }
 
-/// What ends a body of chunks.
+/// The end of a chunked body.
 pub(crate) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
-/// An answer that is made at once.
+/// A complete answer.
 #[derive(Debug)]
 pub(crate) struct Response {
     status: u16,
@@ -156,12 +158,12 @@ impl Response {
         Response { status, content_type: "text/plain; charset=utf-8", body: format!("{line}\n").into_bytes().into() }
     }
 
-    /// A status in its own words.
+    /// A status with its standard text as body.
     pub(crate) fn status(status: u16) -> Self {
         Response::text(status, reason(status))
     }
 
-    /// Writes it behind what `out` holds.
+    /// Appends it to `out`.
     pub(crate) fn write(&self, is_head: bool, keep_alive: bool, out: &mut Vec<u8>) {
         write_head(self.status, self.content_type, Length::Known(self.body.len()), keep_alive, out);
         if !is_head {

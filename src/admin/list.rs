@@ -1,8 +1,9 @@
-//! The live connections as a JSON object: filtered, sorted, cut to a page, and made a little in each turn of the reactor.
+//! The live connections as a JSON object: filtered, sorted, cut to a page, and built in small steps, one in each
+//! reactor turn.
 //!
-//! There is no snapshot. Connections are looked at by their keys, one after the other, while others come and go; of those that
-//! match, the ones that may be on the page are kept in a heap. A row says what is true when it is written, and a connection that
-//! is gone by then has none.
+//! There is no snapshot. Connections are visited in the order of their keys while others open and close. A heap keeps
+//! the matching ones that may be on the page. A row shows the state at the moment it is written. A connection that was
+//! closed by then has no row.
 
 use std::collections::{BinaryHeap, TryReserveError};
 use std::net::SocketAddr;
@@ -20,7 +21,7 @@ use crate::observe::json::header_fields;
 use crate::observe::origin::Origin;
 use crate::policy;
 
-/// An answer to a query, as far as it is made.
+/// The answer to a query, while it is built.
 #[derive(Debug)]
 pub(super) struct List {
     query: Query,
@@ -30,11 +31,11 @@ pub(super) struct List {
 
 #[derive(Debug)]
 enum Step {
-    /// Looks at the connections from `next_key` to `keys_end`. The heap's top is the last in the order.
+    /// Visits the connections from `next_key` to `keys_end`. The top of the heap is the last one in the order.
     Search { next_key: usize, keys_end: usize, first: BinaryHeap<Place> },
-    /// Takes the page off the heap, its last row first.
+    /// Moves the page from the heap, its last row first.
     Pick { first: BinaryHeap<Place>, page: Vec<Place> },
-    /// Writes the rows, of which the next is at the end.
+    /// Writes the rows; the next one is at the end of `page`.
     Write { page: Vec<Place>, separator: &'static str },
 }
 
@@ -46,7 +47,7 @@ struct Place {
 }
 
 impl List {
-    /// Most bytes of a row: a kept header has at most 1 KiB, of which a byte takes up to four.
+    /// Most bytes of a row: a kept header has at most 1 KiB, and each byte takes up to four.
     const MAX_ROW_BYTES: usize = 8 * 1024;
     /// Bytes of the answer that are collected before they are sent.
     const PART_BYTES: usize = 16 * 1024;
@@ -60,8 +61,8 @@ impl List {
         Ok(List { query, matched: 0, step: Step::Search { next_key: 0, keys_end, first } })
     }
 
-    /// Goes on until the work of this turn is done or a part is made, which is added to `out`. Says whether there is more to
-    /// come.
+    /// Continues until the work of this turn is used up or a part is complete. Appends the part to `out`. Returns
+    /// whether more parts follow.
     ///
     /// # Errors
     ///
@@ -153,7 +154,7 @@ impl Place {
         let before = out.len();
         out.try_reserve_exact(List::MAX_ROW_BYTES)?;
         out.extend_from_slice(separator.as_bytes());
-        // A Vec takes every write, and no key of a row's maps is anything but a string.
+        // Cannot fail: writing to a Vec succeeds, and all keys of a row's maps are strings.
         let _ = serde_json::to_writer(&mut *out, &row);
         work.spend_bytes(out.len() - before);
         Ok(true)
@@ -179,7 +180,7 @@ impl<'a> Row<'a> {
         query.filter.as_ref().is_none_or(|filter| filter.takes(self.origin, self.facts.state))
     }
 
-    /// Puts it among the `first`, if it comes before one of them.
+    /// Adds it to `first`, if it comes before one of them.
     fn put(&self, query: &Query, first: &mut BinaryHeap<Place>, work: &mut Work) {
         let value = self.value(query.sort);
         let rank = (if query.is_ascending { value } else { !value }, self.tie(query));
@@ -189,7 +190,7 @@ impl<'a> Row<'a> {
         } else if let Some(mut last) = first.peek_mut()
             && place < *last
         {
-            // To move through a large heap takes as long as to look at a connection.
+            // An operation on a large heap takes as long as visiting a connection.
             work.spend_row(0);
             *last = place;
         }
@@ -206,12 +207,12 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// The number, as the order has it.
+    /// The number, in the direction of the order, to break ties.
     fn tie(&self, query: &Query) -> u64 {
         if query.is_ascending { self.record.number } else { !self.record.number }
     }
 
-    /// How long nothing was said or taken, in ms.
+    /// The time without traffic in either direction, in ms.
     fn idle_ms(&self) -> u64 {
         (self.now_ms as u32).wrapping_sub(self.facts.since_ms).into()
     }
@@ -248,7 +249,7 @@ mod tests {
 
     const HEADER: &[u8] = b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n";
 
-    /// What comes for `query`, with `between` done between two turns.
+    /// The answer to `query`. `between` runs between two turns.
     fn list(query: &str, fixture: &mut Fixture, mut between: impl FnMut(&mut Fixture)) -> Value {
         let mut list = List::new(Query::parse(query).unwrap(), fixture.view().keys_end).unwrap();
         let mut all = Vec::new();
@@ -277,7 +278,7 @@ mod tests {
             ("limit=10&offset=1500&order=asc", 1501, 1510),
             ("sort=held&limit=100", 3000, 2901),
             ("sort=held&order=asc&limit=1000&offset=2000", 2001, 3000),
-            // All have brought as much: the number settles it.
+            // All have received the same: the number decides.
             ("sort=bytes_in&limit=2&offset=1", 2999, 2998),
         ] {
             let list = list(query, &mut fixture, |_| {});
@@ -295,7 +296,7 @@ mod tests {
     fn connections_may_come_and_go_meanwhile() {
         let mut fixture = Fixture::new(3000, HEADER);
         let mut turn = 0;
-        // The last key is taken over by a newcomer, and the first connections are gone, when they have been looked at.
+        // After their keys were visited, a new connection takes over the last key, and the first connections close.
         let churn = |fixture: &mut Fixture| {
             turn += 1;
             if turn == 3 {

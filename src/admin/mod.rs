@@ -1,8 +1,8 @@
 //! The admin port: a small HTTP service in the reactor, for people (`/`), monitors (`/metrics`) and health checks.
 //!
-//! It is one of the reactor's chores: what is ready is noted with the other events, and served after them, a bounded amount of
-//! [`Work`] in a turn. Clients are few and have little time; when they are too many, one of the peer that has the most makes
-//! room.
+//! It is one of the reactor's chores: ready clients are noted with the other events and served after them, with a
+//! bounded amount of [`Work`] in a turn. The number of clients and their time are limited. When there are too many, a
+//! client of the peer with the most clients makes room.
 
 mod balancers;
 mod client;
@@ -36,14 +36,14 @@ use self::work::Work;
 use crate::net::listener::{self, AfterError};
 use crate::net::system::System;
 
-/// Tokens that it uses.
+/// The number of tokens that it uses.
 pub(crate) const TOKENS: usize = 1 + MAX_CLIENTS;
 
-/// Clients at a time. Each holds a request (8 KiB), a part of an answer (48 KiB, or the page) and, while connections are looked
-/// at, the first of them (240 KiB).
+/// Most clients at a time. Each holds a request (8 KiB), a part of an answer (48 KiB, or the page) and, while
+/// connections are searched, the heap of the first ones (240 KiB).
 const MAX_CLIENTS: usize = 16;
 
-/// Distance between two tries to accept, in ms, where there are no descriptors.
+/// Time between two tries to accept when there are no descriptors, in ms.
 const RETRY_MS: u64 = 100;
 
 pub(crate) struct Admin<S: System> {
@@ -51,13 +51,13 @@ pub(crate) struct Admin<S: System> {
     address: SocketAddr,
     hosts: Hosts,
     has_more: bool,
-    /// When to try to accept again, because the kernel had no descriptor or memory for a waiting client.
+    /// When to try to accept again, after the kernel had no descriptor or memory for a waiting client.
     retry_ms: Option<u64>,
     visitors: Slab<Visitor<S::Stream>>,
-    /// Keys of visitors that have something to do.
+    /// Keys of clients that have something to do.
     ready: VecDeque<usize>,
     history: History,
-    /// Files that are open besides connections, listeners and visitors, once they are counted.
+    /// Files that are open besides connections, listeners and clients, once they were counted.
     other_files: Option<usize>,
 }
 
@@ -101,7 +101,7 @@ impl<S: System> Admin<S> {
     }
 
     fn remember(&mut self, key: usize) {
-        // Once is enough, however much a client sends.
+        // Queue a client only once, however much it sends.
         if !self.ready.contains(&key) {
             self.ready.push_back(key);
         }
@@ -112,14 +112,14 @@ impl<S: System> Admin<S> {
         self.has_more || !self.ready.is_empty()
     }
 
-    /// Does what there is to do, as far as the work of a turn allows.
+    /// Serves the ready clients, within the work of a turn.
     pub(crate) fn serve(&mut self, system: &mut S, first: usize, view: &View<'_>) {
         let mut work = Work::of_a_turn();
         self.count_files(view);
         self.history.note(view);
-        // No event tells when there are descriptors again.
+        // No event reports when descriptors are free again.
         self.has_more |= self.retry_ms.take_if(|retry_ms| *retry_ms <= view.now_ms).is_some();
-        // Newcomers come first, because a probe is answered at once, but they do not get all of the work.
+        // Accept first, because a probe is answered at once, but do not spend all of the work on it.
         while self.has_more && work.is_plenty() {
             work.spend_call();
             match system.accept(&self.listener) {
@@ -145,12 +145,12 @@ impl<S: System> Admin<S> {
         }
     }
 
-    /// When the first client's time is over, or accepting is tried again.
+    /// When the time limit of the first client ends, or accepting is tried again.
     pub(crate) fn ends_ms(&self) -> Option<u64> {
         self.visitors.iter().map(|(_, visitor)| visitor.client.ends_ms()).chain(self.retry_ms).min()
     }
 
-    /// Counts the files that the server does not count itself, at its start, when there are few.
+    /// Counts the files that the server does not count itself. Done at its start, when there are few.
     fn count_files(&mut self, view: &View<'_>) {
         if self.other_files.is_none() {
             let known = view.connections.len() + view.listeners + self.visitors.len();
@@ -180,8 +180,8 @@ impl<S: System> Admin<S> {
         self.turn(key, view, work);
     }
 
-    /// Closes the client that has been silent longest of the peer that has the most, the `newcomer` included: so whoever
-    /// floods the port closes its own connections, and not those of others.
+    /// Closes a client to make room: of the peer with the most clients (the `newcomer` counted), the one that has been
+    /// silent longest. A peer that floods the port thus closes its own connections and not those of others.
     fn make_room(&mut self, newcomer: IpAddr) {
         let count = |peer: IpAddr| {
             let here = self.visitors.iter().filter(|(_, visitor)| visitor.peer == peer).count();
@@ -217,11 +217,11 @@ mod tests {
     use super::*;
 
     const LIST: &[u8] = b"GET /connections.json?sort=idle&limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    /// A part of an answer with what surrounds it.
+    /// A part of an answer with its chunk frame.
     const MAX_PART_BYTES: usize = 25 * 1024;
     const PROBE: &[u8] = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-    /// A header with 1,000 bytes that all have to be escaped.
+    /// A header with 1,000 bytes that must all be escaped.
     fn header() -> Vec<u8> {
         let value = [1; 1000];
         let tlvs = [proxy::Tlv { kind: proxy::tlv::AUTHORITY, value: &value }];
@@ -292,7 +292,7 @@ mod tests {
         }
         assert_eq!(admin.visitors.len(), MAX_CLIENTS);
         assert_eq!(admin.visitors.iter().filter(|(_, visitor)| visitor.peer == IpAddr::from([10, 0, 0, 1])).count(), 1);
-        // Where each has one, the one that has been silent longest goes.
+        // If each peer has one client, the one that has been silent longest is closed.
         world.backlog.extend((0..MAX_CLIENTS as u8).map(|peer| from(3 + peer, b"", usize::MAX, &taken)));
         admin.note(0);
         while admin.has_more() {

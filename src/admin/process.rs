@@ -1,4 +1,4 @@
-//! What the process costs, as the kernel tells it.
+//! The resources that the process uses, read from the kernel.
 
 /// Figures of this process.
 #[derive(Clone, Copy, Debug, serde::Serialize)]
@@ -9,7 +9,7 @@ pub(super) struct Process {
     pub(super) cpu_seconds: f64,
 }
 
-/// The figures, of which the caller counts `open_files`.
+/// Reads the figures. The caller counts `open_files`.
 #[cfg(target_os = "linux")]
 pub(super) fn read(open_files: u64) -> Option<Process> {
     use std::time::Duration;
@@ -22,16 +22,16 @@ pub(super) fn read(open_files: u64) -> Option<Process> {
     Some(Process { resident_bytes, open_files, max_files, cpu_seconds })
 }
 
-/// Elsewhere they are left out.
+/// Other systems do not have them.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn read(_: u64) -> Option<Process> {
     None
 }
 
-/// Files that are open now. The kernel finds out by a walk through all of them: ask once, while they are few.
+/// The number of open files. The kernel walks through all of them to count: ask once, while they are few.
 #[cfg(target_os = "linux")]
 pub(super) fn count_files() -> usize {
-    // One is open for the walk itself.
+    // One of them is open for the walk itself.
     procfs::process::Process::myself().and_then(|process| process.fd_count()).map_or(0, |count| count.saturating_sub(1))
 }
 

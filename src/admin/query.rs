@@ -1,4 +1,4 @@
-//! What of the live connections is asked for.
+//! The query of `/connections.json`: which live connections to list, and in which order.
 
 use std::fmt;
 
@@ -22,10 +22,10 @@ pub(super) struct Query {
 
 #[derive(Debug, PartialEq)]
 pub(super) enum Filter {
-    /// Of the client or the balancer.
+    /// The client's or the balancer's address is in this network.
     Network(Network),
     Version(Version),
-    /// In a TLV's value, its name or the connection's state.
+    /// A TLV's value, its name or the connection's state contains this text.
     Text(String),
 }
 
@@ -39,7 +39,7 @@ pub(super) enum Key {
     Idle,
 }
 
-/// What makes no sense in a query.
+/// The error in a query.
 #[derive(Debug, PartialEq)]
 pub(super) struct QueryError {
     name: String,
@@ -62,7 +62,7 @@ impl fmt::Display for QueryError {
 impl Query {
     /// Most connections in an answer.
     const MAX_ROWS: usize = 1000;
-    /// The last place in the order that a query may ask for, and so the most connections kept during a search.
+    /// The last place in the order that a query may ask for. It is the most connections kept during a search.
     pub(super) const MAX_DEPTH: usize = 10_000;
 
     pub(super) fn parse(text: &str) -> Result<Self, QueryError> {
@@ -96,7 +96,7 @@ impl Query {
         Some(())
     }
 
-    /// The place in the order of the last connection that is asked for.
+    /// The last place in the order that the query asks for.
     pub(super) fn depth(&self) -> usize {
         self.offset.saturating_add(self.limit)
     }
@@ -112,7 +112,7 @@ impl Filter {
         }
     }
 
-    /// Whether a connection is wanted that comes from `origin` and is in `state`.
+    /// Whether the query selects a connection from `origin` in `state`.
     pub(super) fn takes(&self, origin: &Origin, state: &str) -> bool {
         let header = || origin.header();
         match self {
@@ -126,7 +126,7 @@ impl Filter {
     }
 }
 
-/// Whether a TLV, or one inside it, has `text` in its value or its name.
+/// Whether a TLV, or a nested one, has `text` in its value or its name.
 fn has(tlvs: Tlvs<'_>, text: &str) -> bool {
     tlvs.iter().any(|tlv| memmem::find(tlv.value, text.as_bytes()).is_some() || is_named(tlv, text))
 }
@@ -139,7 +139,7 @@ fn is_named(tlv: Tlv<'_>, text: &str) -> bool {
     }
 }
 
-/// Whether `text` is in a name, in capitals or not, with spaces for underscores or not.
+/// Whether `name` contains `text`. Case does not matter, and spaces match underscores.
 fn is_in(text: &str, name: &str) -> bool {
     let same = |(a, b): (u8, u8)| a.eq_ignore_ascii_case(&b) || (a == b' ' && b == b'_');
     name.as_bytes().windows(text.len()).any(|part| text.bytes().zip(part.iter().copied()).all(same))

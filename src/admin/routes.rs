@@ -1,4 +1,4 @@
-//! Which path is answered by what, and for whom.
+//! The paths of the admin port: the answer of each, and which host names may request it.
 
 use serde::Serialize;
 
@@ -13,11 +13,11 @@ use super::snapshot::Snapshot;
 use super::{View, balancers, exposition, page};
 use proxy::escape::Escaped;
 
-/// What answers are made of besides the view.
+/// The data of answers besides the view.
 pub(super) struct Context<'a> {
     pub(super) hosts: &'a Hosts,
     pub(super) history: &'a History,
-    /// Files that the process has open.
+    /// The number of files that the process has open.
     pub(super) open_files: usize,
 }
 
@@ -30,7 +30,7 @@ pub(super) fn answer(request: &Request<'_>, view: &View<'_>, context: &Context<'
             let format = if request.open_metrics { Format::OpenMetrics } else { Format::Prometheus };
             Response::document(format.content_type(), exposition::render(&snapshot(), format).into_bytes())
         }
-        // What follows names clients.
+        // The paths below show clients' addresses.
         _ if !request.host.is_none_or(|host| context.hosts.allow(host)) => {
             misdirected(request.host.unwrap_or_default())
         }

@@ -1,4 +1,4 @@
-//! The server's figures at one moment: what `/status.json` and `/metrics` tell, gathered in one place.
+//! The server's figures at one moment, for `/status.json` and `/metrics`.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use crate::observe::metrics::{Headers, Refused, Turns};
 use crate::policy;
 use proxy::escape::Escaped;
 
-/// Serialized, it is most of the document of `/status.json`.
+/// The server's figures. Serialized, they are most of `/status.json`.
 #[derive(Serialize)]
 pub(super) struct Snapshot<'a> {
     pub(super) version: &'static str,
@@ -44,7 +44,7 @@ pub(super) struct Snapshot<'a> {
     pub(super) start_seconds: f64,
 }
 
-/// An address that is listened on, and whether connections to it begin with a header.
+/// An address that the server listens on, and whether connections to it begin with a header.
 #[derive(Serialize)]
 pub(super) struct Listener {
     pub(super) address: SocketAddr,
@@ -153,7 +153,7 @@ impl<'a> Refusal<'a> {
     }
 }
 
-/// The reasons that occurred.
+/// Serializes only the reasons that occurred.
 fn counted<S: Serializer>(all: &[RefusedFor], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(all.iter().filter(|refused| refused.count > 0))
 }
@@ -163,7 +163,7 @@ pub(super) fn timestamp(started: SystemTime, ms: u64) -> Text<humantime::Rfc3339
     Text(humantime::format_rfc3339_seconds(started + Duration::from_millis(ms)))
 }
 
-/// Whole milliseconds in the fewest digits: `as_secs_f64` adds two roundings up to 1.5350000000000001.
+/// Milliseconds as seconds with the fewest digits. `as_secs_f64` rounds twice, and can give 1.5350000000000001.
 pub(super) fn seconds(ms: u64) -> f64 {
     Duration::from_millis(ms).div_duration_f64(Duration::from_secs(1))
 }

@@ -1,4 +1,4 @@
-//! What the admin port can see of the server.
+//! The admin port's view of the server.
 
 use std::time::SystemTime;
 
@@ -9,16 +9,16 @@ use crate::observe::events::Listening;
 use crate::observe::journal::Journal;
 use crate::observe::metrics::Turns;
 
-/// The server as it is between two turns.
+/// The state of the server between two turns.
 pub(crate) struct View<'a> {
     pub(crate) started: SystemTime,
     pub(crate) now_ms: u64,
     pub(crate) listening: &'a [Listening],
     pub(crate) connections: &'a dyn Connections,
-    /// Keys of connections are below this.
+    /// All keys of connections are below this.
     pub(crate) keys_end: usize,
     pub(crate) max_connections: usize,
-    /// Listeners that are open, the admin port's not included.
+    /// Open listeners, without the admin port's.
     pub(crate) listeners: usize,
     /// Connections that wait for memory.
     pub(crate) waiting: usize,
@@ -26,24 +26,24 @@ pub(crate) struct View<'a> {
     pub(crate) budget: &'a Budget,
     pub(crate) turns: &'a Turns,
     pub(crate) is_draining: bool,
-    /// Whether there are no descriptors or no memory for further connections.
+    /// Whether the system has no descriptors or memory for further connections.
     pub(crate) is_exhausted: bool,
 }
 
-/// The open connections, whatever their streams are.
+/// The open connections, independent of their stream type.
 pub(crate) trait Connections {
     fn len(&self) -> usize;
     /// The connection at `key`.
     fn get(&self, key: usize) -> Option<Facts>;
 }
 
-/// What a connection is about.
+/// The facts about a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Facts {
     pub(crate) state: &'static str,
     /// Bytes that it holds.
     pub(crate) held: usize,
-    /// The reading of the clock when something was said or taken last, in ms.
+    /// The reading of the clock at the last traffic in either direction, in ms.
     pub(crate) since_ms: u32,
 }
 
@@ -59,7 +59,7 @@ impl<S: Stream> Connections for Slab<Connection<S>> {
 }
 
 impl View<'_> {
-    /// In a word, whether the server would serve a new connection now.
+    /// One word that says whether the server would serve a new connection now.
     pub(crate) fn state(&self) -> &'static str {
         if self.is_draining {
             "draining"

@@ -173,7 +173,7 @@ fn interest() -> Interest {
     interest
 }
 
-/// An empty batch with room for [`MAX_EVENTS`].
+/// An empty batch with room for `MAX_EVENTS`.
 pub(crate) fn batch() -> Events {
     Events::with_capacity(MAX_EVENTS)
 }

@@ -1,54 +1,55 @@
-//! The peers that connect: in practice the balancers. They are counted at the events of their connections, so that nothing is
-//! walked and a message costs nothing.
+//! Counts for each connecting peer, in practice the balancers. They are updated when connections open, get a header and
+//! close, so that messages cost nothing and no table has to be walked.
 
 use std::net::IpAddr;
 
 use proxy::{Header, Version};
 use serde::Serialize;
 
-/// Counts for each peer, of which there may be any number: those that have no place are counted together.
+/// Counts for each peer. The table has a limit: peers without a place are counted together.
 #[derive(Debug, Default)]
 pub(crate) struct Balancers {
-    /// In the order of their addresses: of so few, a search among them is quicker than a hash.
+    /// Sorted by address: with this few, a binary search is faster than a hash.
     known: Vec<Balancer>,
     others: Counts,
-    /// A place is not looked for before.
+    /// The earliest time of the next search for a free place.
     next_search_ms: u64,
 }
 
 #[derive(Debug)]
 struct Balancer {
     peer: IpAddr,
-    /// The number of the first connection that counts here: earlier ones count with the others.
+    /// The number of the first connection counted here. Earlier ones are counted with the others.
     first: u64,
     counts: Counts,
 }
 
-/// What the connections of a peer did.
+/// Counts of a peer's connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Counts {
-    /// Connections that are open.
+    /// Open connections.
     pub(crate) active: u64,
     pub(crate) accepted: u64,
     /// Connections with a header of version 1.
     pub(crate) v1: u64,
     pub(crate) v2: u64,
-    /// Connections without one, where none is required.
+    /// Connections without a header, where none is required.
     pub(crate) absent: u64,
     /// Connections whose header was refused.
     pub(crate) refused: u64,
-    /// When one was accepted or ended last, in ms since the start.
+    /// When one was last accepted or closed, in ms since the start.
     #[serde(skip)]
     pub(crate) seen_ms: u64,
 }
 
 impl Balancers {
-    /// Most peers that are counted each on its own.
+    /// Most peers with their own counts.
     pub(crate) const MAX_KNOWN: usize = 256;
-    /// Where all places are taken, one that has become free is looked for once in so many ms: it takes a walk.
+    /// When all places are taken, the time between two searches for a peer that can give up its place, in ms. A search
+    /// walks the table.
     const SEARCH_PERIOD_MS: u64 = 1000;
 
-    /// The connection with `number` was accepted.
+    /// Counts the accepted connection with `number`.
     pub(crate) fn accepted(&mut self, peer: IpAddr, number: u64, now_ms: u64) {
         if self.find(peer).is_err() {
             if self.known.len() >= Self::MAX_KNOWN {
@@ -66,7 +67,7 @@ impl Balancers {
         counts.seen_ms = now_ms;
     }
 
-    /// Its header has come.
+    /// Counts its header.
     pub(crate) fn header(&mut self, peer: IpAddr, number: u64, header: &Header<'_>) {
         let counts = self.of(peer, number);
         match header.version {
@@ -75,34 +76,34 @@ impl Balancers {
         }
     }
 
-    /// It has no header, and needs none.
+    /// Counts it as a connection without a header.
     pub(crate) fn plain(&mut self, peer: IpAddr, number: u64) {
         self.of(peer, number).absent += 1;
     }
 
-    /// What came is not a header.
+    /// Counts its refused header.
     pub(crate) fn refused(&mut self, peer: IpAddr, number: u64) {
         self.of(peer, number).refused += 1;
     }
 
-    /// It is closed.
+    /// Counts its close.
     pub(crate) fn gone(&mut self, peer: IpAddr, number: u64, now_ms: u64) {
         let counts = self.of(peer, number);
         counts.active -= 1;
         counts.seen_ms = now_ms;
     }
 
-    /// Each peer that is counted on its own.
+    /// The peers with their own counts.
     pub(crate) fn known(&self) -> impl Iterator<Item = (IpAddr, &Counts)> {
         self.known.iter().map(|balancer| (balancer.peer, &balancer.counts))
     }
 
-    /// All others together.
+    /// The counts of all other peers together.
     pub(crate) fn others(&self) -> &Counts {
         &self.others
     }
 
-    /// Where a connection counts: where it did when it was accepted.
+    /// The counts to which a connection belongs: the same as when it was accepted.
     fn of(&mut self, peer: IpAddr, number: u64) -> &mut Counts {
         match self.find(peer) {
             Ok(place) if self.known[place].first <= number => &mut self.known[place].counts,
@@ -114,7 +115,7 @@ impl Balancers {
         self.known.binary_search_by_key(&peer, |balancer| balancer.peer)
     }
 
-    /// Takes the place of the peer that was seen least recently and has no connections. It counts with the others.
+    /// Frees the place of the least recently seen peer without open connections. Its counts are added to the others.
     fn make_room(&mut self, now_ms: u64) {
         if now_ms < self.next_search_ms {
             return;

@@ -1,4 +1,4 @@
-//! What there is to say, in words. The same as JSON is in `json`.
+//! The events of the log in words. `json` has the same events as JSON.
 
 use std::fmt;
 use std::io;
@@ -16,7 +16,7 @@ use signal_hook::low_level::signal_name;
 /// A line of the log.
 pub(crate) struct Entry<'a> {
     pub(crate) time: SystemTime,
-    /// The number of the connection that it is about.
+    /// The number of the connection that the event concerns.
     pub(crate) connection: Option<u64>,
     pub(crate) event: Event<'a>,
 }
@@ -24,7 +24,7 @@ pub(crate) struct Entry<'a> {
 pub(crate) enum Event<'a> {
     Listening(Listening),
     AdminListening(SocketAddr),
-    /// Headers are optional; `trusted` says whether any peer's is taken.
+    /// Headers are optional. `trusted` says whether only trusted peers may send one.
     Guessing {
         trusted: bool,
     },
@@ -32,7 +32,7 @@ pub(crate) enum Event<'a> {
         peer: SocketAddr,
     },
     Header(&'a Header<'a>),
-    /// No header, where none is required.
+    /// The connection has no header, and none is required.
     Plain,
     Refused {
         refusal: Refusal,
@@ -40,39 +40,39 @@ pub(crate) enum Event<'a> {
     },
     Input(&'a [u8]),
     Gone(Farewell),
-    /// Accepting pauses, because the system has no descriptors or no memory left.
+    /// Accepting pauses because the system has no descriptors or memory left.
     AcceptFailed(&'a io::Error),
     /// The limit on connections is reached.
     Full(usize),
-    /// Accepting goes on, though a signal came.
+    /// A signal came, and the server still accepts for a while.
     Leaving {
         delay: Duration,
     },
     Stopping {
         open: usize,
         timeout: Duration,
-        /// Whether somebody at a terminal reads it.
+        /// Whether the log is written to a terminal.
         interactive: bool,
     },
-    /// Connections that are still open when the time to finish is over, or a second signal came.
+    /// The number of connections still open when the drain timeout is over or a second signal came.
     Cut(usize),
-    /// So many connections are left of those being cut.
+    /// The number of connections that are still to be closed.
     Closing(usize),
-    /// SIGHUP came.
+    /// SIGHUP came, which reloads nothing.
     NothingReloaded,
-    /// A signal of this number came that means nothing to the server.
+    /// The signal with this number came, and the server ignores it.
     SignalIgnored(i32),
-    /// The log's file is as large as `ulimit -f` allows.
+    /// The log file has reached the limit of `ulimit -f`.
     LogFull,
-    /// A new connection cannot be watched: no memory, or too many watches.
+    /// A new connection cannot be registered with epoll: no memory, or too many watches.
     WatchFailed(&'a io::Error),
-    /// The system has less memory than may be held: no more is held than these bytes.
+    /// The system has less memory than `--max-held`. The limit is now this number of bytes.
     MemoryShort(usize),
     LinesDropped(u64),
     Terminated,
 }
 
-/// A listener of the server's.
+/// A listener of the server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Listening {
     pub(crate) address: SocketAddr,
@@ -158,14 +158,14 @@ impl fmt::Display for Listening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "server is on {}", self.address)?;
         match self.mode {
-            // What the protocol's specification wants needs no word.
+            // The mode that the specification demands needs no mention.
             Mode::Required => Ok(()),
             mode => write!(f, " (--proxy-protocol {})", policy::name(mode)),
         }
     }
 }
 
-/// What `epoll_ctl(2)` had not enough of.
+/// The limit that `epoll_ctl(2)` reached.
 fn watch_limit(error: &io::Error) -> &'static str {
     match error.raw_os_error() {
         Some(libc::ENOSPC) => "fs.epoll.max_user_watches",
@@ -215,7 +215,7 @@ fn write_refused(f: &mut fmt::Formatter<'_>, refusal: Refusal, received: &[u8]) 
     }
 }
 
-/// What a refused line with two families comes from.
+/// The likely cause of a refused line with addresses of two families.
 pub(crate) fn mixed(refusal: Refusal, received: &[u8]) -> Option<&'static str> {
     match refusal {
         Refusal::Invalid(error) => mixed_families(received, error),
@@ -223,12 +223,12 @@ pub(crate) fn mixed(refusal: Refusal, received: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Where in what came the header ceased to be one.
+/// The offset of the first byte that is wrong.
 pub(crate) fn offset(received: &[u8]) -> usize {
     proxy::error_offset(received).unwrap_or(received.len())
 }
 
-/// The first bytes of what came instead of a header.
+/// The first bytes of a refused header.
 pub(crate) fn shown(received: &[u8]) -> &[u8] {
     /// Enough for a version 1 line.
     const SHOWN: usize = proxy::MAX_V1_LEN;

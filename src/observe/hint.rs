@@ -1,4 +1,4 @@
-//! What bytes that are not a header may be instead, and what to do about it.
+//! Guesses what bytes that are not a header are instead, and says what to do about it.
 
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -15,7 +15,8 @@ pub(crate) fn hint(input: &[u8], error: Error) -> Option<Cow<'static, str>> {
     }
 }
 
-/// Senders that take each address from another socket name two families in one line, which section 2.1 forbids.
+/// Senders that take the two addresses from different sockets can put two families into one line, which section 2.1
+/// forbids.
 pub(crate) fn mixed_families(input: &[u8], error: Error) -> Option<&'static str> {
     let mut words = input.split(|byte| b" \r\n".contains(byte)).skip(2).take(2);
     let mut is_any = |is: fn(&str) -> bool| words.any(|word| str::from_utf8(word).is_ok_and(is));

@@ -1,5 +1,5 @@
-//! What is known and said about connections: their numbers, counts and origins, which of them are health checks, and what
-//! the level leaves out.
+//! Records facts about connections and logs their events: numbers, counts and origins, which connections are health
+//! checks, and which events the log level leaves out.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -16,8 +16,8 @@ use crate::observe::origin::Origin;
 use proxy::policy::Mode;
 use proxy::{Addresses, Header, Version};
 
-/// Keeps a record for each connection, beside the slab: the echo itself needs none, and where nobody wants to know, at
-/// [`LogLevel::Quiet`] without an admin port, there is none.
+/// Keeps a record for each connection, in a table beside the slab. The echo itself needs no records: at
+/// [`LogLevel::Quiet`] without an admin port none are kept.
 pub(crate) struct Journal {
     log: Log,
     level: LogLevel,
@@ -25,13 +25,13 @@ pub(crate) struct Journal {
     metrics: Metrics,
     next_trouble_ms: u64,
     records: Vec<Record>,
-    /// What the admin port shows besides.
+    /// Additional data for the admin port.
     watched: Option<Watched>,
-    /// At [`LogLevel::Clients`], what would be said of connections that may be health checks.
+    /// At [`LogLevel::Clients`], the withheld lines of connections that may be health checks.
     withheld: HashMap<usize, Withheld>,
 }
 
-/// What is counted of one connection.
+/// Counts of one connection.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Record {
     pub(crate) number: u64,
@@ -40,15 +40,15 @@ pub(crate) struct Record {
     pub(crate) sent: u64,
 }
 
-/// What is kept for the admin port alone.
+/// Data kept only for the admin port.
 struct Watched {
-    /// Where each connection comes from.
+    /// The origin of each connection.
     origins: Vec<Origin>,
     balancers: Balancers,
 }
 
 impl Watched {
-    /// The origin of the connection at `key`, with the balancers.
+    /// The origin of the connection at `key`, and the balancers.
     fn at(&mut self, key: usize) -> Option<(&mut Origin, &mut Balancers)> {
         Some((self.origins.get_mut(key)?, &mut self.balancers))
     }
@@ -61,12 +61,13 @@ struct Withheld {
 }
 
 impl Withheld {
-    /// Health checks are short, and withheld lines count in no budget.
+    /// Most bytes of withheld lines of one connection. Health checks are short, and withheld lines are not part of the
+    /// memory budget.
     const MAX_BYTES: usize = 1024;
 }
 
 impl Journal {
-    /// A journal of up to `capacity` connections; `is_watched` where there is an admin port.
+    /// A journal for up to `capacity` connections. `is_watched` says whether there is an admin port.
     pub(crate) fn new(log: Log, level: LogLevel, is_watched: bool, capacity: usize) -> Self {
         let is_off = level == LogLevel::Quiet && !is_watched;
         let records = Vec::with_capacity(if is_off { 0 } else { capacity });
@@ -76,17 +77,17 @@ impl Journal {
         Journal { log, level, is_off, metrics, next_trouble_ms: 0, records, watched, withheld }
     }
 
-    /// Something about the server's start or stop, said at every level.
+    /// Logs an event of the server's start or stop, at every level.
     pub(crate) fn server(&mut self, event: Event<'_>) {
         self.log.write(None, event);
     }
 
-    /// From now on no level of the log can hold up the caller.
+    /// Writes the log in the background from now on, so that its reader cannot hold up the caller.
     pub(crate) fn detach(&mut self) {
         self.log.detach();
     }
 
-    /// Something that keeps clients waiting: said once in ten seconds, because it comes in storms.
+    /// Logs an event that keeps clients waiting, at most once in ten seconds, because such events come in storms.
     pub(crate) fn trouble(&mut self, event: Event<'_>, now_ms: u64) {
         const MIN_DISTANCE_MS: u64 = 10_000;
         self.metrics.accept_errors += u64::from(matches!(event, Event::AcceptFailed(_) | Event::WatchFailed(_)));
@@ -114,7 +115,7 @@ impl Journal {
         self.say(key, number, Event::Accepted { peer });
     }
 
-    /// Whether neither log nor admin port needs connections.
+    /// Whether neither the log nor the admin port needs records of connections.
     #[inline]
     pub(crate) fn is_off(&self) -> bool {
         self.is_off
@@ -124,12 +125,12 @@ impl Journal {
         &self.metrics
     }
 
-    /// What is known of a connection, where there is an admin port.
+    /// The record and origin of a connection, if there is an admin port.
     pub(crate) fn known(&self, key: usize) -> Option<(&Record, &Origin)> {
         self.records.get(key).zip(self.watched.as_ref()?.origins.get(key))
     }
 
-    /// What the peers did, where there is an admin port.
+    /// The counts of the peers, if there is an admin port.
     pub(crate) fn balancers(&self) -> Option<&Balancers> {
         self.watched.as_ref().map(|watched| &watched.balancers)
     }
@@ -145,7 +146,7 @@ impl Journal {
         Voice { journal: self, key }
     }
 
-    /// A connection is closed with `unsent` bytes that its peer was not sent, and `unfinished` ones that came.
+    /// Records that a connection was closed with `unsent` bytes of output and `unfinished` bytes of input.
     pub(crate) fn gone(&mut self, key: usize, reason: Reason, [unsent, unfinished]: [usize; 2], now_ms: u64) {
         let Some(&Record { number, accepted_ms, received, sent }) = self.records.get(key) else {
             return;
@@ -170,7 +171,7 @@ impl Journal {
         self.say(key, number, Event::Gone(Farewell { reason, received, sent, unsent, lasted }));
     }
 
-    /// Hands on what was said in this turn of the reactor.
+    /// Hands the lines of this reactor turn to the writer.
     #[inline]
     pub(crate) fn flush(&mut self) {
         self.log.flush();
@@ -191,7 +192,7 @@ impl Journal {
         }
     }
 
-    /// The connection is a client's: says what was withheld.
+    /// Logs the withheld lines, because the connection proved to be a client's.
     #[cold]
     fn reveal(&mut self, key: usize) {
         if let Some(Withheld { text, lines, .. }) = self.withheld.remove(&key) {
@@ -200,7 +201,7 @@ impl Journal {
     }
 }
 
-/// Says what one connection does.
+/// The observer of one connection: records and logs its events.
 pub(crate) struct Voice<'a> {
     journal: &'a mut Journal,
     key: usize,
@@ -214,8 +215,8 @@ impl Voice<'_> {
 
     #[cold]
     fn say_lines(&mut self, bytes: &[u8]) {
-        /// Lines that are logged of one read. Others wait meanwhile: what would take over a millisecond is dropped, as by a
-        /// full queue.
+        /// Most lines logged for one read. Logging more would hold up other connections for over a millisecond. The
+        /// rest is dropped, as if the queue were full.
         const MAX_LINES: usize = 1024;
         let mut said = 0;
         for line in lines(bytes).take(MAX_LINES) {
@@ -233,7 +234,7 @@ impl Voice<'_> {
         }
     }
 
-    /// The connection's number, and what is kept of it for the admin port.
+    /// The connection's number, and its data for the admin port.
     fn watched(&mut self) -> Option<(u64, &mut Origin, &mut Balancers)> {
         let number = self.record()?.number;
         let (origin, balancers) = self.journal.watched.as_mut()?.at(self.key)?;
@@ -313,8 +314,8 @@ fn put<T>(table: &mut Vec<T>, key: usize, value: T) {
     }
 }
 
-/// Balancers check a back end with a header that names no client, themselves, or one address for both ends; a payload shows
-/// that the connection is a client's.
+/// Whether the header looks like a balancer's health check: it names no client, the balancer itself, or one address for
+/// both ends. If payload follows, the connection is a client's after all.
 fn may_be_health_check(header: &Header<'_>, peer: IpAddr) -> bool {
     let ip = |address: Option<SocketAddr>| address.map(|address| address.ip().to_canonical());
     match (ip(header.source()), ip(header.destination())) {
@@ -323,7 +324,7 @@ fn may_be_health_check(header: &Header<'_>, peer: IpAddr) -> bool {
     }
 }
 
-/// Lines with their LF; what stands behind the last LF comes as it is.
+/// Splits into lines with their LF; bytes after the last LF are the last item.
 fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     let ends = memchr_iter(b'\n', bytes).map(|at| at + 1);
     let mut start = 0;
@@ -340,7 +341,7 @@ mod tests {
     use crate::observe::log::LogFormat;
     use proxy::Status;
 
-    /// Seen from a balancer at 10.0.0.1.
+    /// The balancer's address is 10.0.0.1.
     #[test]
     fn both_versions_follow_one_rule_for_health_checks() {
         let inet = |source: &str, destination: &str| Addresses::Inet {
@@ -351,7 +352,7 @@ mod tests {
         for (addresses, may_be) in [
             (Addresses::Unspecified, true),
             (inet("10.0.0.1:5000", "10.0.0.2:80"), true),
-            // What kube-proxy makes of a check from a node to itself.
+            // The header of a node's check of itself through kube-proxy.
             (inet("10.0.0.9:28225", "10.0.0.9:32004"), true),
             (inet("10.0.0.9:28225", "10.0.0.2:32004"), false),
             (Addresses::Unix { transport: proxy::Transport::Stream, source: &[0; 108], destination: &[0; 108] }, false),

@@ -125,7 +125,7 @@ fn tlv_fields<M: SerializeMap>(tlvs: Tlvs<'_>, map: &mut M) -> Result<(), M::Err
     }
 }
 
-/// What is displayed, as a string.
+/// Serializes a displayed value as a string.
 pub(crate) struct Text<T>(pub(crate) T);
 
 impl<T: std::fmt::Display> Serialize for Text<T> {
@@ -134,7 +134,7 @@ impl<T: std::fmt::Display> Serialize for Text<T> {
     }
 }
 
-/// What an iterator brings, as an array.
+/// Serializes the items of an iterator as an array.
 struct List<F>(F);
 
 impl<F: Fn() -> I, I: Iterator<Item: Serialize>> Serialize for List<F> {

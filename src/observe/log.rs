@@ -1,4 +1,5 @@
-//! Standard output behind a bounded queue and a thread, so that a slow reader of the log never holds up the reactor.
+//! Writes the log to standard output through a bounded queue and a thread, so that a slow reader never holds up the
+//! reactor.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -11,44 +12,44 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::observe::events::{Entry, Event};
 
-/// What is logged; each level includes the one before.
+/// The level of the log. Each level includes the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum LogLevel {
-    /// The server's start and stop alone.
+    /// Only the server's start and stop.
     Quiet,
-    /// Connections, but for health checks.
+    /// Connections except health checks.
     Clients,
     /// All connections.
     Connections,
-    /// What they say, too.
+    /// Connections and the lines that they send.
     Lines,
 }
 
-/// How an event is written.
+/// The format of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// A line of words.
     Text,
-    /// An object on a line.
+    /// A JSON object on one line.
     Json,
 }
 
-/// Entries are gathered into a batch, which is queued at the end of a turn of the reactor, or when it is full.
+/// Collects entries into a batch. The batch is queued at the end of a reactor turn, or when it is full.
 pub(crate) struct Log {
     format: LogFormat,
     batch: Batch,
     dropped: Arc<Dropped>,
     writer: Option<Writer>,
-    /// Where a simulation reads it, instead of standard output.
+    /// In a simulation, the memory that takes the log instead of standard output.
     #[cfg(test)]
     kept: Option<Arc<std::sync::Mutex<Vec<u8>>>>,
 }
 
-/// Lines that were dropped, or could not be written.
+/// The number of lines that were dropped or could not be written.
 #[derive(Default)]
 struct Dropped {
     total: AtomicU64,
-    /// Of those, the ones that the log does not tell of.
+    /// The number of those that the log has not mentioned yet.
     unreported: AtomicU64,
 }
 
@@ -69,7 +70,7 @@ impl Dropped {
 struct Batch {
     text: Vec<u8>,
     lines: u64,
-    /// Lines that it says were dropped.
+    /// The number of dropped lines that it mentions.
     dropped: u64,
 }
 
@@ -77,7 +78,7 @@ struct Writer {
     queue: Sender<Batch>,
     /// Bytes in the queue.
     waiting: Arc<AtomicUsize>,
-    /// Disconnected when the thread has ended.
+    /// Disconnected when the writer's thread has ended.
     ended: Receiver<()>,
 }
 
@@ -91,8 +92,8 @@ impl Log {
     /// How long the server's end waits for the rest of the log to be written.
     const MAX_FINISH_TIME: Duration = Duration::from_secs(1);
 
-    /// A log in `format`. Without `background` every entry is written at once, which suits a start: a second thread makes each
-    /// message dearer.
+    /// A log in `format`. Without `background` every entry is written at once. That suits the start, and a second
+    /// thread would make each message cost more.
     pub(crate) fn new(format: LogFormat, background: bool) -> io::Result<Self> {
         let dropped = Arc::new(Dropped::default());
         let writer = if background { Some(Writer::start(Arc::clone(&dropped))?) } else { None };
@@ -112,7 +113,7 @@ impl Log {
         Log { format, batch: Batch::default(), dropped: Arc::default(), writer: None, kept: Some(kept) }
     }
 
-    /// Has entries written in the background from now on.
+    /// Writes entries in the background from now on.
     pub(crate) fn detach(&mut self) {
         #[cfg(test)]
         if self.kept.is_some() {
@@ -132,7 +133,7 @@ impl Log {
         }
     }
 
-    /// Adds `lines` entries that were rendered before.
+    /// Adds `lines` already rendered entries.
     pub(crate) fn write_rendered(&mut self, text: &[u8], lines: u64) {
         self.batch.text.extend_from_slice(text);
         self.batch.lines += lines;
@@ -143,17 +144,17 @@ impl Log {
         render(out, self.format, connection, event);
     }
 
-    /// Counts lines that were not even rendered.
+    /// Counts dropped lines that were not rendered.
     pub(crate) fn drop_lines(&mut self, lines: u64) {
         self.dropped.add(lines);
     }
 
-    /// Lines that were dropped since the start.
+    /// The number of lines dropped since the start.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped.total.load(Ordering::Relaxed)
     }
 
-    /// Hands what was gathered to the writer, with a count of what had to be dropped before.
+    /// Hands the batch to the writer, with the number of lines dropped before it.
     #[inline(always)]
     pub(crate) fn flush(&mut self) {
         if self.batch.lines > 0 {
@@ -183,7 +184,7 @@ impl Log {
         }
     }
 
-    /// Waits for the writer, but not for ever.
+    /// Waits for the writer, for at most `MAX_FINISH_TIME`.
     pub(crate) fn finish(mut self) {
         self.flush();
         if let Some(Writer { queue, ended, .. }) = self.writer {
@@ -225,7 +226,7 @@ impl Writer {
 }
 
 impl Batch {
-    /// Writes to standard output. A full disk or a closed pipe costs the lines, which are counted, and nothing else.
+    /// Writes to standard output. On a full disk or a closed pipe the lines are lost and counted; nothing else happens.
     fn print(&self, dropped: &Dropped) {
         let mut stdout = io::stdout().lock();
         if stdout.write_all(&self.text).and_then(|()| stdout.flush()).is_err() {
@@ -234,8 +235,8 @@ impl Batch {
     }
 }
 
-/// Whether a line would have to wait for the reader of standard output. A pipe that is ready takes a page, more than a line
-/// about the server's start or stop.
+/// Whether writing a line would block on the reader of standard output. A pipe that is ready takes at least a page,
+/// which is more than a line about the server's start or stop.
 #[cfg(target_os = "linux")]
 fn would_block() -> bool {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -251,7 +252,7 @@ fn would_block() -> bool {
 
 fn render(out: &mut Vec<u8>, format: LogFormat, connection: Option<u64>, event: Event<'_>) {
     let entry = Entry { time: SystemTime::now(), connection, event };
-    // A Vec takes every write, and no map of an entry has keys that are not strings.
+    // Cannot fail: writing to a Vec succeeds, and all keys of an entry's maps are strings.
     let _ = match format {
         LogFormat::Text => write!(out, "{entry}"),
         LogFormat::Json => serde_json::to_writer(&mut *out, &entry).map_err(io::Error::from),

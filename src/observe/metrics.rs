@@ -1,4 +1,4 @@
-//! What is counted for the admin port: plain numbers, no I/O.
+//! The counters for the admin port: plain numbers, no I/O.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -13,23 +13,23 @@ use proxy::{Addresses, Command, Header, Version};
 #[derive(Debug)]
 pub(crate) struct Metrics {
     pub(crate) accepted: u64,
-    /// Connections that are open.
+    /// Open connections.
     active: u64,
-    /// The most that were open at a time.
+    /// The most connections open at a time.
     pub(crate) most_active: u64,
     pub(crate) closed: BTreeMap<&'static str, u64>,
     pub(crate) headers: Headers,
     /// In the order of [`Refusal::all`].
     pub(crate) refused: Vec<(Refusal, u64)>,
-    /// All of them.
+    /// All refused headers.
     pub(crate) refused_total: u64,
-    /// Those that were refused last, the newest first.
+    /// The last refused headers, the newest first.
     pub(crate) refusals: VecDeque<Refused>,
     /// Connections that ended and looked like health checks.
     pub(crate) probes: u64,
-    /// Bytes of payload that came.
+    /// Bytes of payload received.
     pub(crate) received: u64,
-    /// Bytes that were sent, reflected headers included.
+    /// Bytes sent, reflected headers included.
     pub(crate) sent: u64,
     pub(crate) accept_errors: u64,
 }
@@ -41,17 +41,17 @@ pub(crate) struct Headers {
     pub(crate) v1_unknown: u64,
     pub(crate) v2_proxy: u64,
     pub(crate) v2_local: u64,
-    /// Connections without one, where none is required.
+    /// Connections without a header, where none is required.
     pub(crate) absent: u64,
 }
 
-/// What came instead of a header.
+/// A refused header.
 #[derive(Debug)]
 pub(crate) struct Refused {
     pub(crate) time: SystemTime,
     pub(crate) peer: SocketAddr,
     pub(crate) refusal: Refusal,
-    /// Where it ceased to be one.
+    /// The offset of the first byte that is wrong.
     pub(crate) offset: usize,
     /// Its first bytes.
     pub(crate) received: Box<[u8]>,
@@ -59,7 +59,7 @@ pub(crate) struct Refused {
 
 impl Default for Metrics {
     fn default() -> Self {
-        // Counts that are there from the start, as 0, let a monitor see the first increment.
+        // Start all counters at 0, so that a monitor sees the first increment.
         let zero = |name| (name, 0);
         Metrics {
             accepted: 0,
@@ -79,7 +79,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Most refusals that are remembered.
+    /// Most refusals remembered.
     const MAX_REFUSALS: usize = 20;
 
     pub(crate) fn opened(&mut self) {
@@ -114,16 +114,16 @@ impl Headers {
     }
 }
 
-/// How long the reactor's turns take, between one wait for events and the next.
+/// The durations of the reactor's turns, from one wait for events to the next.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Turns {
-    /// Turns of at most [`Turns::BOUNDS`], each counted at the first bound that holds, and the longer ones.
+    /// The number of turns up to each of [`Turns::BOUNDS`] and above the one before; the last count is of longer turns.
     pub(crate) counts: [u64; Turns::BOUNDS.len() + 1],
     pub(crate) sum: Duration,
 }
 
 impl Turns {
-    /// One turn in so many is timed: reading the clock twice costs as much as a third of a message.
+    /// One turn out of this many is timed: reading the clock twice costs a third of a message.
     pub(crate) const SAMPLING: u32 = 64;
 
     /// Upper bounds in seconds.

@@ -1,4 +1,4 @@
-//! What the server knows about its connections, and what it reports.
+//! Records facts about the server's connections, and reports them: counts, origins and the log.
 
 pub(crate) mod balancers;
 pub(crate) mod events;

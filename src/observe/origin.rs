@@ -1,11 +1,11 @@
-//! Where a connection comes from, kept for the admin port.
+//! The origin of a connection, kept for the admin port.
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use proxy::policy::Mode;
 use proxy::{Addresses, Command, Header, Status, Tlvs, Transport, V2, Version};
 
-/// The peer, and what its header said. It is 24 bytes where that is TCP over IPv4 without TLVs.
+/// The peer and its header. It takes 24 bytes for a header of TCP over IPv4 without TLVs.
 #[derive(Debug)]
 pub(crate) struct Origin(Kept);
 
@@ -21,18 +21,19 @@ const _: () = assert!(size_of::<Origin>() == 24);
 struct Other {
     peer: SocketAddr,
     mode: Mode,
-    /// The header as it came, or an empty slice before it came.
+    /// The bytes of the header, empty before it was received.
     header: Box<[u8]>,
-    /// TLVs that were too long to be kept.
+    /// The number of TLVs that were too long to be kept.
     left_out: usize,
 }
 
 impl Origin {
-    /// A header is kept whole up to this many bytes; of a longer one the addresses alone are, so that memory has a limit.
+    /// A header of up to this many bytes is kept whole. Of a longer one only the addresses are kept, so that memory has
+    /// a limit.
     const MAX_KEPT_BYTES: usize = 1024;
     const UNKNOWN: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
 
-    /// A connection from `peer` to a listener of that mode, whose header has not come.
+    /// The origin of a connection from `peer` to a listener with `mode`, before its header.
     pub(crate) fn new(peer: SocketAddr, mode: Mode) -> Self {
         Origin(match peer {
             SocketAddr::V4(peer) => {
@@ -47,7 +48,7 @@ impl Origin {
         *self = Origin::new(SocketAddr::V4(Self::UNKNOWN), self.mode());
     }
 
-    /// The connection's header has come.
+    /// Records the connection's header.
     pub(crate) fn learn(&mut self, header: &Header<'_>) {
         let (peer, mode) = (self.peer(), self.mode());
         self.0 = match (peer, header.addresses) {
@@ -63,7 +64,7 @@ impl Origin {
         };
     }
 
-    /// The address that connected.
+    /// The address of the peer.
     pub(crate) fn peer(&self) -> SocketAddr {
         match &self.0 {
             Kept::Inet { peer, .. } => (*peer).into(),
@@ -79,7 +80,7 @@ impl Origin {
         }
     }
 
-    /// What the header said, but for its raw bytes.
+    /// The header, without its raw bytes.
     pub(crate) fn header(&self) -> Option<Header<'_>> {
         match &self.0 {
             Kept::Inet { version, source, destination, .. } => {
@@ -95,7 +96,7 @@ impl Origin {
         }
     }
 
-    /// Bytes of a header that are kept as they came.
+    /// The number of header bytes that are kept.
     pub(crate) fn kept_bytes(&self) -> usize {
         match &self.0 {
             Kept::Inet { .. } => 0,
@@ -103,7 +104,7 @@ impl Origin {
         }
     }
 
-    /// The number of TLVs that [`Origin::header`] is without.
+    /// The number of TLVs left out of [`Origin::header`].
     pub(crate) fn left_out(&self) -> usize {
         match &self.0 {
             Kept::Inet { .. } => 0,
@@ -112,13 +113,13 @@ impl Origin {
     }
 }
 
-/// What is kept of a header, and how many TLVs are not.
+/// The bytes to keep of a header, and the number of TLVs left out.
 fn kept(header: &Header<'_>) -> (Box<[u8]>, usize) {
     if header.raw.len() <= Origin::MAX_KEPT_BYTES {
         return (header.raw.into(), 0);
     }
     let mut short = Vec::new();
-    // Addresses alone always fit.
+    // Cannot fail: addresses alone always fit.
     let _ = V2 { command: header.command, addresses: header.addresses, tlvs: &[], crc32c: false }.encode(&mut short);
     (short.into(), header.tlvs.iter().count())
 }

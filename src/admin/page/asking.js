@@ -1,7 +1,7 @@
-// ---- What the user looks at, kept in the address
+// ---- The state of the view, kept in the page's address
 
 const PAGE = 100;
-// The server's own limit on a place in the order.
+// The server's limit on a place in the order.
 const DEPTH = 10_000;
 const defaults = { sort: 'number', order: 'desc', filter: '', offset: 0, every: 2 };
 const view = {};
@@ -38,7 +38,7 @@ async function get(path, signal) {
   const answer = await fetch(path, { signal });
   const text = await answer.text();
   if (!answer.ok) throw new Error(`The server says: ${text}`);
-  // Ids have up to 64 bits, which are more than a number has here.
+  // Ids have up to 64 bits, more than a JavaScript number holds exactly.
   return JSON.parse(text, (key, value, context) => (key === 'id' && context?.source) || value);
 }
 
@@ -78,7 +78,7 @@ function showStale(error) {
   showState('bad', 'no answer');
 }
 
-// ---- The user's wishes
+// ---- The user's input
 
 makeCards();
 makeCharts();

@@ -1,5 +1,5 @@
 'use strict';
-// All that a peer sent is shown as text, never as HTML.
+// Bytes from peers are shown as text, never as HTML.
 const find = (selector, within = document) => within.querySelector(selector);
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 const make = (name, attributes = {}, ...children) => {
@@ -8,7 +8,7 @@ const make = (name, attributes = {}, ...children) => {
   element.append(...children);
   return element;
 };
-// What stays the same is not touched, so that a selection in it stays, too.
+// Change an element only if its text changes, so that a selection in it is kept.
 const write = (element, text) => { if (element.textContent !== text) element.textContent = text; };
 const isNew = (element, content) => {
   const text = JSON.stringify(content);
@@ -51,7 +51,7 @@ const say = {
 
 // ---- The server at a glance
 
-// What fills up: its name, its figure and its limit; figures below it: name, place in the status, unit, and whether only 0 is well.
+// Gauges: name, figure and limit. Figures below them: name, path in the status, unit, and whether only 0 is good.
 const cards = [
   ['Connections', 'connections.active', 'connections.limit', 'count', [
     ['Accepted', 'connections.accepted', 'count'], ['Accept errors', 'accept_errors', 'count', true],
@@ -132,7 +132,7 @@ function showCounts(list, counts) {
   if (isNew(list, counts)) list.replaceChildren(...(counts.length ? counts.map(makeFigure) : [make('dt', {}, 'none')]));
 }
 
-// Rates are differences between two answers, over the server's own time.
+// A rate is the difference between two answers, divided by the server's own time between them.
 const CURVE = 30;
 let before;
 function showRates(status) {

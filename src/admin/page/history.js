@@ -1,7 +1,8 @@
 // ---- The last hour
 
 const MINUTE = 60_000;
-// Name, what is drawn (a field of the history and its name in words), whether it is a count of each period, unit, and the highest.
+// Each chart: its name, what is drawn (a field of the history and its name in words), whether that is a count per
+// period, the unit, and the highest figure.
 const charts = [
   ['Connections', [['active', 'open']], false, 'count', 'active'],
   ['Accepted each second', [['accepted', 'accepted'], ['refused', 'refused']], true, 'rate', 'accepted_per_second'],
@@ -50,14 +51,14 @@ function showHistory(history) {
   }
 }
 
-// The quarters of an hour that the axis has.
+// The quarter hours on the axis.
 function showHours(chart) {
   const quarter = 15 * MINUTE;
   const start = chart.end - chart.periods * chart.period;
   const marks = [];
   for (let time = Math.ceil(start / quarter) * quarter; time <= chart.end; time += quarter) {
     const share = (time - start) / (chart.end - start);
-    // A text at the edge stays inside.
+    // Keep a text at the edge inside the chart.
     const shift = share < 0.05 ? 0 : share > 0.95 ? -100 : -50;
     marks.push([`left: ${(share * 100).toFixed(2)}%; transform: translateX(${shift}%)`, new Date(time).toISOString().slice(11, 16)]);
   }
@@ -66,7 +67,7 @@ function showHours(chart) {
   }
 }
 
-// A round figure that is not below `value`, in the unit's own steps.
+// The next round figure from `value` upwards, in the unit's steps.
 function ceiling(value, unit) {
   const least = unit === 'bytes' ? 1024 : 2;
   if (value <= least) return least;
@@ -76,7 +77,7 @@ function ceiling(value, unit) {
   return scale * ten * [1, 2, 4, 6, 8, 10].find((step) => step * ten * scale >= value);
 }
 
-// Says what one sample holds, or the last one.
+// Shows the figures of one sample, or of the last one.
 function point(chart, wanted) {
   const at = wanted === undefined ? undefined : Math.min(Math.max(wanted, 0), chart.samples - 1);
   chart.at = chart.samples > 0 ? at : undefined;

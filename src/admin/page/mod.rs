@@ -1,4 +1,4 @@
-//! The status page: one document with its style and scripts in it, so that it asks for nothing but figures.
+//! The status page: one document that contains its style and scripts, so that it only requests figures.
 
 use std::sync::LazyLock;
 

@@ -1,4 +1,4 @@
-// ---- Tables: what came instead of a header, and the live connections
+// ---- Tables: refused headers, and live connections
 
 const refusals = [
   { label: 'Time (UTC)', style: 'code time', text: (refusal) => say.time(refusal.time) },
@@ -46,7 +46,7 @@ function makeHead(section, columns) {
   }));
 }
 
-// A row stays with what it shows, so that what is opened, selected or focused in it stays so wherever it moves.
+// A row keeps its element when it moves, so that whatever is open, selected or focused in it stays so.
 function showRows(section, columns, items) {
   const body = find('tbody', section);
   const old = new Map([...body.rows].map((row) => [row.key, row]));
@@ -68,7 +68,7 @@ function showRows(section, columns, items) {
   for (const row of old.values()) row.remove();
 }
 
-// Rates are differences between two answers, as those of the server are.
+// A rate is the difference between two answers, as for the server's rates.
 let counted = { accepted: new Map() };
 function showBalancers({ balancers: items, others }, { pid, uptime_seconds: uptime }) {
   const rows = others ? [...items, others] : items;
@@ -91,7 +91,7 @@ function tlvText(tlv) {
   return tlv.id ?? tlv.hex ?? `client ${hex(tlv.client, 2)}, verify ${tlv.verify}`;
 }
 
-// A TLV, then those within it.
+// A TLV, then the nested ones.
 const flat = (tlvs, prefix = '') => tlvs.flatMap((tlv) => {
   const name = prefix + (tlv.name ?? hex(tlv.type, 2));
   return [[name, tlvText(tlv)], ...flat(tlv.tlvs ?? [], `${name} `)];
