@@ -321,6 +321,11 @@ pub struct OutputArgs {
     #[arg(long, value_name = "FILE", env = "LOADTEST_JSON", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "-", default_value = "false", hide_default_value = true, help_heading = OUTPUT)]
     pub json: Json,
+    /// Print a line of JSON for each second of the measured time while it runs, in place of the table, or write them to FILE,
+    /// a named pipe, or /dev/stderr
+    #[arg(long, value_name = "FILE", env = "LOADTEST_LIVE", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "-", default_value = "false", hide_default_value = true, help_heading = OUTPUT)]
+    pub live: Json,
     /// Write the latency's percentile distribution, for `HdrHistogram`'s plotter
     #[arg(long, value_name = "FILE", env = "LOADTEST_HGRM", help_heading = OUTPUT)]
     pub hgrm: Option<PathBuf>,

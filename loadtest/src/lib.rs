@@ -12,7 +12,8 @@
 //! - [`pattern`], [`proxy`]: what connections say.
 //! - [`environment`], [`cgroup`]: what the machine did meanwhile.
 //! - [`judge`], [`hints`]: whether the figures may be used, what the program ends with, and what to try.
-//! - [`output`], [`progress`]: what the user sees, and files.
+//! - [`output`]: what the user sees at the end, and files.
+//! - [`progress`], [`live`]: what the user sees while a run goes on.
 //! - [`statistics`], [`join`]: how sure a difference is, and results that are parts of one.
 //! - [`result`], [`totals`], [`samples`]: what a finished measurement is, as the JSON file has it.
 //! - [`mod@format`]: figures in words.
@@ -33,6 +34,7 @@ pub mod hints;
 pub mod hosts;
 pub mod join;
 pub mod judge;
+pub mod live;
 pub mod output;
 pub mod pattern;
 pub mod plan;

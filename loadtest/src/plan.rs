@@ -105,6 +105,8 @@ pub struct Plan {
     pub cores: Vec<usize>,
     /// Whether to spin.
     pub spin: bool,
+    /// Whether each second is reported while the run goes on.
+    pub live: bool,
     /// How many runs.
     pub runs: u32,
     /// Which part of all this to do.
@@ -166,6 +168,7 @@ impl Plan {
             max_wait: args.max_wait,
             cores: if args.pin { cores(args.threads as usize)? } else { Vec::new() },
             spin: args.spin,
+            live: false,
             runs: 1,
             shard: None,
             start_at: None,

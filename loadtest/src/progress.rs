@@ -21,13 +21,14 @@ impl Bar {
     }
 
     /// Shows how far a run of `plan` is, each time it is told.
-    pub fn watch(&self, plan: &Plan, what: &str) -> impl FnMut(Progress) {
+    pub fn watch(&self, plan: &Plan, what: &str) -> impl FnMut(Progress) + use<> {
         let (bar, kind) = (self.0.clone(), plan.kind);
         let connections = plan.own(plan.connections);
         let whole_ms = (plan.warmup + plan.duration).as_millis() as u64;
         bar.set_prefix(what.to_owned());
         let mut last = (0, 0.0);
         move |progress| match progress {
+            Progress::Second(_) => {}
             Progress::Opening(opened) => {
                 bar.set_length(connections);
                 bar.set_position(opened);

@@ -8,6 +8,8 @@ mod search;
 use std::fmt;
 use std::sync::atomic::AtomicBool;
 
+use proxy_echo_args::json::Json;
+
 use crate::cli::{Command, OutputArgs};
 use crate::engine::EngineError;
 use crate::judge::{self, Verdict};
@@ -20,6 +22,12 @@ use crate::result::Report;
 ///
 /// If there is nothing to report.
 pub fn execute(command: &Command, interrupt: &AtomicBool) -> Result<Report, CommandError> {
+    let is_run = matches!(command, Command::Rr(_) | Command::Crr(_) | Command::Stream(_) | Command::Idle(_));
+    if !is_run && output(command).live != Json::Off {
+        return Err(CommandError::Usage(
+            "--live is for rr, crr, stream and idle: one load that runs for a while".to_owned(),
+        ));
+    }
     let mut report = match command {
         Command::Rr(args) => run::run(Kind::Rr, args, interrupt),
         Command::Crr(args) => run::run(Kind::Crr, args, interrupt),

@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::CommandError;
 use crate::cli::RunArgs;
-use crate::engine;
+use crate::engine::{self, Progress};
 use crate::join::{self, How};
+use crate::live::Live;
 use crate::plan::{Kind, Plan};
 use crate::progress::Bar;
 use crate::result::{INTERRUPTED, Report, RunResult};
@@ -20,21 +21,29 @@ pub(super) fn run(kind: Kind, args: &RunArgs, interrupt: &AtomicBool) -> Result<
     if let Some(text) = &args.start_at {
         plan.begin_at(text)?;
     }
+    let mut live = Live::open(&args.output.live).map_err(|error| CommandError::Usage(error.to_string()))?;
+    plan.live = live.is_some();
     let bar = Bar::new(args.output.quiet);
     let mut results = Vec::new();
     for index in 0..plan.runs {
-        let result = measure(&plan, &bar, &format!("run {} of {}", index + 1, plan.runs), interrupt)?;
+        let mut watch = bar.watch(&plan, &format!("run {} of {}", index + 1, plan.runs));
+        let result = measure_with(&plan, interrupt, &mut |progress| match (progress, &mut live) {
+            (Progress::Second(second), Some(live)) => live.report(&plan, index + 1, &second),
+            (progress, _) => watch(progress),
+        })?;
         results.push(result);
         if interrupt.load(Ordering::Relaxed) {
             break;
         }
     }
     bar.finish();
+    let unwritten = live.and_then(Live::finish);
     let is_short = results.len() < plan.runs as usize;
     let mut whole = join::join(results, How::OneAfterTheOther);
     if is_short && whole.cut_short.is_none() {
         whole.cut_short = Some(INTERRUPTED.to_owned());
     }
+    whole.notes.extend(unwritten);
     whole.slo = plan.slo.as_ref().map(|slo| slo.judge(&whole));
     Ok(Report::Run(Box::new(whole)))
 }
@@ -45,7 +54,15 @@ pub(super) fn run(kind: Kind, args: &RunArgs, interrupt: &AtomicBool) -> Result<
 ///
 /// If it had none.
 pub(super) fn measure(plan: &Plan, bar: &Bar, what: &str, interrupt: &AtomicBool) -> Result<RunResult, CommandError> {
-    let result = engine::run(plan, interrupt, &mut bar.watch(plan, what))?;
+    measure_with(plan, interrupt, &mut bar.watch(plan, what))
+}
+
+fn measure_with(
+    plan: &Plan,
+    interrupt: &AtomicBool,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<RunResult, CommandError> {
+    let result = engine::run(plan, interrupt, progress)?;
     if result.totals.connections_opened == 0 && !interrupt.load(Ordering::Relaxed) {
         return Err(CommandError::Failed(format!("cannot connect to {}: {}", plan.target_text(), why(&result))));
     }

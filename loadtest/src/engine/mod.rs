@@ -5,6 +5,7 @@ mod connection;
 mod control;
 mod resolver;
 mod schedule;
+mod second;
 mod server;
 mod summary;
 mod tally;
@@ -22,6 +23,8 @@ use mio::Waker;
 
 use self::control::Control;
 use self::resolver::Resolver;
+pub use self::second::Second;
+use self::second::Seconds;
 use self::server::ServerProbe;
 use self::summary::{pieces, put_together};
 use self::worker::{Outcome, Word, Worker};
@@ -36,8 +39,10 @@ const LEAD_NS: u64 = 5_000_000;
 const PERIOD: Duration = Duration::from_millis(50);
 
 /// How far a run is.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Progress {
+    /// A second of the measured time is over. Only if the plan asks for it.
+    Second(Box<Second>),
     /// So many connections are open.
     Opening(u64),
     /// The load runs.
@@ -79,6 +84,7 @@ struct Crew {
     wakers: Arc<Vec<Waker>>,
     words: Receiver<Word>,
     outcomes: Vec<Outcome>,
+    seconds: Seconds,
     start_ns: u64,
 }
 
@@ -97,7 +103,14 @@ impl Crew {
             wakers.push(waker);
             thread::Builder::new().name(format!("worker-{index}")).spawn(move || worker.run())?;
         }
-        Ok(Crew { control, wakers: Arc::new(wakers), words, outcomes: Vec::with_capacity(threads), start_ns: 0 })
+        Ok(Crew {
+            control,
+            wakers: Arc::new(wakers),
+            words,
+            outcomes: Vec::with_capacity(threads),
+            seconds: Seconds::new(threads),
+            start_ns: 0,
+        })
     }
 
     fn wake(&self) {
@@ -105,6 +118,11 @@ impl Crew {
             // A worker that cannot be woken wakes by its alarm.
             let _ = waker.wake();
         }
+    }
+
+    fn keep(&mut self, outcome: Outcome) {
+        self.seconds.end(outcome.index);
+        self.outcomes.push(outcome);
     }
 
     fn look_for(&self, interrupt: &AtomicBool) {
@@ -120,7 +138,8 @@ impl Crew {
         while ready + self.outcomes.len() < self.wakers.len() {
             match self.words.recv_timeout(PERIOD) {
                 Ok(Word::Ready) => ready += 1,
-                Ok(Word::Done(outcome)) => self.outcomes.push(*outcome),
+                Ok(Word::Second(worker, second)) => self.seconds.add(worker, *second),
+                Ok(Word::Done(outcome)) => self.keep(*outcome),
                 Ok(Word::Failed(error)) => return Err(error.into()),
                 Err(RecvTimeoutError::Timeout) => progress(Progress::Opening(self.control.opened())),
                 Err(RecvTimeoutError::Disconnected) => return Err(EngineError::Lost),
@@ -163,10 +182,17 @@ impl Crew {
             }
             let until_mark = marks.last().map_or(PERIOD, |&mark_ns| Duration::from_nanos(mark_ns - now_ns));
             match self.words.recv_timeout(PERIOD.min(until_mark)) {
-                Ok(Word::Done(outcome)) => self.outcomes.push(*outcome),
+                Ok(Word::Done(outcome)) => self.keep(*outcome),
+                Ok(Word::Second(worker, second)) => self.seconds.add(worker, *second),
                 Ok(Word::Failed(error)) => return Err(error.into()),
                 Ok(Word::Ready) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Err(EngineError::Lost),
+            }
+            // Waiting took time.
+            let now_ns = self.control.now_ns();
+            while let Some(mut second) = self.seconds.next() {
+                second.connections = self.control.opened();
+                progress(Progress::Second(Box::new(second)));
             }
             if interrupt.load(Ordering::Relaxed) && !self.control.is_stopped() {
                 marks.retain(|&mark_ns| mark_ns <= now_ns);

@@ -42,11 +42,11 @@ pub fn check(outputs: &OutputArgs) -> Result<(), OutputError> {
 
 fn paths(outputs: &OutputArgs) -> Vec<PathBuf> {
     let others = [&outputs.hgrm, &outputs.hlog, &outputs.html].into_iter().flatten().cloned();
-    json_path(outputs).into_iter().chain(others).collect()
+    [&outputs.json, &outputs.live].into_iter().filter_map(json_path).chain(others).collect()
 }
 
-fn json_path(outputs: &OutputArgs) -> Option<PathBuf> {
-    match &outputs.json {
+fn json_path(json: &Json) -> Option<PathBuf> {
+    match json {
         Json::Off => None,
         Json::Stdout => Some(STDOUT.into()),
         Json::File(path) => Some(path.clone()),
@@ -71,7 +71,7 @@ pub fn write_all(report: &Report, outputs: &OutputArgs, is_terminal: bool) -> Re
         let is_coloured = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         written.push(write(Path::new(STDOUT), |out| text::write(out, &contents::of_report(report), is_coloured)));
     }
-    if let Some(path) = json_path(outputs) {
+    if let Some(path) = json_path(&outputs.json) {
         written.push(write(&path, |out| json(out, report)));
     }
     if let Some(path) = &outputs.hgrm {

@@ -255,6 +255,7 @@ fn files_are_written_and_read_back_as_they_were() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
     let outputs = OutputArgs {
+        live: Json::Off,
         json: Json::File(path("x.json")),
         hgrm: Some(path("x.hgrm")),
         hlog: Some(path("x.hlog")),

@@ -8,6 +8,7 @@ mod dialer;
 mod dialing;
 mod flights;
 mod gauge;
+mod live;
 mod phase;
 mod timetable;
 mod traffic;
@@ -25,11 +26,13 @@ use self::addresses::Addresses;
 use self::dialer::Dialer;
 use self::flights::Flights;
 pub(super) use self::gauge::Gauge;
+use self::live::Live;
 use self::timetable::{NEVER, Phase, Timetable};
 use super::alarm::Alarm;
 use super::connection::{Connection, State};
 use super::control::Control;
 use super::schedule::Schedule;
+use super::second::Second;
 use super::tally::Tally;
 use crate::pattern::{MAX_PIECE, Pattern};
 use crate::plan::{Kind, Plan, part};
@@ -54,6 +57,8 @@ const WAKER: Token = Token(usize::MAX - 2);
 pub(super) enum Word {
     /// Its connections are open, as far as they open.
     Ready,
+    /// A second of this worker's measured time is over.
+    Second(usize, Box<Second>),
     /// It is done.
     Done(Box<Outcome>),
     /// It cannot go on.
@@ -63,6 +68,8 @@ pub(super) enum Word {
 /// What a worker found out.
 #[derive(Debug)]
 pub(super) struct Outcome {
+    /// Of the worker, among those of this process.
+    pub(super) index: usize,
     pub(super) tally: Tally,
     /// The part of a core that it used while it measured.
     pub(super) cpu_share: f64,
@@ -96,6 +103,7 @@ pub(super) struct Worker {
     flights: Flights,
     gauge: Gauge,
     tally: Tally,
+    live: Live,
     buffer: Box<[u8]>,
     scratch: Vec<u8>,
     now_ns: u64,
@@ -154,6 +162,7 @@ impl Worker {
             flights: Flights::new(own, if plan.kind == Kind::Crr { 1 } else { plan.depth }),
             gauge: Gauge::default(),
             tally: Tally::new(&plan.targets, intervals),
+            live: Live::new(),
             buffer: vec![0; if plan.size > 4096 { MAX_PIECE } else { MAX_PIECE / 4 }].into_boxed_slice(),
             scratch: Vec::with_capacity(MAX_PIECE),
             now_ns,
@@ -272,6 +281,9 @@ impl Worker {
         if self.times.phase == Phase::Draining && self.flights.count == 0 && !self.is_closing {
             self.times.phase = Phase::Done;
         }
+        if self.now_ns >= self.live.next_ns {
+            self.report_second(self.now_ns);
+        }
         self.control.publish(self.index, self.tally.totals.requests_completed);
         if self.plan.spin {
             return Ok(());
@@ -344,6 +356,7 @@ impl Worker {
         let measured = Duration::from_nanos(self.times.measured_ns());
         let cpu = self.gauge.used(self.plan.spin);
         Outcome {
+            index: self.index,
             cpu_share: cpu.as_secs_f64() / measured.as_secs_f64().max(1e-9),
             cpu,
             gauge: self.gauge,

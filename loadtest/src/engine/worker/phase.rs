@@ -71,6 +71,9 @@ impl Worker {
                 }
                 Mark::Measure => {
                     self.gauge.begin();
+                    if self.plan.live {
+                        self.live.begin(self.times.measure_ns);
+                    }
                     // What the warm-up left is cut off with it.
                     if let Some(schedule) = &mut self.schedule {
                         schedule.give_up(self.times.measure_ns - self.times.start_ns, |_, _| {});
@@ -116,6 +119,7 @@ impl Worker {
     fn end(&mut self) {
         if std::mem::take(&mut self.times.is_measuring) {
             self.gauge.end();
+            self.report_last_second();
         }
         self.dialer.give_up();
         self.is_closing = self.schedule.is_some();

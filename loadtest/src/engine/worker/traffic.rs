@@ -214,6 +214,7 @@ impl Worker {
             }
             if self.times.is_measuring {
                 tally.pieces[piece].latency.record(self.now_ns - due_ns);
+                self.live.record(self.now_ns - due_ns);
             } else {
                 tally.addresses[connection.address].tail.record(self.now_ns - due_ns);
             }
