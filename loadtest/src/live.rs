@@ -100,11 +100,7 @@ fn output(wanted: &Json) -> io::Result<Box<dyn Write + Send>> {
     })
 }
 
-fn write_all(
-    mut out: impl Write,
-    lines: &Receiver<String>,
-    written: &mpsc::Sender<io::Result<()>>,
-) -> io::Result<()> {
+fn write_all(mut out: impl Write, lines: &Receiver<String>, written: &mpsc::Sender<io::Result<()>>) -> io::Result<()> {
     for line in lines {
         out.write_all(line.as_bytes())?;
         out.flush()?;

@@ -92,7 +92,17 @@ mod tests {
     fn second(index: u64, lost: u64) -> Second {
         let totals = Totals { connections_lost: lost, ..Totals::default() };
         let (latency, cpu) = (Samples::new(), vec![0.5]);
-        Second { index, length_s: 1.0, completed: 1, achieved_per_s: 1.0, bytes: 0, latency, totals, cpu, connections: 0 }
+        Second {
+            index,
+            length_s: 1.0,
+            completed: 1,
+            achieved_per_s: 1.0,
+            bytes: 0,
+            latency,
+            totals,
+            cpu,
+            connections: 0,
+        }
     }
 
     fn take_all(seconds: &mut Seconds) -> Vec<(u64, u64, u64)> {
