@@ -248,8 +248,8 @@ fn modes_that_make_no_sense_are_refused() {
     for (args, words) in [
         (&["0", "--proxy-protocol", "mixed"][..], "--proxy-protocol mixed needs --trust"),
         (&["--listen", "mixed@127.0.0.1:0"], "--proxy-protocol mixed needs --trust"),
-        (&["--listen", "of@127.0.0.1:0"], "'of' is no mode: before @ stands required, optional, mixed or off"),
-        (&["--listen", "@127.0.0.1:0"], "'' is no mode"),
+        (&["--listen", "of@127.0.0.1:0"], "'of' is not a mode: before @ write required, optional, mixed or off"),
+        (&["--listen", "@127.0.0.1:0"], "'' is not a mode"),
         (&["--listen", "off@off@127.0.0.1:0"], "expected HOST:PORT"),
         (&["--listen", "off@"], "the port is missing"),
         (&["0", "--proxy-version", "2", "--proxy-protocol", "off"], "--proxy-version chooses a header"),

@@ -1,4 +1,4 @@
-//! What the program does besides serving: the arguments of its commands.
+//! The arguments of the program's commands.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -15,13 +15,14 @@ use super::conform::ConformArgs;
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Connect through a balancer to a proxy-echo behind it, and say what the back end is told about us
+    /// Connect through a balancer to a proxy-echo behind it, and show what the back end learns about this client
     Check(CheckArgs),
     /// Explain a captured header, of either version, field by field
     Decode(DecodeArgs),
     /// Test a receiver of the PROXY protocol, or a sender, against the specification
     Conform(Box<ConformArgs>),
-    /// Say what on this machine stands in the way of a number of connections, and the command that changes it
+    /// Find the limits of this machine that stand in the way of a number of connections, and the command that raises
+    /// each
     Limits(LimitsArgs),
     /// Manual page and completions.
     #[command(flatten)]
@@ -39,21 +40,22 @@ pub struct CheckArgs {
     #[arg(value_name = "HOST:PORT", value_parser = target)]
     pub target: String,
 
-    /// The address of ours that should arrive, where a translation (NAT) before the balancer is known
+    /// The client address that should arrive, if NAT in front of the balancer changes it
     ///
-    /// [default: that of the connection]
+    /// [default: the connection's own address]
     #[arg(long, value_name = "ADDR", env = "PROXY_ECHO_CHECK_CLIENT")]
     pub client: Option<IpAddr>,
 
-    /// Play the balancer: send a header of this version first, to a server with nothing in front
+    /// Play the balancer: send a header of this version first, to a server without a balancer in front
     #[arg(long, value_name = "VERSION", env = "PROXY_ECHO_CHECK_SEND")]
     pub send: Option<SendVersion>,
 
-    /// The server's --admin port, as <http://HOST:PORT>: asks it for what a version 1 line cannot carry
+    /// The server's --admin port, as <http://HOST:PORT>: ask it for the parts of the header that a version 1 line
+    /// cannot carry
     #[arg(long, value_name = "URL", env = "PROXY_ECHO_CHECK_VIA_ADMIN", value_parser = admin_url)]
     pub via_admin: Option<String>,
 
-    /// How many rounds, to catch balancer nodes that differ; each looks the name up again and tries all its addresses
+    /// Number of rounds, to find balancer nodes that differ; each round resolves the name again and tries all addresses
     #[arg(long, value_name = "COUNT", env = "PROXY_ECHO_CHECK_COUNT", default_value_t = 1)]
     #[arg(value_parser = count(1..=100_000_u32))]
     pub count: u32,
@@ -63,7 +65,7 @@ pub struct CheckArgs {
     #[arg(value_parser = time)]
     pub interval: Duration,
 
-    /// Longest time for a connection to open, and for each answer
+    /// Longest time to open a connection, and to wait for each answer
     #[arg(long, value_name = "TIME", env = "PROXY_ECHO_CHECK_TIMEOUT", default_value = "5s")]
     #[arg(value_parser = positive_time)]
     pub timeout: Duration,
@@ -92,7 +94,8 @@ pub struct DecodeArgs {
     #[arg(value_name = "FILE", default_value = "-", conflicts_with = "hex")]
     pub file: PathBuf,
 
-    /// The bytes in hexadecimal: digits, or a dump of xxd, hexdump -C, tcpdump -X or Wireshark; - reads it from standard input
+    /// The bytes in hexadecimal: digits, or a dump of xxd, hexdump -C, tcpdump -X or Wireshark; - reads it from
+    /// standard input
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub hex: Option<String>,
 
@@ -108,12 +111,10 @@ pub struct DecodeArgs {
 
 /// A number of connections.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Exit code: 0 nothing is known to stand in the way (what is unknown is said); 1 something does; \
-                        2 usage, or output that cannot be written."
-)]
+#[command(after_help = "Exit code: 0 no known limit stands in the way (unknown ones are listed); 1 a limit does; \
+                        2 usage, or output that cannot be written.")]
 pub struct LimitsArgs {
-    /// How many connections one server is to hold, such as 100k or 1M
+    /// The number of connections that one server shall hold, such as 100k or 1M
     #[arg(value_name = "CONNECTIONS", value_parser = count(1..=1_000_000_000_u64))]
     pub connections: u64,
 

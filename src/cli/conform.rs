@@ -13,7 +13,7 @@ use proxy_echo_args::values::{count, positive_time};
 /// A test of conformance to the PROXY protocol.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit code: 0 it conforms; 1 it does not; 2 usage, or a setting that cannot tell; 3 it is not reached, or no header came."
+    after_help = "Exit code: 0 it conforms; 1 it does not; 2 usage, or settings that cannot tell acceptance from refusal; 3 it is not reached, or no header came."
 )]
 pub struct ConformArgs {
     /// The receiver: ADDRESS:PORT or NAME:PORT
@@ -25,28 +25,29 @@ pub struct ConformArgs {
     #[arg(value_parser = listen_one)]
     pub listen: Option<SocketAddr>,
 
-    /// With --listen: the number of headers after which to end [default: at Ctrl-C]
+    /// With --listen: end after this number of headers [default: end at Ctrl-C]
     #[arg(long, value_name = "COUNT", env = "PROXY_ECHO_CONFORM_COUNT", requires = "listen")]
     #[arg(value_parser = count(1..=u32::MAX))]
     pub count: Option<u32>,
 
-    /// What the receiver speaks behind the header
+    /// The protocol that the receiver speaks after the header
     #[arg(long, value_name = "NAME", env = "PROXY_ECHO_CONFORM_PRESET", default_value = "proxy-echo")]
     pub preset: Preset,
 
-    /// Sent behind the header; \r, \n, \t, \0, \\ and \xNN are understood [default: the preset's]
+    /// The bytes to send after the header; \r, \n, \t, \0, \\ and \xNN are escapes [default: the preset's]
     #[arg(long, value_name = "TEXT", env = "PROXY_ECHO_CONFORM_SAY", allow_hyphen_values = true)]
     pub say: Option<String>,
 
-    /// The answer of a receiver that accepted the header: a regular expression [default: the preset's]
+    /// A regular expression for the answer of a receiver that accepted the header [default: the preset's]
     #[arg(long, value_name = "PATTERN", env = "PROXY_ECHO_CONFORM_ACCEPTED")]
     pub accepted: Option<String>,
 
-    /// The answer of a receiver that refused it, besides closing: a regular expression [default: the preset's]
+    /// A regular expression for the answer of a receiver that refused it, if it does not just close [default: the
+    /// preset's]
     #[arg(long, value_name = "PATTERN", env = "PROXY_ECHO_CONFORM_REJECTED")]
     pub rejected: Option<String>,
 
-    /// The answer must show the header's source address, or what else is named; without it a header was misread
+    /// The answer must show the header's source address, or the named part; otherwise the header was misread
     #[arg(long, value_name = "WHAT", env = "PROXY_ECHO_CONFORM_SHOWS_CLIENT")]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "address")]
     pub shows_client: Option<Shows>,
@@ -59,7 +60,7 @@ pub struct ConformArgs {
     #[arg(long, value_name = "NUMBER", env = "PROXY_ECHO_CONFORM_SECTION", value_delimiter = ',')]
     pub section: Vec<String>,
 
-    /// Send every case so; may be given more than once [default: together, and a few cases in each other way]
+    /// How to send every case; may be given more than once [default: together, and a few cases in each other way]
     #[arg(long, value_name = "NAME", env = "PROXY_ECHO_CONFORM_DELIVERY", value_delimiter = ',')]
     pub delivery: Vec<Delivery>,
 
@@ -68,14 +69,14 @@ pub struct ConformArgs {
     #[arg(value_parser = BoolishValueParser::new())]
     pub strict: bool,
 
-    /// How many connections at a time; 1 for a receiver that serves one after the other
+    /// Number of connections at a time; 1 for a receiver that serves one after the other
     #[arg(long, value_name = "COUNT", env = "PROXY_ECHO_CONFORM_PARALLEL", default_value_t = 16)]
     #[arg(value_parser = count(1..=256_u16))]
     pub parallel: u16,
 
-    /// Longest time for a connection to open, and for an answer
+    /// Longest time to open a connection, and to wait for an answer
     ///
-    /// What seems to be missed is tried again with twice the time.
+    /// A case that seems to be missed is tried again with twice the time.
     #[arg(long, value_name = "TIME", env = "PROXY_ECHO_CONFORM_TIMEOUT", default_value = "2s")]
     #[arg(value_parser = positive_time)]
     pub timeout: Duration,
@@ -99,14 +100,14 @@ pub struct ConformArgs {
     pub junit: Option<PathBuf>,
 }
 
-/// What a receiver speaks behind the header.
+/// The protocol that a receiver speaks after the header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Preset {
     /// proxy-echo, or one behind the receiver: it reflects the header that reaches it
     ProxyEcho,
-    /// What is said comes back, perhaps after a line that shows the client
+    /// An echo: the bytes sent come back, perhaps after a line that shows the client
     Echo,
-    /// HTTP: 400 and 5xx are the answers of a receiver that refused the header
+    /// HTTP: 400 and 5xx mean that the receiver refused the header
     Http,
     /// SMTP: the server speaks first
     Smtp,
@@ -116,7 +117,7 @@ pub enum Preset {
     Mysql,
 }
 
-/// What an answer shows of the header.
+/// The part of the header that an answer shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Shows {
     /// The source address
@@ -127,18 +128,18 @@ pub enum Shows {
     Ends,
 }
 
-/// How the bytes of a header and those behind it are sent.
+/// How a header and the payload after it are split into segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
 pub enum Delivery {
     /// Header and payload in one segment
     Together,
     /// The header in one segment, the payload in the next
     Apart,
-    /// A byte at a time; of long headers the first 300 bytes
+    /// A byte at a time; only the first 300 bytes of long headers
     Bytewise,
-    /// The last byte of the header later than the others, with the payload
+    /// All but the header's last byte, then that byte with the payload
     Split,
-    /// Half of the header, and the rest after three seconds
+    /// Half of the header, then the rest after three seconds
     Held,
     /// Nothing for three seconds, then header and payload in one segment
     Late,

@@ -1,4 +1,4 @@
-//! The command line, and nothing else: help, man page and completions all come from here.
+//! The command line. Help, man page and completions are made from it.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -21,13 +21,13 @@ mod conform;
 pub use commands::{CheckArgs, Command, DecodeArgs, LimitsArgs, SendVersion};
 pub use conform::{ConformArgs, Delivery, Preset, Shows};
 
-/// A TCP echo server that sits behind load balancers speaking the PROXY protocol, versions 1 and 2, shows what they tell
-/// it about the client, and sends back what the client says.
+/// A TCP echo server for use behind load balancers that speak the PROXY protocol, versions 1 and 2. It shows what their
+/// headers say about the client, and sends back what the client sends.
 #[derive(Debug, Parser)]
 #[command(name = "proxy-echo", version = crate::VERSION, max_term_width = 100, args_conflicts_with_subcommands = true)]
 #[command(after_help = "Exit code of the server: 0 after a signal; 1 it cannot start; 2 usage.")]
 pub struct Cli {
-    /// What to do instead of serving.
+    /// The command to run instead of serving.
     #[command(subcommand)]
     pub command: Option<Command>,
 
@@ -38,13 +38,13 @@ pub struct Cli {
 
     /// Address and port to listen on instead, such as 127.0.0.1:9000, localhost:9000 or :9000
     ///
-    /// May be given more than once, or as a list with commas or spaces. A mode of --proxy-protocol before an @ is that
-    /// address's own: off@127.0.0.1:9000.
+    /// May be given more than once, or as a list with commas or spaces. An address can have its own mode of
+    /// --proxy-protocol before an @: off@127.0.0.1:9000.
     #[arg(long, value_name = "[MODE@]ADDR:PORT", env = "PROXY_ECHO_LISTEN", value_parser = list(listen))]
     #[arg(help_heading = LISTENING)]
     pub listen: Vec<Vec<Listen>>,
 
-    /// How many connections the kernel may keep that are not accepted yet
+    /// Most connections that wait in the kernel to be accepted
     #[arg(long, value_name = "COUNT", env = "PROXY_ECHO_BACKLOG", default_value_t = 4096)]
     #[arg(value_parser = count(1..=i32::MAX), help_heading = LISTENING)]
     pub backlog: i32,
@@ -59,23 +59,25 @@ pub struct Cli {
     #[arg(value_parser = BoolishValueParser::new(), help_heading = LISTENING)]
     pub defer_accept: bool,
 
-    /// How long to go on looking for events before sleeping, such as 50us; 10ms at most
+    /// How long to poll for events before sleeping, such as 50us; 10ms at most
     ///
-    /// A client who speaks in that time does not wait until the server wakes up. It costs the processor that it runs on.
+    /// A client that sends in that time does not have to wait until the server wakes up. The price is a processor that
+    /// is always busy.
     #[arg(long, value_name = "TIME", env = "PROXY_ECHO_SPIN", default_value = "0s")]
     #[arg(value_parser = time, help_heading = LISTENING)]
     pub spin: Duration,
 
     /// Address and port of the admin port: status page, metrics and health, over HTTP [default: none]
     ///
-    /// It tells who is connected: keep it on a private address.
+    /// It shows clients' addresses: keep it on a private address.
     #[arg(long, value_name = "ADDR:PORT", env = "PROXY_ECHO_ADMIN", help_heading = LISTENING)]
     #[arg(value_parser = address::listen_one)]
     pub admin: Option<SocketAddr>,
 
-    /// A name by which a browser may ask the admin port; may be given more than once
+    /// A host name that browsers may use for the admin port; may be given more than once
     ///
-    /// Addresses and localhost are always allowed, and /metrics, /livez and /readyz by any name. [default: none]
+    /// Addresses and localhost are always allowed; /metrics, /livez and /readyz are answered under any name. [default:
+    /// none]
     #[arg(long, value_name = "NAME", env = "PROXY_ECHO_ADMIN_HOST", help_heading = LISTENING)]
     #[arg(value_parser = list(|name| Ok(Some(name.to_owned()))))]
     pub admin_host: Vec<Vec<String>>,
@@ -97,12 +99,13 @@ pub struct Cli {
 
     /// Only peers in this network may send a header; may be given more than once, or as a list
     ///
-    /// Others are closed ("required") or taken without a header ("optional", "mixed"). [default: all peers]
+    /// Connections of others are closed ("required") or accepted without a header ("optional", "mixed"). [default: all
+    /// peers]
     #[arg(long, value_name = "CIDR", env = "PROXY_ECHO_TRUST", value_parser = list(|text| network(text).map(Some)))]
     #[arg(help_heading = PROTOCOL)]
     pub trust: Vec<Vec<proxy::policy::Network>>,
 
-    /// Take headers of this version only [default: both]
+    /// Accept only headers of this version [default: both]
     #[arg(long, value_name = "VERSION", env = "PROXY_ECHO_PROXY_VERSION", help_heading = PROTOCOL)]
     pub proxy_version: Option<OnlyVersion>,
 
@@ -111,7 +114,7 @@ pub struct Cli {
     #[arg(action = ArgAction::Set, value_parser = BoolishValueParser::new(), help_heading = PROTOCOL)]
     pub reflect_header: bool,
 
-    /// What is sent back: bytes as they come, or whole lines
+    /// The unit of the echo: bytes as they arrive, or whole lines
     #[arg(long, value_name = "UNIT", env = "PROXY_ECHO_ECHO", default_value = "stream", help_heading = PROTOCOL)]
     pub echo: EchoUnit,
 
@@ -125,15 +128,15 @@ pub struct Cli {
     #[arg(value_parser = count(1..=u32::MAX))]
     pub max_connections: Option<u32>,
 
-    /// Longest header, from 536 bytes; one that is longer is refused [default: every legal one]
+    /// Longest header, at least 536 bytes; a longer one is refused [default: every legal one]
     #[arg(long, value_name = "SIZE", env = "PROXY_ECHO_MAX_HEADER", help_heading = PROTOCOL)]
     #[arg(value_parser = size)]
     pub max_header: Option<ByteSize>,
 
-    /// Most memory for what is unsent or unfinished, all connections together [default: 256MiB, or a quarter of the memory]
+    /// Most memory for unsent output and unfinished input of all connections [default: 256MiB, or a quarter of the memory]
     ///
-    /// An eighth of it is for unfinished headers. Where one of the parts is used up, the connection that holds the most of an
-    /// unfinished header or line is closed.
+    /// An eighth of it is for unfinished headers. If a part is used up, the connection with the largest unfinished
+    /// header or line is closed.
     #[arg(long, value_name = "SIZE", env = "PROXY_ECHO_MAX_HELD", help_heading = LIMITS)]
     #[arg(value_parser = size)]
     pub max_held: Option<ByteSize>,
@@ -145,58 +148,59 @@ pub struct Cli {
 
     /// Longest time from a connection's start to its first byte, where a header is required [default: the idle timeout]
     ///
-    /// A Network Load Balancer sends its header only when the client speaks.
+    /// A Network Load Balancer sends its header only with the client's first bytes.
     #[arg(long, value_name = "TIME", env = "PROXY_ECHO_FIRST_BYTE_TIMEOUT")]
     #[arg(value_parser = time, help_heading = LIMITS)]
     pub first_byte_timeout: Option<Duration>,
 
-    /// Longest time in which nothing is said, from the connection's start on; 0 is for ever
+    /// Longest time without traffic, from the connection's start on; 0 for no limit
     ///
-    /// It is kept to within an eighth: a connection is closed after 1h to 1h 8min where the limit is 1h.
+    /// It is kept to within an eighth: with a limit of 1h, a connection is closed after 1h to 1h 8min.
     #[arg(long, value_name = "TIME", env = "PROXY_ECHO_IDLE_TIMEOUT", default_value = "1h")]
     #[arg(value_parser = time, help_heading = LIMITS)]
     pub idle_timeout: Duration,
 
-    /// Longest time in which a client takes nothing of what it is owed
+    /// Longest time in which a client takes none of its output
     ///
-    /// It is kept to within a quarter. A client takes something when its kernel acknowledges it.
+    /// It is kept to within a quarter. A client has taken bytes when its kernel has acknowledged them.
     #[arg(long, value_name = "TIME", env = "PROXY_ECHO_STALL_TIMEOUT", default_value = "60s")]
     #[arg(value_parser = time, help_heading = LIMITS)]
     pub stall_timeout: Duration,
 
-    /// How long to go on accepting after SIGINT or SIGTERM, while balancers notice that /readyz of the admin port says no
+    /// How long to accept connections after SIGINT or SIGTERM, until balancers notice that /readyz of the admin port
+    /// fails
     #[arg(long, value_name = "TIME", env = "PROXY_ECHO_DRAIN_DELAY", default_value = "0s")]
     #[arg(value_parser = time, help_heading = LIMITS)]
     pub drain_delay: Duration,
 
-    /// How long connections may go on after that; a second signal ends them at once
+    /// How long open connections may go on after that; a second signal closes them at once
     ///
-    /// One that says nothing for ten seconds in that time is closed before.
+    /// A connection without traffic for ten seconds in that time is closed earlier.
     #[arg(long, value_name = "TIME", env = "PROXY_ECHO_DRAIN_TIMEOUT", default_value = "30s")]
     #[arg(value_parser = time, help_heading = LIMITS)]
     pub drain_timeout: Duration,
 
-    /// What to log on standard output
+    /// Which events to log on standard output
     #[arg(long, value_name = "LEVEL", env = "PROXY_ECHO_LOG", default_value = "connections", help_heading = LOG)]
     pub log: LogLevel,
 
-    /// How to write it: words, or a JSON object a line
+    /// Format of the log: words, or a JSON object per line
     #[arg(long, value_name = "FORMAT", env = "PROXY_ECHO_LOG_FORMAT", default_value = "text", help_heading = LOG)]
     pub log_format: LogFormat,
 }
 
 impl Cli {
-    /// Reads arguments and environment. With them come the variables that settings were taken from.
+    /// Reads arguments and environment. Also returns the variables that settings were taken from.
     ///
     /// # Errors
     ///
-    /// What is wrong with them, or what `--help` and `--version` print.
+    /// [`Stop`]: what is wrong, or the text of `--help` or `--version`.
     pub fn read() -> Result<(Self, Variables), Stop> {
         let command = Cli::command();
         let matches = proxy_echo_args::read(&command)?;
         let mut cli = Cli::from_arg_matches(&matches).map_err(|error| Stop::Usage(error.to_string()))?;
         let given = |id| matches.value_source(id).filter(|&source| source != ValueSource::DefaultValue);
-        // A port and addresses exclude each other, but an argument goes before a variable.
+        // A port and addresses exclude each other, but an argument overrides a variable.
         match (given("port"), given("listen")) {
             (None, _) | (_, None) | (Some(ValueSource::EnvVariable), Some(ValueSource::CommandLine)) => {}
             (Some(ValueSource::CommandLine), Some(ValueSource::EnvVariable)) => cli.listen.clear(),
@@ -211,7 +215,7 @@ impl Cli {
 
 impl From<Cli> for Settings {
     fn from(cli: Cli) -> Self {
-        // What this machine cannot address is out of range, too.
+        // A size that this machine cannot address becomes out of range.
         let bytes = |size: ByteSize| usize::try_from(size.as_u64()).unwrap_or(usize::MAX);
         Settings {
             listen: cli.listen.concat(),
@@ -265,12 +269,12 @@ impl From<OnlyVersion> for Version {
     }
 }
 
-/// Addresses to listen on, with the mode that stands before them. No address has an @.
+/// Reads addresses to listen on, after an optional mode and @. No address contains an @.
 fn listen(text: &str) -> Result<Vec<Listen>, String> {
     let (proxy_protocol, text) = match text.split_once('@') {
         Some((mode, address)) => match ProxyProtocol::named(mode) {
             Some(mode) => (Some(mode), address),
-            None => return Err(format!("'{mode}' is no mode: before @ stands required, optional, mixed or off")),
+            None => return Err(format!("'{mode}' is not a mode: before @ write required, optional, mixed or off")),
         },
         None => (None, text),
     };

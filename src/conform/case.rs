@@ -1,8 +1,8 @@
-//! The cases: what is sent, and what the specification says must come of it.
+//! The test cases: the bytes to send, and the outcome that the specification demands.
 //!
-//! They stand in `cases.json`, an array with one case a line, for other programs to read as well. The bytes of a case are
-//! literal: `text`, of which each character is a byte (U+0000 to U+00FF), or `hex`, in which spaces do not count; then
-//! `fill`, a byte and how many of it follow.
+//! They are in `cases.json`, an array with one case per line, which other programs can read too. The bytes of a case
+//! are literal: `text`, in which each character is a byte (U+0000 to U+00FF), or `hex`, which may contain spaces; then
+//! `fill`, a byte and the number of times it follows.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -15,17 +15,17 @@ use crate::cli::{ConformArgs, Delivery};
 /// The file itself.
 pub(super) const CASES: &str = include_str!("cases.json");
 
-/// The commit of the specification's text that the cases were written from, and the date in that text.
+/// The version of the specification that the cases were written from: its date and its commit.
 pub(super) const SPECIFICATION: &str =
     "doc/proxy-protocol.txt of 2026-04-27, in github.com/haproxy/haproxy at 50872daa6a";
 
-/// What is sent, and what must come of it.
+/// One test case.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Case {
-    /// Its name, which stays.
+    /// Its stable name.
     pub(super) id: String,
-    /// The cases that it is shown with.
+    /// The group in which it is shown.
     pub(super) group: String,
     /// The section of the specification, such as `2.2.3`.
     pub(super) section: String,
@@ -33,17 +33,17 @@ pub(super) struct Case {
     pub(super) expect: Expect,
     /// The client that the receiver must see.
     pub(super) client: Option<Client>,
-    /// The destination that the header names.
+    /// The destination in the header.
     pub(super) server: Option<SocketAddr>,
-    /// What another case must have come to for this one to be judged.
+    /// The outcome of another case that is necessary to judge this one.
     pub(super) given: Option<Given>,
-    /// Silence is as good as a refusal: to the receiver the header may be unfinished.
+    /// Whether silence counts as a refusal, because the receiver may take the header for unfinished.
     #[serde(default)]
     pub(super) silence_fits: bool,
     #[serde(flatten)]
     bytes: Bytes,
     fill: Option<(String, usize)>,
-    /// What the specification says of it.
+    /// The rule of the specification.
     pub(super) why: String,
 }
 
@@ -54,32 +54,32 @@ enum Bytes {
     Hex(String),
 }
 
-/// How much the specification asks for.
+/// The strength of a rule in the specification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Level {
     Must,
     Should,
-    /// The specification leaves it open: it is observed.
+    /// The specification leaves it open: the outcome is only observed.
     May,
 }
 
-/// What must come of a case.
+/// The outcome that a case must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Expect {
     Accept,
     Reject,
-    /// The header is unfinished, and the connection not to be served.
+    /// The header is unfinished: the connection must not be served.
     Wait,
     Observe,
 }
 
-/// Whose connection it is.
+/// The client that the receiver must see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(super) enum Client {
-    /// The connection's own address: the header has none.
+    /// The connection's own address, because the header has none.
     Peer,
     /// The header's source.
     Source(SocketAddr),
@@ -144,7 +144,7 @@ impl Case {
         Ok(bytes)
     }
 
-    /// The version of the protocol that it is about, if it is about one.
+    /// The version of the protocol that it tests, if it tests only one.
     pub(super) fn version(&self) -> Option<u8> {
         match self.id.get(..3) {
             Some("v1-") => Some(1),
@@ -169,7 +169,7 @@ pub(super) fn all() -> Result<Vec<Case>, Error> {
     serde_json::from_str(CASES).map_err(|error| Error::Cases(error.to_string()))
 }
 
-/// A case, and how it is sent.
+/// A case, and the way to send it.
 #[derive(Clone, Debug)]
 pub(super) struct Job {
     pub(super) case: Case,
@@ -177,7 +177,7 @@ pub(super) struct Job {
     pub(super) bytes: Vec<u8>,
 }
 
-/// The cases that are sent in every way.
+/// The cases that are sent in all ways.
 const DELIVERED: &[&str] = &[
     "v1-tcp4",
     "v1-tcp6",
@@ -193,12 +193,12 @@ const DELIVERED: &[&str] = &[
     "v2-version-3",
 ];
 
-/// All ways but the usual one.
+/// All ways of sending except the usual one.
 const OTHER_DELIVERIES: &[Delivery] =
     &[Delivery::Apart, Delivery::Bytewise, Delivery::Split, Delivery::Held, Delivery::Late];
 
 impl Job {
-    /// Its name: that of the case, and of an unusual delivery.
+    /// Its name: the case's, followed by the name of an unusual delivery.
     pub(super) fn id(&self) -> String {
         match self.delivery {
             Delivery::Together => self.case.id.clone(),
@@ -206,8 +206,8 @@ impl Job {
         }
     }
 
-    /// How much the specification asks for. A receiver may drop a header that comes in pieces; it is recommended to be
-    /// tolerant (section 2).
+    /// The strength of the rule. A receiver may drop a header that arrives in pieces, although tolerance is recommended
+    /// (section 2).
     pub(super) fn level(&self) -> Level {
         let is_in_pieces = matches!(self.delivery, Delivery::Bytewise | Delivery::Split | Delivery::Held);
         if is_in_pieces && self.case.expect == Expect::Accept {
@@ -229,7 +229,7 @@ impl Job {
         }
     }
 
-    /// The section that the verdict is about.
+    /// The section of the rule.
     pub(super) fn section(&self) -> &str {
         if self.delivery == Delivery::Together { &self.case.section } else { "2" }
     }
@@ -260,7 +260,7 @@ pub(super) fn wanted(args: &ConformArgs) -> Result<Vec<Job>, Error> {
         let standard =
             [Delivery::Together].into_iter().chain(OTHER_DELIVERIES.iter().copied().filter(|_| is_delivered));
         let deliveries: Vec<_> = if args.delivery.is_empty() { standard.collect() } else { args.delivery.clone() };
-        // An unfinished header has no payload, and no end that could come later.
+        // An unfinished header has no payload and no last byte to send later.
         let deliveries = deliveries.into_iter().filter(|&delivery| match case.expect {
             Expect::Wait => matches!(delivery, Delivery::Together | Delivery::Bytewise),
             _ => true,
@@ -277,7 +277,7 @@ pub(super) fn wanted(args: &ConformArgs) -> Result<Vec<Job>, Error> {
         (args.only.is_empty() || args.only.iter().any(|only| is_named(job, only)))
             && (args.section.is_empty() || args.section.iter().any(|above| is_below(job.section(), above)))
     });
-    // Unusual deliveries stand at the end.
+    // Put unusual deliveries at the end.
     jobs.sort_by_key(|job| job.delivery as u8);
     if jobs.is_empty() { Err(Error::NoCase(args.section.join(", "))) } else { Ok(jobs) }
 }

@@ -1,4 +1,4 @@
-//! One connection: a header and a payload go out in the way that is asked for, and what comes of it is told.
+//! One connection: sends a header and a payload in a given way, and reports the outcome.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -9,13 +9,14 @@ use super::case::{Expect, Job};
 use super::setting::{Answer, Setting};
 use crate::cli::Delivery;
 
-/// What came of a connection.
+/// The outcome of a connection.
 #[derive(Clone, Debug)]
 pub(super) struct Heard {
     pub(super) outcome: Outcome,
-    /// The bytes that came back.
+    /// The bytes received.
     pub(super) answer: Vec<u8>,
-    /// Another client or payload than the one that was sent, where the receiver accepted the header.
+    /// If the receiver accepted the header: the difference between the client or payload that it shows and the one that
+    /// was sent.
     pub(super) fault: Option<String>,
 }
 
@@ -25,39 +26,39 @@ impl Heard {
     }
 }
 
-/// How a receiver took a header.
+/// A receiver's reaction to a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Accepted,
-    /// The answer says so.
+    /// It refused the header in its answer.
     Refused,
     Closed,
     Reset,
-    /// Neither an answer nor an end in this time.
+    /// It neither answered nor closed within this time.
     Silent(Duration),
     /// No connection could be opened.
     Unreachable(String),
 }
 
-/// Longest time that an unfinished header is watched for an answer that must not come.
+/// How long to wait after an unfinished header for an answer that must not come.
 const WATCH: Duration = Duration::from_millis(500);
 
-/// Between two segments: long enough for a receiver that is not busy to read the first one. No verdict depends on it.
+/// Time between two segments: long enough for an idle receiver to read the first one. No verdict depends on it.
 const GAP: Duration = Duration::from_millis(30);
 
-/// Between the bytes of a header that is sent byte by byte.
+/// Time between the bytes of a header that is sent byte by byte.
 const BYTE_GAP: Duration = Duration::from_micros(300);
 
-/// The bytes of a long header that go out one at a time.
+/// The number of bytes of a long header that are sent one at a time.
 const BYTEWISE: usize = 300;
 
-/// A TCP retransmission takes as long (section 2).
+/// How long the rest of a header is held back: as long as a TCP retransmission may take (section 2).
 const HOLD: Duration = Duration::from_secs(3);
 
-/// Most bytes of an answer that are read.
+/// Most bytes of an answer to read.
 const MOST: usize = 256 * 1024;
 
-/// Connects to `address`, sends `job`, and waits for what comes of it, for `timeout` at most.
+/// Connects to `address`, sends `job`, and waits at most `timeout` for the outcome.
 pub(super) fn exchange(address: SocketAddr, job: &Job, setting: &Setting, timeout: Duration) -> Heard {
     let opened = TcpStream::connect_timeout(&address, timeout).and_then(|stream| {
         stream.set_nodelay(true)?;
@@ -74,13 +75,13 @@ pub(super) fn exchange(address: SocketAddr, job: &Job, setting: &Setting, timeou
     };
     let is_whole = job.case.expect != Expect::Wait;
     let say: &[u8] = if is_whole { &setting.say } else { &[] };
-    // A receiver that closes early is found out by reading.
+    // Ignore errors of sending: reading finds out that the receiver closed.
     let _ = send(&stream, &job.bytes, say, job.delivery);
     let wait = if is_whole { timeout } else { timeout.min(WATCH) };
     listen(&stream, job, setting, local, wait)
 }
 
-/// Sends `header` and `say` in the way of `delivery`.
+/// Sends `header` and `say`, split as `delivery` says.
 fn send(mut stream: &TcpStream, header: &[u8], say: &[u8], delivery: Delivery) -> io::Result<()> {
     let whole = [header, say].concat();
     let cut = match delivery {
@@ -109,13 +110,13 @@ fn send(mut stream: &TcpStream, header: &[u8], say: &[u8], delivery: Delivery) -
     stream.write_all(second)
 }
 
-/// Reads until the answer says what became of the header, and of its client.
+/// Reads until the answer shows whether the header was accepted, and which client it names.
 fn listen(mut stream: &TcpStream, job: &Job, setting: &Setting, local: SocketAddr, wait: Duration) -> Heard {
     let end = Instant::now() + wait;
     let mut heard = Heard { outcome: Outcome::Silent(wait), answer: Vec::new(), fault: None };
     let mut bytes = [0; 16 * 1024];
     loop {
-        // What an answer shows of the client may follow what shows that it was accepted.
+        // The client may be shown after the part that shows acceptance.
         match setting.read(&heard.answer) {
             Answer::Rejected => {
                 heard.outcome = Outcome::Refused;

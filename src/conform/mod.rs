@@ -1,7 +1,7 @@
-//! `proxy-echo conform`: plays the balancer against a receiver of the PROXY protocol, and says what it gets right.
+//! `proxy-echo conform`: plays the balancer against a receiver of the PROXY protocol, and reports whether it conforms.
 //!
-//! The cases are written from the text of the specification, byte by byte. Neither our encoder made them nor does our
-//! parser judge them: what counts is what the receiver does.
+//! The cases are written byte by byte from the text of the specification. They are not made by this project's encoder
+//! or judged by its parser: only the receiver's behaviour counts.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -26,7 +26,7 @@ use setting::Setting;
 ///
 /// # Errors
 ///
-/// A setting that cannot work, a receiver that is not reached, and those of writing.
+/// The settings cannot work, the receiver is not reached, or writing fails.
 pub fn run(args: &ConformArgs, out: &mut impl Write) -> Result<u8, Error> {
     if args.list {
         out.write_all(case::CASES.as_bytes())?;
@@ -46,7 +46,7 @@ pub fn run(args: &ConformArgs, out: &mut impl Write) -> Result<u8, Error> {
         let (timeout, parallel) = (args.timeout, usize::from(args.parallel));
         let runner = Runner { address, setting: &setting, timeout, parallel };
         match runner.prove() {
-            // The name's next address may be of a family that is spoken here.
+            // The next address may be of a family that this machine has.
             Err(error @ Error::Unreachable(..)) => failure = error,
             Err(error) => return Err(error),
             Ok(abilities) => {
@@ -66,19 +66,19 @@ pub fn run(args: &ConformArgs, out: &mut impl Write) -> Result<u8, Error> {
 pub enum Error {
     /// No case has this name, or none is in this section.
     NoCase(String),
-    /// An escape in `--say`, or nothing to say to an echo.
+    /// `--say` has an unknown escape, or is empty for an echo.
     Say(String),
-    /// A pattern is no regular expression.
+    /// A pattern is not a regular expression.
     Pattern(String),
-    /// Neither version's valid header was accepted: what came of each.
+    /// Neither version's valid header was accepted; the outcome of each.
     NothingAccepted(String, String),
-    /// What is no header was accepted.
+    /// Bytes that are not a header were accepted.
     EverythingAccepted(String),
     /// The file of cases is broken.
     Cases(String),
     /// The receiver, and why it is not reached.
     Unreachable(String, String),
-    /// The address cannot be listened on.
+    /// Listening on the address fails.
     Listen(SocketAddr, io::Error),
     /// Results cannot be written.
     Io(io::Error),

@@ -1,4 +1,5 @@
-//! Runs the cases: first the proof that acceptance can be told from refusal, then all, then what seems missed once more.
+//! Runs the cases: first a few to prove that acceptance can be told from refusal, then all, then those that seem missed
+//! once more.
 
 use std::net::SocketAddr;
 use std::sync::Mutex;
@@ -20,15 +21,15 @@ pub(super) struct Runner<'a> {
     pub(super) parallel: usize,
 }
 
-/// Accepted by every receiver of a version.
+/// Headers that every receiver of the version accepts.
 const VALID: [&str; 2] = ["v1-tcp4", "v2-tcp4"];
 
-/// Refused by every receiver: at least one of these must be, or nothing is proved. A receiver that takes connections
-/// without a header too may have its reasons to answer the others.
+/// Inputs of which every receiver must refuse at least one; otherwise acceptance cannot be told from refusal. A
+/// receiver that also takes connections without a header may have reasons to answer the others.
 const GARBAGE: [&str; 3] = ["stranger-words", "v2-version-3", "v1-tcp4-space-alone"];
 
 impl Runner<'_> {
-    /// Shows that the setting can tell. Returns what the receiver does at all.
+    /// Proves that the settings can tell acceptance from refusal. Returns the abilities of the receiver.
     pub(super) fn prove(&self) -> Result<Abilities, Error> {
         let all = case::all()?;
         let ask = |id: &str| {
@@ -53,7 +54,7 @@ impl Runner<'_> {
         for id in GARBAGE {
             garbage.push(ask(id)?);
         }
-        // Where a valid header shows its client, a receiver that serves anybody is told from one that read the header.
+        // If answers show the client, a receiver that read the header differs from one that serves anybody.
         let is_shown = self.setting.shows.is_some() && valid.iter().any(Heard::is_accepted_as_it_is);
         if garbage.iter().all(|heard| heard.outcome == Outcome::Accepted) && !is_shown {
             return Err(Error::EverythingAccepted(garbage[0].to_string()));
@@ -61,15 +62,15 @@ impl Runner<'_> {
         Ok(Abilities { versions, ..Abilities::default() })
     }
 
-    /// Asks again, with more patience, before it believes that a valid header is not accepted.
+    /// Sends a valid header; if it is not accepted, tries again with more time.
     fn ask_twice(&self, job: &Job) -> Heard {
         let heard = exchange(self.address, job, self.setting, self.timeout);
         if judge(job, &heard).is_missed() { exchange(self.address, job, self.setting, 2 * self.timeout) } else { heard }
     }
 
-    /// Runs `jobs`, and returns them judged, in their order.
+    /// Runs `jobs`, and returns their verdicts in the same order.
     pub(super) fn run(&self, mut abilities: Abilities, jobs: Vec<Job>) -> Result<Vec<Judged>, Error> {
-        // What others depend on goes first, whether it was asked for or not.
+        // Run the cases that others depend on first, even if they were not selected.
         let all = case::all()?;
         let mut bases: Vec<&str> = jobs.iter().filter_map(|job| Some(job.case.given.as_ref()?.id.as_str())).collect();
         bases.sort_unstable();
@@ -86,7 +87,7 @@ impl Runner<'_> {
             let heard = exchange(self.address, &job, self.setting, self.timeout);
             Judged::new(job, heard)
         });
-        // A machine that was busy is no fault of the receiver's: fewer at a time, and more patience.
+        // The machine may have been busy, which is not the receiver's fault: retry with fewer at a time and more time.
         Ok(Self::each(judged, self.parallel.div_ceil(4), |judged| {
             if !judged.verdict.is_missed() {
                 return judged;
@@ -96,13 +97,13 @@ impl Runner<'_> {
         }))
     }
 
-    /// Does `work` on each of `items`, with `parallel` threads, and returns the results in the order of the items. The last
-    /// are begun first: they are the slow ones.
+    /// Does `work` on each of `items` in `parallel` threads, and returns the results in the order of the items. It
+    /// begins with the last items, which are slow.
     fn each<T: Send, R: Send>(items: Vec<T>, parallel: usize, work: impl Fn(T) -> R + Sync) -> Vec<R> {
         let count = items.len();
         let queue = Mutex::new(items.into_iter().enumerate().rev());
         let done = Mutex::new(Vec::with_capacity(count));
-        // A thread that panicked has its panic reported by the scope.
+        // If another thread panicked, the scope reports it.
         let next = || queue.lock().ok()?.next();
         thread::scope(|scope| {
             for _ in 0..parallel.min(count) {

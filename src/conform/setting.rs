@@ -1,4 +1,4 @@
-//! When a header counts as accepted, for a receiver of any protocol: the bytes sent behind it, and the answer that must come.
+//! How to tell that a receiver of any protocol accepted a header: the bytes to send after it, and the answer to expect.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,22 +8,22 @@ use super::Error;
 use super::case::Client;
 use crate::cli::{ConformArgs, Preset, Shows};
 
-/// What comes back from an echo.
+/// The bytes that an echo must send back.
 const WORDS: &str = "proxy-echo conform: these words must come back\r\n";
 
 /// How to tell whether a receiver accepted a header.
 #[derive(Debug)]
 pub(super) struct Setting {
-    /// What is sent behind the header.
+    /// The bytes to send after the header.
     pub(super) say: Vec<u8>,
     accepted: Regex,
     rejected: Option<Regex>,
     pub(super) shows: Option<Shows>,
-    /// Whether exactly the bytes sent must come back, perhaps behind one line about the client.
+    /// Whether exactly the bytes sent must come back, perhaps after one line about the client.
     is_echo: bool,
 }
 
-/// What an answer says so far.
+/// The meaning of the answer received so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     Accepted,
@@ -42,7 +42,7 @@ impl Setting {
             ),
             Preset::Smtp => ("", r"^220[ -]".to_owned(), Some(r"^(?:421|[45]\d\d)[ -]")),
             Preset::Imap => ("", r"^\* (?:OK|PREAUTH)".to_owned(), Some(r"^\* BYE")),
-            // The greeting is of protocol 10; an error's first byte is 0xFF.
+            // A greeting has protocol version 10; an error begins with 0xFF.
             Preset::Mysql => ("", r"^.{3}\x00\x0A".to_owned(), Some(r"^.{4}\xFF")),
         };
         let say = match &args.say {
@@ -64,7 +64,7 @@ impl Setting {
         Ok(Setting { say, accepted: pattern(&accepted)?, rejected: rejected.map(pattern).transpose()?, shows, is_echo })
     }
 
-    /// What `answer`, the bytes so far, says of the header.
+    /// Reads the meaning of `answer`, the bytes received so far.
     pub(super) fn read(&self, answer: &[u8]) -> Answer {
         if self.rejected.as_ref().is_some_and(|rejected| rejected.is_match(answer)) {
             Answer::Rejected
@@ -75,7 +75,7 @@ impl Setting {
         }
     }
 
-    /// What is wrong with the answer of a receiver that accepted the header: another client is shown, or another payload.
+    /// The error in the answer of a receiver that accepted the header: it shows a wrong client or a wrong payload.
     pub(super) fn fault(
         &self,
         answer: &[u8],
@@ -91,7 +91,7 @@ impl Setting {
         let found = Shown::new(&text);
         let is_shown = match client {
             Client::Source(source) => found.has(source, server, shows),
-            // A reflected line of a receiver that knows no client.
+            // The reflected line of a receiver without a client's address.
             Client::Peer => text.starts_with("PROXY UNKNOWN") || found.has(local, None, shows.min(Shows::Port)),
         };
         (!is_shown).then(|| match &found.addresses[..] {
@@ -117,7 +117,7 @@ impl Setting {
     }
 }
 
-/// The addresses and ports that a text shows, in their order.
+/// The addresses and ports in a text, in their order.
 struct Shown {
     addresses: Vec<IpAddr>,
     ports: Vec<u16>,
@@ -128,7 +128,7 @@ impl Shown {
         let mut shown = Shown { addresses: Vec::new(), ports: Vec::new() };
         let is_outside = |c: char| !c.is_ascii_hexdigit() && !matches!(c, ':' | '.' | '[' | ']');
         for word in text.split(is_outside) {
-            // A sentence may end behind an address, which may itself end in colons.
+            // The full stop of a sentence may follow an address, which may itself end in colons.
             let bare = word.trim_matches(['[', ']', '.']);
             let ip = bare.parse().or_else(|_| bare.trim_end_matches(':').parse::<IpAddr>());
             if let Ok(end) = word.parse::<SocketAddr>() {
@@ -152,7 +152,7 @@ impl Shown {
         match (shows, server) {
             (Shows::Address, _) => true,
             (Shows::Ends, Some(server)) => {
-                // Of equal ends the address stands there twice.
+                // If both ends are equal, the address must appear twice.
                 at(first + 1, server.ip()).is_some()
                     && self.ports.windows(2).any(|ports| ports == [client.port(), server.port()])
             }
@@ -169,12 +169,12 @@ fn pattern(text: &str) -> Result<Regex, Error> {
         .map_err(|error| Error::Pattern(error.to_string()))
 }
 
-/// The pattern of just these bytes.
+/// The pattern that matches exactly these bytes.
 fn literal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |pattern, byte| pattern + &format!(r"\x{byte:02X}"))
 }
 
-/// The bytes that `text` stands for.
+/// The bytes of `text`, with its escapes replaced.
 fn unescape(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();

@@ -1,4 +1,4 @@
-//! What the specification says of what came of a case.
+//! The verdicts: compares the outcome of a case with the specification's rule.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,13 +15,13 @@ use super::exchange::{Heard, Outcome};
 #[serde(rename_all = "snake_case")]
 pub(super) enum Verdict {
     Passed,
-    /// What must be is not.
+    /// A MUST is missed.
     MustMissed,
-    /// What should be is not.
+    /// A SHOULD is missed.
     ShouldMissed,
-    /// The header was accepted, but with another client or payload than it has.
+    /// The header was accepted, but with a wrong client or payload.
     Misread,
-    /// The specification leaves it open.
+    /// The specification leaves the outcome open.
     Observed,
     /// Not judged: the receiver does not support the feature under test.
     Skipped,
@@ -33,28 +33,28 @@ impl Verdict {
     }
 }
 
-/// A case, what came of it, and what that means.
+/// A case, its outcome, and the verdict.
 #[derive(Debug)]
 pub(super) struct Judged {
     pub(super) job: Job,
-    /// Nothing, where there was no need to ask.
+    /// The outcome; `None` if the case was not sent.
     pub(super) heard: Option<Heard>,
     pub(super) verdict: Verdict,
     /// Why it was skipped.
     pub(super) reason: Option<String>,
 }
 
-/// What the receiver does at all.
+/// The abilities of a receiver.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Abilities {
-    /// Whether it speaks version 1, and 2.
+    /// Whether it accepts versions 1 and 2.
     pub(super) versions: [bool; 2],
-    /// Whether cases that others depend on were accepted.
+    /// Whether the cases that others depend on were accepted.
     pub(super) accepted: BTreeMap<String, bool>,
 }
 
 impl Abilities {
-    /// Why `case` is not to be judged.
+    /// The reason not to judge `case`, if there is one.
     pub(super) fn reason_to_skip(&self, case: &Case) -> Option<String> {
         let is_spoken = |version: u8| self.versions[usize::from(version) - 1];
         if let Some(version) = case.version().filter(|&version| !is_spoken(version)) {
@@ -68,14 +68,14 @@ impl Abilities {
     }
 }
 
-/// The verdict on `job` where `heard` came of it.
+/// The verdict on `job` with the outcome `heard`.
 pub(super) fn judge(job: &Job, heard: &Heard) -> Verdict {
     let missed = if job.level() == Level::Must { Verdict::MustMissed } else { Verdict::ShouldMissed };
     match (job.case.expect, &heard.outcome) {
         (Expect::Observe, _) => Verdict::Observed,
         (Expect::Accept, Outcome::Accepted) if heard.fault.is_some() => Verdict::Misread,
         (Expect::Accept, Outcome::Accepted) => Verdict::Passed,
-        // A receiver that takes no connections any more may have died of the header.
+        // A receiver that no longer accepts connections may have crashed on the header.
         (_, Outcome::Unreachable(_)) | (Expect::Accept, _) | (Expect::Reject | Expect::Wait, Outcome::Accepted) => {
             missed
         }
@@ -95,7 +95,7 @@ impl Judged {
         Judged { job, heard: None, verdict: Verdict::Skipped, reason: Some(reason) }
     }
 
-    /// What must come of it, in words.
+    /// The expected outcome in words.
     pub(super) fn expected(&self) -> String {
         let word = if self.job.level() == Level::Must { "must" } else { "should" };
         match (self.job.case.expect, self.job.case.client) {
@@ -107,7 +107,7 @@ impl Judged {
         }
     }
 
-    /// What came of it, in words.
+    /// The outcome in words.
     pub(super) fn happened(&self) -> String {
         match (&self.heard, &self.reason) {
             (Some(heard), _) => heard.to_string(),
@@ -137,7 +137,7 @@ impl fmt::Display for Heard {
     }
 }
 
-/// Seconds, with as many decimals as it takes.
+/// Displays seconds, with as many decimals as needed.
 pub(super) struct Seconds(pub(super) Duration);
 
 impl fmt::Display for Seconds {

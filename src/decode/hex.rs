@@ -1,13 +1,13 @@
-//! Bytes from hexadecimal text: digits with whatever stands between them, or a dump with offsets and a column of ASCII.
+//! Reads bytes from hexadecimal text: digits with any separators, or a dump with offsets and an ASCII column.
 
 use std::fmt;
 
-/// The bytes of `text`, line by line.
+/// Reads the bytes of `text`, line by line.
 pub(super) fn bytes(text: &str) -> Result<Vec<u8>, HexError> {
     let mut bytes = Vec::new();
     for line in text.lines() {
         if is_number(line, 7) && usize::from_str_radix(line, 16) == Ok(bytes.len()) && !bytes.is_empty() {
-            // The last line of hexdump -C is an offset alone.
+            // The last line of hexdump -C is only an offset.
             break;
         }
         let digits = digits(line, bytes.len()).replace("0x", " ").replace("0X", " ").replace("\\x", " ");
@@ -25,7 +25,7 @@ pub(super) fn bytes(text: &str) -> Result<Vec<u8>, HexError> {
     Ok(bytes)
 }
 
-/// A line of a dump without its offset and its ASCII; `done` bytes are before it.
+/// The digits of a dump's line, without its offset and ASCII column. `done` bytes come before it.
 fn digits(line: &str, done: usize) -> &str {
     let line = line.trim();
     let (first, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
@@ -42,7 +42,7 @@ fn digits(line: &str, done: usize) -> &str {
     {
         return digits;
     }
-    // Wireshark: `0010  21 11 00 0c   !...`. It is an offset if it is right and stands apart.
+    // Wireshark: `0010  21 11 00 0c   !...`. The first number is an offset if it is correct and two spaces follow.
     if is_number(first, 4) && rest.starts_with(' ') && usize::from_str_radix(first, 16) == Ok(done) {
         let rest = rest.trim_start();
         return rest.split_once("   ").map_or(rest, |(digits, _)| digits);
@@ -54,12 +54,12 @@ fn is_number(text: &str, least: usize) -> bool {
     text.len() >= least && text.chars().all(|c| c.is_ascii_hexdigit())
 }
 
-/// What is not hexadecimal.
+/// The text is not hexadecimal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HexError {
     /// A character that is not a digit.
     NoDigit(char),
-    /// Half a byte is left over.
+    /// A word has an odd number of digits.
     Odd(String),
 }
 

@@ -1,7 +1,7 @@
-//! `proxy-echo decode`: a captured header explained field by field, and what is wrong with it.
+//! `proxy-echo decode`: explains a captured header field by field, and its errors.
 //!
-//! The parser gives the verdict. The fields are read here, up to the field with the byte at which the parser stopped; that
-//! field is marked as wrong.
+//! The parser decides whether the header is valid. This module reads the fields, up to the one with the byte at which
+//! the parser stopped, and marks that field as wrong.
 
 use std::fmt;
 use std::fs::File;
@@ -22,36 +22,36 @@ mod v2;
 
 pub use hex::HexError;
 
-/// The longest input in bytes: many times the longest header, also as a dump.
+/// The longest input in bytes: many times the longest header, even as a dump.
 pub const MAX_INPUT: u64 = 1024 * 1024;
 
 /// An explained input.
 #[derive(Debug)]
 pub struct Decoded<'a> {
     input: &'a [u8],
-    /// The fields in their order, up to the one that is wrong or unfinished.
+    /// The fields in their order, up to the first that is wrong or unfinished.
     pub fields: Vec<Field>,
     /// Whether it is a header.
     pub outcome: Outcome<'a>,
 }
 
-/// A field of a header, or what follows it.
+/// A field of a header, or the bytes after it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Field {
-    /// Its first byte.
+    /// The offset of its first byte.
     pub offset: usize,
-    /// Its bytes, as far as they are there.
+    /// The number of its bytes in the input.
     pub length: usize,
-    /// How many fields it is part of.
+    /// Its nesting depth: the number of fields that contain it.
     pub depth: usize,
-    /// What it is.
+    /// Its name.
     pub name: &'static str,
-    /// What it says.
+    /// Its value in words.
     pub value: String,
-    /// Whether it keeps the input from being a header.
+    /// Whether it makes the header invalid.
     #[serde(rename = "wrong")]
     pub is_wrong: bool,
-    /// Whether it breaks the specification in a place that receivers may skip, so that the header stays valid.
+    /// Whether it breaks the specification in a place that receivers may skip. The header is still valid.
     #[serde(rename = "tolerated")]
     pub is_tolerated: bool,
 }
@@ -59,11 +59,11 @@ pub struct Field {
 /// Whether an input is a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome<'a> {
-    /// It begins with one.
+    /// It begins with a header.
     Valid(Header<'a>),
-    /// More bytes can make it one; how many are due, where that is known.
+    /// More bytes can make it a header; their number, if it is known.
     Incomplete(Option<usize>),
-    /// It cannot become one, because of the byte at this offset.
+    /// It cannot become a header, because of the byte at this offset.
     Invalid(Error, usize),
 }
 
@@ -100,7 +100,7 @@ impl<'a> Decoded<'a> {
     }
 }
 
-/// The fields so far, while they are read.
+/// The fields read so far.
 struct Fields<'a> {
     input: &'a [u8],
     list: Vec<Field>,
@@ -108,8 +108,8 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Adds a field of `length` bytes, whose value is `describe`d from them. Returns whether the next one can be read:
-    /// this one is whole, and right.
+    /// Adds a field of `length` bytes; `describe` turns them into words. Returns whether the field is whole and right,
+    /// so that the next one can be read.
     fn add(
         &mut self,
         depth: usize,
@@ -137,12 +137,12 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// What `decode` prints.
+/// The output of `decode`.
 #[derive(Debug)]
 pub struct Explained {
-    /// For people.
+    /// The table and the verdict, for people.
     pub words: String,
-    /// For programs, by docs/schema/decode-1.json.
+    /// JSON, as docs/schema/decode-1.json describes it.
     pub json: String,
     /// Whether the input begins with a valid header.
     pub is_valid: bool,
@@ -152,7 +152,7 @@ pub struct Explained {
 ///
 /// # Errors
 ///
-/// Input that cannot be read.
+/// [`InputError`]: the input cannot be read.
 pub fn run(args: &DecodeArgs) -> Result<Explained, InputError> {
     let bytes = match args.hex.as_deref() {
         Some("-") => hex::bytes(&String::from_utf8_lossy(&read(io::stdin())?))?,
@@ -175,25 +175,25 @@ fn read(from: impl Read) -> Result<Vec<u8>, InputError> {
     if bytes.len() as u64 > MAX_INPUT { Err(InputError::TooLong) } else { Ok(bytes) }
 }
 
-/// Why there is nothing to explain.
+/// Why the input cannot be read.
 #[derive(Debug)]
 pub enum InputError {
     /// Standard input cannot be read.
     Io(io::Error),
     /// The file cannot be read.
     File(PathBuf, io::Error),
-    /// The name of the file is a header itself; this command line decodes it.
+    /// The name of the file is a header itself. The text is the command that decodes it.
     HeaderAsFile(String),
     /// More than [`MAX_INPUT`].
     TooLong,
     /// The text is not hexadecimal.
     Hex(HexError),
-    /// More bytes are to be skipped than the input has; its length.
+    /// `--skip` is not below the input's length, given here.
     Skip(usize),
 }
 
 impl InputError {
-    /// There is no such file, and its name may be meant as the header.
+    /// Explains a file that cannot be opened: its name may be meant as the header.
     fn open(error: io::Error, file: &Path) -> Self {
         let name = file.to_string_lossy();
         match &name {
@@ -209,7 +209,7 @@ impl InputError {
         }
     }
 
-    /// The same about a file.
+    /// Adds the file's name to the error.
     fn of(self, file: &Path) -> Self {
         match self {
             InputError::Io(error) => InputError::File(file.to_owned(), error),

@@ -1,4 +1,4 @@
-//! An explained header as a table, or as JSON.
+//! Prints an explained header as a table or as JSON.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::observe::json::header_fields;
 use proxy::Status;
 use proxy::escape::Escaped;
 
-/// Below the verdict, if a field is marked with `?`.
+/// The line below the verdict if a field is marked with `?`.
 const TOLERATED: &str =
     "marked with ?: inside the SSL TLV the header breaks section 2.2.6; receivers that read it may refuse it";
 
@@ -50,10 +50,10 @@ impl fmt::Display for Decoded<'_> {
 }
 
 impl Decoded<'_> {
-    /// The same for programs.
+    /// The result as JSON, for programs.
     #[must_use]
     pub fn json(&self) -> String {
-        // No map in it has keys that are not strings.
+        // Cannot fail: all keys of its maps are strings.
         serde_json::to_string(self).unwrap_or_default()
     }
 }
@@ -87,7 +87,7 @@ impl Serialize for Decoded<'_> {
     }
 }
 
-/// What follows a header: another header, which a receiver takes for payload, or payload.
+/// Describes the bytes after a header: payload, or another header, which a receiver takes for payload.
 pub(super) fn describe_rest(rest: &[u8]) -> (&'static str, String) {
     const SHOWN: usize = 64;
     if let Ok(Status::Complete(header)) = proxy::parse(rest) {

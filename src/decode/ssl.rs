@@ -1,12 +1,12 @@
-//! The fields inside an SSL TLV (section 2.2.6). Its faults do not make the header invalid, because receivers that do not
-//! read the TLV never see them: they are marked as tolerated.
+//! The fields inside an SSL TLV (section 2.2.6). Errors in it do not make the header invalid, because receivers that do
+//! not read the TLV never see them. They are marked as tolerated.
 
 use super::Fields;
 use proxy::Tlv;
 use proxy::escape::Hex;
 use proxy::tlv::{Head, SSL, Ssl};
 
-/// Adds what lies inside the SSL TLV whose value is from `at` to `end`.
+/// Adds the fields inside the SSL TLV whose value is from `at` to `end`.
 pub(super) fn add(fields: &mut Fields<'_>, depth: usize, [at, end]: [usize; 2]) {
     let input = fields.input;
     let value = &input[at..end];
@@ -56,7 +56,7 @@ fn describe_client(bits: u8) -> String {
     format!("0x{bits:02x}: {}", said.join(", "))
 }
 
-/// `verify` speaks of a certificate, so it means nothing where the client presented none.
+/// Describes `verify`. It concerns a certificate, and means nothing if the client presented none.
 fn describe_verify(client: u8, verify: u32) -> String {
     let has_certificate = client & (Ssl::CERTIFICATE_IN_CONNECTION | Ssl::CERTIFICATE_IN_SESSION) != 0;
     let words = match (client & Ssl::TLS != 0, has_certificate, verify) {

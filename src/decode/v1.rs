@@ -1,4 +1,4 @@
-//! The words of a version 1 line, as far as they are right.
+//! The words of a version 1 line, up to the first that is wrong.
 
 use super::{Field, Fields, Outcome};
 use proxy::Error;
@@ -16,7 +16,7 @@ pub(super) fn read(fields: &mut Fields<'_>) {
         Outcome::Incomplete(_) => (input.len(), None),
         Outcome::Invalid(error, at) => (at, Some(error)),
     };
-    // The wrong byte follows a whole word, or spoils the word that it is in.
+    // The wrong byte either follows a whole word, or makes the word that it is in wrong.
     let is_after = matches!(error, Some(Error::V1Space | Error::V1LineEnd | Error::V1TooLong));
     let line = match &input[..good] {
         [line @ .., b'\r'] if is_after => line,
@@ -46,7 +46,7 @@ fn push(fields: &mut Fields<'_>, name: &'static str, [offset, length]: [usize; 2
     }
 }
 
-/// How many bytes to show from a wrong byte on: to the end of the word, within a limit.
+/// The number of bytes to show from a wrong byte on: to the end of the word, within a limit.
 fn spoiled(from: &[u8]) -> usize {
     const SHOWN: usize = 24;
     1 + from[1..].iter().take(SHOWN).take_while(|byte| !b" \r\n".contains(byte)).count()

@@ -1,4 +1,4 @@
-//! The fields of a version 2 header, as far as they are right.
+//! The fields of a version 2 header, up to the first that is wrong.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -8,7 +8,7 @@ use proxy::tlv::{CRC32C, Head, SSL};
 use proxy::wire::{ADDRESSES_LEN, V2_FIXED_LEN, V2_LOCAL};
 use proxy::{Error, Tlv, Tlvs, crc32c};
 
-/// How many bytes of a header are still due, when its length is known.
+/// The number of missing bytes of a header, if its length is known.
 pub(super) fn missing(input: &[u8]) -> Option<usize> {
     if input.first() != Some(&b'\r') {
         return None;
@@ -39,7 +39,7 @@ pub(super) fn read(fields: &mut Fields<'_>) {
         return;
     }
     let tlvs = V2_FIXED_LEN + addresses_len(input[13]);
-    // Whether TLVs follow an unspecified address shows only when the header is whole.
+    // With an unspecified family, only a whole header shows whether its block is TLVs.
     let has_tlvs = match outcome {
         Outcome::Valid(header) => !header.tlvs.is_empty(),
         Outcome::Incomplete(_) => input[13] >> 4 != 0,
@@ -52,7 +52,8 @@ pub(super) fn read(fields: &mut Fields<'_>) {
     }
 }
 
-/// A receiver skips the block of a `LOCAL` header by its length. Senders put TLVs there, with or without addresses first.
+/// Adds the block of a `LOCAL` header, which receivers skip by its length. Senders put TLVs there, with or without
+/// addresses before them.
 fn local(fields: &mut Fields<'_>, end: usize) {
     let input = fields.input;
     let block = [V2_FIXED_LEN, end - V2_FIXED_LEN];
@@ -61,7 +62,7 @@ fn local(fields: &mut Fields<'_>, end: usize) {
     }
     let after_addresses = V2_FIXED_LEN + addresses_len(input[13]);
     let are_tlvs = |bytes: &[u8]| Tlvs::new(bytes).is_some();
-    // Addresses of zeros would read as TLVs of type 0.
+    // Addresses of zeros would look like TLVs of type 0.
     if are_tlvs(&input[V2_FIXED_LEN..end]) && input[V2_FIXED_LEN] != 0 {
         add_tlvs(fields, 1, [V2_FIXED_LEN, end]);
     } else if input.get(after_addresses..end).is_some_and(are_tlvs) && addresses(fields, 1) {
@@ -69,7 +70,7 @@ fn local(fields: &mut Fields<'_>, end: usize) {
     }
 }
 
-/// Adds the addresses of the family, if it has any. Returns whether they are whole.
+/// Adds the addresses of the family, if it has any. Returns whether they are complete.
 fn addresses(fields: &mut Fields<'_>, depth: usize) -> bool {
     let (address, port) = match fields.input[13] >> 4 {
         1 => (4, 2),
@@ -85,7 +86,7 @@ fn addresses(fields: &mut Fields<'_>, depth: usize) -> bool {
                 && fields.add(depth, "destination port", [ports + port, port], describe_port))
 }
 
-/// Adds the TLVs from `at` to `end`, and those inside them.
+/// Adds the TLVs from `at` to `end`, and the nested ones.
 fn add_tlvs(fields: &mut Fields<'_>, depth: usize, [mut at, end]: [usize; 2]) {
     let input = fields.input;
     let outcome = fields.outcome;
@@ -110,7 +111,7 @@ fn add_tlvs(fields: &mut Fields<'_>, depth: usize, [mut at, end]: [usize; 2]) {
     }
 }
 
-/// The header is whole, and the TLV that was added last does not match it.
+/// Marks the last TLV, a checksum that does not match the whole header, as wrong.
 fn mark_checksum(fields: &mut Fields<'_>, value: usize, end: usize) {
     let input = fields.input;
     let right = crc32c::with_zeros(&input[..end], value);
@@ -120,7 +121,7 @@ fn mark_checksum(fields: &mut Fields<'_>, value: usize, end: usize) {
     }
 }
 
-/// Bytes of the addresses of a family; 0 if the family is undefined.
+/// Length of the addresses of a family in bytes; 0 if the family is undefined.
 fn addresses_len(kind: u8) -> usize {
     ADDRESSES_LEN.get(usize::from(kind >> 4)).copied().unwrap_or(0)
 }
@@ -167,7 +168,7 @@ fn describe_port(bytes: &[u8]) -> String {
     bytes.iter().fold(0_u32, |port, &byte| port << 8 | u32::from(byte)).to_string()
 }
 
-/// A TLV whose value may be cut where it is wrong: the sender gives it `length` bytes, and the header has `left` for it.
+/// Describes a TLV. Its value may be cut off: the sender states `length` bytes, and the header has `left`.
 fn describe_tlv(tlv: Tlv<'_>, length: usize, left: usize, outcome: Outcome<'_>) -> String {
     match outcome {
         _ if length > left => format!("{} of {length} bytes, but {left} are left", tlv.label()),

@@ -1,4 +1,4 @@
-//! The results for programs: docs/schema/conform-1.json.
+//! The results as JSON, as docs/schema/conform-1.json describes it.
 
 use proxy::escape::Hex;
 use serde::Serialize;
@@ -23,7 +23,7 @@ pub(super) fn render(report: &Report<'_>) -> String {
         counts: Counts::of(report.judged.iter()),
         cases: report.judged.iter().map(CaseJson::new).collect(),
     };
-    // No map in it has keys that are not strings.
+    // Cannot fail: all keys of its maps are strings.
     serde_json::to_string(&document).unwrap_or_default() + "\n"
 }
 
@@ -51,14 +51,14 @@ struct CaseJson<'a> {
     delivery: String,
     expect: Expect,
     verdict: Verdict,
-    /// How the receiver took it; not there where it was not asked.
+    /// The receiver's reaction; absent if the case was not sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<&'static str>,
     expected: String,
     happened: String,
     why: String,
     length: usize,
-    /// Of long headers the beginning.
+    /// The header's bytes; only the beginning of long ones.
     bytes: String,
 }
 

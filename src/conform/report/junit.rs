@@ -1,4 +1,4 @@
-//! The results as the XML of `JUnit`, which CI systems read. What is observed passes; what was not asked is skipped.
+//! The results as `JUnit` XML, which CI systems read. Observed cases pass; cases that were not sent are skipped.
 
 use std::fmt::Write;
 
@@ -30,7 +30,7 @@ pub(super) fn render(report: &Report<'_>) -> String {
 fn one(report: &Report<'_>, group: &str, judged: &Judged, out: &mut String) {
     let _ = write!(out, "    <testcase classname=\"{}\" name=\"{}\"", Xml(group), Xml(&judged.job.id()));
     let happened = judged.happened();
-    // Writing to a string does not fail.
+    // Writing to a String cannot fail.
     let _ = if report.is_failed(judged) {
         let text = format!("section {}: {} Expected: {}.", judged.job.section(), judged.job.why(), judged.expected());
         writeln!(out, "><failure message=\"{}\">{}</failure></testcase>", Xml(&happened), Xml(&text))
@@ -43,7 +43,7 @@ fn one(report: &Report<'_>, group: &str, judged: &Judged, out: &mut String) {
     };
 }
 
-/// Text inside an element or an attribute. What it is made of has no control characters.
+/// Escapes text inside an element or an attribute. The texts have no control characters.
 struct Xml<'a>(&'a str);
 
 impl std::fmt::Display for Xml<'_> {

@@ -1,4 +1,4 @@
-//! What was found: for people, for programs, and for CI systems.
+//! The results: for people, for programs, and for CI systems.
 
 use std::fs;
 use std::io::{self, Write};
@@ -25,7 +25,7 @@ pub(super) struct Report<'a> {
     pub(super) time: Duration,
 }
 
-/// How many cases have each verdict.
+/// The number of cases with each verdict.
 #[derive(Clone, Copy, Debug, Default, serde::Serialize)]
 struct Counts {
     passed: usize,
@@ -54,12 +54,12 @@ impl Counts {
 }
 
 impl Report<'_> {
-    /// What the program ends with.
+    /// The exit code.
     pub(super) fn code(&self) -> u8 {
         u8::from(self.judged.iter().any(|judged| self.is_failed(judged)))
     }
 
-    /// Whether it keeps the receiver from conforming.
+    /// Whether the case shows that the receiver does not conform.
     fn is_failed(&self, judged: &Judged) -> bool {
         match judged.verdict {
             Verdict::MustMissed | Verdict::Misread => true,
@@ -68,7 +68,7 @@ impl Report<'_> {
         }
     }
 
-    /// Writes everything that was asked for.
+    /// Writes all outputs that the command line asks for.
     pub(super) fn write(&self, out: &mut impl Write) -> Result<(), Error> {
         if let Some(path) = &self.args.junit {
             fs::write(path, junit::render(self))?;
@@ -85,7 +85,7 @@ impl Report<'_> {
         }
     }
 
-    /// The groups in their order, with the cases of each.
+    /// The groups in their order, each with its cases.
     fn groups(&self) -> Vec<(&str, Vec<&Judged>)> {
         let mut groups: Vec<(&str, Vec<&Judged>)> = Vec::new();
         for judged in &self.judged {

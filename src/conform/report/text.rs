@@ -1,4 +1,4 @@
-//! The tree for people: a line a group, and below it what was missed, with what was expected and what happened.
+//! The tree for people: one line per group, and below it the missed cases, with what was expected and what happened.
 
 use std::io::{self, Write};
 
@@ -8,7 +8,7 @@ use super::{Counts, Report};
 use crate::conform::verdict::{Judged, Seconds, Verdict};
 use crate::decode::Decoded;
 
-/// Longer headers are not explained: their beginning tells nothing that the sentence does not.
+/// Headers longer than this, in bytes, are not explained: their beginning shows nothing that the sentence does not say.
 const EXPLAINED: usize = 1024;
 
 pub(super) fn print(report: &Report<'_>, out: &mut impl Write) -> io::Result<()> {
@@ -54,7 +54,7 @@ fn one(judged: &Judged, out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-/// The specification's title above a group.
+/// The title in the specification, shown above a group.
 fn heading_of(group: &str) -> &'static str {
     match group.get(..2) {
         Some("v1") => "2.1. Human-readable header format (Version 1)",
@@ -63,7 +63,7 @@ fn heading_of(group: &str) -> &'static str {
     }
 }
 
-/// The sections that a group's cases are about.
+/// The sections of a group's cases.
 fn sections(members: &[&Judged]) -> String {
     let mut sections: Vec<&str> = members.iter().map(|judged| judged.job.section()).collect();
     sections.sort_unstable();

@@ -1,4 +1,4 @@
-//! `proxy-echo conform --listen`: receives from a sender under test, and judges the header of each connection.
+//! `proxy-echo conform --listen`: accepts connections from a sender under test, and judges the header of each.
 
 use std::io::{self, ErrorKind, Read as _, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -20,19 +20,19 @@ mod rules;
 
 use rules::{Finding, Read};
 
-/// Connections that are served at a time; further ones wait.
+/// Most connections served at a time; further ones wait.
 const WORKERS: usize = 32;
 
-/// How often it is asked whether Ctrl-C was pressed.
+/// Time between two checks for Ctrl-C.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Longest time that a connection is answered when its header was judged.
+/// Longest time that a connection is served after its header was judged.
 const SERVED: Duration = Duration::from_secs(10);
 
 /// Longest header.
 const MAX_HEADER: usize = 16 + 65_535;
 
-/// What one connection brought.
+/// The verdict on one connection.
 #[derive(Debug, Serialize)]
 struct Judged {
     peer: SocketAddr,
@@ -45,14 +45,14 @@ struct Judged {
     findings: Vec<Finding>,
 }
 
-/// What a connection came to.
+/// The outcome of a connection.
 enum Seen {
     Judged(Judged),
-    /// It was closed without a byte, as a check whether a port is open does.
+    /// It was closed without a byte, as checks of open ports do.
     Empty,
 }
 
-/// Listens until enough headers came, or until Ctrl-C. Returns the exit code.
+/// Listens until `--count` headers were received or Ctrl-C is pressed. Returns the exit code.
 pub(super) fn run(args: &ConformArgs, listen: SocketAddr, out: &mut impl Write) -> Result<u8, Error> {
     let listener = TcpListener::bind(listen).map_err(|error| Error::Listen(listen, error))?;
     let address = listener.local_addr()?;
@@ -81,7 +81,7 @@ pub(super) fn run(args: &ConformArgs, listen: SocketAddr, out: &mut impl Write) 
         }
     }
     let results = Results::new(args, address, judged, empty);
-    // What is serialized has no map with keys that are not strings.
+    // Cannot fail: all keys of its maps are strings.
     args.json.write((serde_json::to_string(&results).unwrap_or_default() + "\n").as_bytes())?;
     if has_words {
         writeln!(out, "{}", results.summary())?;
@@ -89,7 +89,7 @@ pub(super) fn run(args: &ConformArgs, listen: SocketAddr, out: &mut impl Write) 
     Ok(results.exit_code)
 }
 
-/// Takes connections and judges them, in threads that end with the program.
+/// Accepts and judges connections, in threads that end with the program.
 fn serve(listener: TcpListener, timeout: Duration) -> Receiver<Seen> {
     let (queue, taken) = bounded::<(TcpStream, SocketAddr)>(0);
     let (seen, results) = bounded(WORKERS);
@@ -101,7 +101,7 @@ fn serve(listener: TcpListener, timeout: Duration) -> Receiver<Seen> {
                         return;
                     }
                 }
-                // Out of descriptors, or a connection that is gone already.
+                // Out of descriptors, or the connection was closed already.
                 Err(_) => thread::sleep(TICK),
             }
         }
@@ -117,7 +117,7 @@ fn serve(listener: TcpListener, timeout: Duration) -> Receiver<Seen> {
     results
 }
 
-/// Judges the header of one connection, and then serves it like a back end, so that the sender's checks succeed.
+/// Judges the header of one connection, and then answers like a back end, so that the sender's health checks succeed.
 fn connection(mut stream: &TcpStream, peer: SocketAddr, timeout: Duration, seen: &Sender<Seen>) {
     let end = Instant::now() + timeout;
     let mut bytes = vec![0; MAX_HEADER];
@@ -157,7 +157,7 @@ fn judge(peer: SocketAddr, outcome: &Read, bytes: &[u8], reads: usize) -> Judged
         Read::Unfinished => (None, start, bytes.len(), vec![finding("2", "the header did not come to its end")]),
         Read::NoHeader => (None, start, 0, vec![finding("2", "what came is no header")]),
     };
-    // What TCP delivers in one read may have been several segments, but one segment never needs several reads.
+    // One read may contain several segments, but one segment never needs several reads.
     if version.is_some() && reads > 1 {
         let words = format!("the header came in {reads} pieces, and must be sent at once");
         findings.insert(0, Finding { level: Level::Must, section: "2", words });
@@ -221,7 +221,7 @@ fn print(number: usize, judged: &Judged, out: &mut impl Write) -> io::Result<()>
     out.flush()
 }
 
-/// The results for programs: docs/schema/conform-sender-1.json.
+/// The results as JSON, as docs/schema/conform-sender-1.json describes it.
 #[derive(Serialize)]
 struct Results {
     schema: &'static str,
@@ -234,7 +234,7 @@ struct Results {
     conforms: Option<bool>,
     must_missed: usize,
     should_missed: usize,
-    /// Connections that were closed without a byte.
+    /// The number of connections closed without a byte.
     empty: usize,
     headers: Vec<Judged>,
 }

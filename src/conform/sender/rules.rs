@@ -1,6 +1,7 @@
-//! What the specification asks of a sender, held against the header that it sent.
+//! The specification's rules for senders, applied to a received header.
 //!
-//! The bytes are read here once more, without our parser: a header that both misread alike would pass.
+//! This module reads the bytes itself, without the project's parser: if sender and parser shared an error, the header
+//! would pass.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -9,9 +10,9 @@ use serde::Serialize;
 
 use crate::conform::case::Level;
 
-/// What the bytes so far are.
+/// The result of reading the bytes received so far.
 pub(super) enum Read {
-    /// More must come before anything can be said.
+    /// More bytes are needed.
     Unfinished,
     Header(Header),
     /// Neither version.
@@ -23,15 +24,15 @@ pub(super) enum Read {
 pub(super) struct Header {
     pub(super) length: usize,
     pub(super) version: u8,
-    /// What it says, in words.
+    /// The header in words.
     pub(super) words: String,
     pub(super) findings: Vec<Finding>,
 }
 
-/// Something that the specification has a word on.
+/// An observation that a rule of the specification concerns.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Finding {
-    /// A MUST or SHOULD that is missed; MAY is observed.
+    /// A missed MUST or SHOULD; MAY is only an observation.
     pub(super) level: Level,
     pub(super) section: &'static str,
     pub(super) words: String,
@@ -64,10 +65,10 @@ const SIGNATURE: [u8; 12] = [0x0D, 0x0A, 0x0D, 0x0A, 0x00, 0x0D, 0x0A, 0x51, 0x5
 /// The longest line (section 2.1).
 const MAX_LINE: usize = 107;
 
-/// The smallest segment that a host must take, less its headers (section 2).
+/// The payload of the smallest segment that every host must accept (section 2).
 const MIN_SEGMENT: usize = 536;
 
-/// Reads the header that `bytes` begin with.
+/// Reads the header at the start of `bytes`.
 pub(super) fn read(bytes: &[u8]) -> Read {
     let begins = |word: &[u8]| bytes.starts_with(word) || word.starts_with(bytes);
     if begins(&SIGNATURE) {
@@ -136,7 +137,7 @@ fn port(text: &str, findings: &mut Findings) -> Option<u16> {
     port
 }
 
-/// What no connection has, though the grammar allows it.
+/// Notes values that the grammar allows but that no connection has.
 fn plausible(name: &str, ip: Option<IpAddr>, port: Option<u16>, findings: &mut Findings) {
     if port == Some(0) {
         findings.seen("2", format!("the {name}'s port is 0, which no TCP connection has"));
@@ -222,7 +223,7 @@ fn proxied(raw: &[u8], family: u8, findings: &mut Findings) -> String {
     }
 }
 
-/// The addresses before the TLVs at `start`, of IPv4 and IPv6.
+/// The IPv4 or IPv6 addresses that end before the TLVs at `start`.
 fn ends(raw: &[u8], start: usize) -> Option<[SocketAddr; 2]> {
     let port = |at: usize| Some(u16::from_be_bytes(*raw.get(at..)?.first_chunk()?));
     let ipv4 = |at: usize| Some(IpAddr::from(*raw.get(at..)?.first_chunk::<4>()?));
@@ -234,7 +235,7 @@ fn ends(raw: &[u8], start: usize) -> Option<[SocketAddr; 2]> {
     }
 }
 
-/// The offset, type and value of each TLV, or nothing where they do not fill the area.
+/// The offset, type and value of each TLV, or `None` if they do not fill the area.
 fn tlvs(area: &[u8]) -> Option<Vec<(usize, u8, &[u8])>> {
     let mut found = Vec::new();
     let mut at = 0;
@@ -285,7 +286,7 @@ fn checksum(raw: &[u8], at: usize, value: &[u8], findings: &mut Findings) {
     }
 }
 
-/// RFC 4960, appendix B, bit by bit.
+/// The CRC32C of RFC 4960, appendix B, bit by bit.
 fn crc32c(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc: u32, _| if crc & 1 == 1 { crc >> 1 ^ 0x82F6_3B78 } else { crc >> 1 })
