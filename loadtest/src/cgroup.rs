@@ -1,17 +1,17 @@
-//! What the CPU quota of this process's control groups cost: `cpu.stat` of its own group and of all above it.
+//! The time that the CPU quota of this process's control groups cost: `cpu.stat` of its own group and of all above it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::result::Throttled;
 
-/// What all groups counted until now; `None` if none of them tells.
+/// The sum of all groups until now; `None` if no group has these counts.
 #[must_use]
 pub fn throttled() -> Option<Throttled> {
     throttled_below(Path::new("/"))
 }
 
-/// The same, with all paths taken from `root` on.
+/// The same, with all paths below `root`.
 fn throttled_below(root: &Path) -> Option<Throttled> {
     let read = |path: &Path| fs::read_to_string(path).ok().and_then(|text| parse(&text));
     files(root)
@@ -20,7 +20,8 @@ fn throttled_below(root: &Path) -> Option<Throttled> {
         .reduce(|a, b| Throttled { periods: a.periods + b.periods, time_s: a.time_s + b.time_s })
 }
 
-/// The `cpu.stat` of the process's groups: a quota of one above holds its children back, and is counted there alone.
+/// The `cpu.stat` files of the process's group and of all above it: the quota of a group throttles its children too,
+/// and is counted only in that group.
 fn files(root: &Path) -> Vec<PathBuf> {
     let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
     let (groups, mounts) = (read("proc/self/cgroup"), read("proc/self/mountinfo"));
@@ -33,7 +34,7 @@ fn files(root: &Path) -> Vec<PathBuf> {
             continue;
         }
         let Some((inside, mount)) = mounts.lines().find_map(|line| mounted(line, is_v2)) else { continue };
-        // A container sees its own group as the mount's root, and its path as the host has it.
+        // A container sees its own group as the root of the mount, but its path as on the host.
         let below = Path::new(path).strip_prefix(inside).unwrap_or(Path::new(""));
         let mount = root.join(mount.trim_start_matches('/'));
         found.extend(below.ancestors().map(|group| mount.join(group).join("cpu.stat")));
@@ -41,7 +42,7 @@ fn files(root: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Of a line of proc(5)'s mountinfo: which group is mounted where, if it is of the hierarchy that has the CPU.
+/// Reads a line of proc(5)'s mountinfo: the mounted group and the mount point, if it is of the CPU's hierarchy.
 fn mounted(line: &str, is_v2: bool) -> Option<(&str, &str)> {
     let (mount, filesystem) = line.split_once(" - ")?;
     let mut words = filesystem.split(' ');
@@ -54,7 +55,7 @@ fn mounted(line: &str, is_v2: bool) -> Option<(&str, &str)> {
     is_wanted.then_some((fields.next()?, fields.next()?))
 }
 
-/// Version 2 tells µs, version 1 ns.
+/// Version 2 counts in µs, version 1 in ns.
 fn parse(text: &str) -> Option<Throttled> {
     let of = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
     let time_s = of("throttled_usec ").map(|us| us / 1e6).or_else(|| of("throttled_time ").map(|ns| ns / 1e9))?;
@@ -86,7 +87,7 @@ mod tests {
                 "usage_usec 9\nnr_periods 10\nnr_throttled 3\nthrottled_usec 250000\n",
             ),
             ("sys/fs/cgroup/kubepods.slice/pod1/cpu.stat", "nr_throttled 1\nthrottled_usec 500000\n"),
-            // The root group has no quota and tells none.
+            // The root group has no quota and no such counts.
             ("sys/fs/cgroup/cpu.stat", "usage_usec 9\n"),
         ]);
         assert_eq!(throttled_below(root.path()), Some(Throttled { periods: 4, time_s: 0.75 }));

@@ -1,4 +1,4 @@
-//! The command line, and nothing else: help, man page and completions all come from here.
+//! The command line. Help, man page and completions are made from it.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,8 +14,8 @@ use proxy_echo_args::values::{count, list, positive_time, rate, size, time};
 use proxy_echo_args::{Stop, Variables};
 use proxy_echo_client::resolve::Family;
 
-/// Measures what a TCP server, or the load balancer in front of it, can do: with every byte verified, latencies taken from
-/// the schedule, and a plain word when the generator itself was the limit.
+/// Measures the capacity and latency of a TCP server, or of the load balancer in front of it. It verifies every byte,
+/// measures latencies from the schedule, and says so when the generator itself was the limit.
 #[derive(Debug, Parser)]
 #[command(name = "loadtest", version = proxy_echo_args::VERSION, max_term_width = 100, subcommand_required = true)]
 #[command(
@@ -25,7 +25,7 @@ use proxy_echo_client::resolve::Family;
                   results until then. Of several, the first of 128+N, 3, 1, 4, 5 counts."
 )]
 pub struct Cli {
-    /// What to do.
+    /// The command to run.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -37,19 +37,20 @@ pub enum Command {
     Rr(RunArgs),
     /// Connect, request, response, close
     Crr(RunArgs),
-    /// As many bytes as go through: large messages, many in flight
+    /// Throughput in bytes: large messages, many in flight
     Stream(RunArgs),
     /// Open connections, hold them, and count those that stay alive
     Idle(RunArgs),
-    /// The highest rate of request and response that meets an SLO
+    /// Find the highest rate of request and response that meets an SLO
     Search(SearchArgs),
-    /// Two targets under the same load, in turn, until the difference is known well enough
+    /// Compare two targets under the same load, in turn, until the difference is known with the wanted precision
     Compare(CompareArgs),
     /// Join the JSON files of shards into one result
     Merge(MergeArgs),
     /// Show a JSON file again: as a table, a page, or in `HdrHistogram`'s formats
     Report(ReportArgs),
-    /// Say what on this machine stands in the way of a number of connections, and the command that changes it
+    /// Find the limits of this machine that stand in the way of a number of connections, and the command that raises
+    /// each
     Limits(LimitsArgs),
     /// The manual page, or completions.
     #[command(flatten)]
@@ -57,11 +58,11 @@ pub enum Command {
 }
 
 impl Cli {
-    /// Reads arguments and environment. With them come the variables that settings were taken from.
+    /// Reads arguments and environment. Also returns the variables that settings were taken from.
     ///
     /// # Errors
     ///
-    /// What is wrong with them, or what `--help` and `--version` print.
+    /// [`Stop`]: what is wrong, or the text of `--help` or `--version`.
     pub fn read() -> Result<(Self, Variables), Stop> {
         let command = Cli::command();
         let matches = proxy_echo_args::read(&command)?;
@@ -74,24 +75,25 @@ impl Cli {
 /// One target.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// Whom to connect to: ADDRESS:PORT, NAME:PORT, or :PORT on this machine; connections are spread over several, and over
+    /// The target: ADDRESS:PORT, NAME:PORT, or :PORT on this machine; connections are spread over several targets, and over
     /// all addresses of a name
     #[arg(value_parser = target, required = true)]
     pub target: Vec<String>,
     /// The load.
     #[command(flatten)]
     pub load: LoadArgs,
-    /// How many runs; each opens its own connections
+    /// Number of runs; each opens its own connections
     #[arg(long, value_name = "COUNT", env = "LOADTEST_RUNS", default_value_t = 1, help_heading = LOAD)]
     #[arg(value_parser = count(1..=1000_u32))]
     pub runs: u32,
-    /// Do the I-th of N parts of the load; `loadtest merge` joins them. 0/N is N/N, for indexes that count from 0
+    /// Make only the I-th of N parts of the load; `loadtest merge` joins the results. 0/N is N/N, for indexes that
+    /// count from 0
     #[arg(long, value_name = "I/N", env = "LOADTEST_SHARD", help_heading = EXECUTION)]
     pub shard: Option<String>,
-    /// Begin to measure at this time, as RFC 3339 or seconds since 1970, with all connections open
+    /// Open all connections, then begin to measure at this time: RFC 3339 or seconds since 1970
     #[arg(long, value_name = "TIME", env = "LOADTEST_START_AT", help_heading = EXECUTION)]
     pub start_at: Option<String>,
-    /// The process that is measured, if it runs here: its CPU time and memory are reported
+    /// The measured process, if it runs on this machine: its CPU time and memory are reported
     #[arg(long, value_name = "PID", env = "LOADTEST_SERVER_PID", help_heading = CHECKS)]
     pub server_pid: Option<u32>,
     /// What is shown and written.
@@ -106,14 +108,14 @@ pub struct RunArgs {
                         the output cannot be written; 2 usage."
 )]
 pub struct LimitsArgs {
-    /// How many connections to open, such as 100k or 1M
+    /// The number of connections to open, such as 100k or 1M
     #[arg(value_name = "CONNECTIONS", value_parser = count(1..=1_000_000_000_u64))]
     pub connections: u64,
-    /// From how many addresses of this machine (--source-ip), each with all its ports
+    /// The number of this machine's addresses to connect from (--source-ip), each with all its ports
     #[arg(long, value_name = "COUNT", env = "LOADTEST_LIMITS_SOURCES", default_value_t = 1)]
     #[arg(value_parser = count(1..=1_u64 << 32))]
     pub sources: u64,
-    /// To how many pairs of address and port: a port is free again for each of them
+    /// The number of pairs of address and port to connect to: each can be reached from every source port
     #[arg(long, value_name = "COUNT", env = "LOADTEST_LIMITS_DESTINATIONS", default_value_t = 1)]
     #[arg(value_parser = count(1..=1_u64 << 32))]
     pub destinations: u64,
@@ -126,21 +128,21 @@ pub struct LimitsArgs {
 /// A search.
 #[derive(Debug, Args)]
 pub struct SearchArgs {
-    /// Whom to connect to: ADDRESS:PORT, NAME:PORT, or :PORT on this machine; connections are spread over several, and over
+    /// The target: ADDRESS:PORT, NAME:PORT, or :PORT on this machine; connections are spread over several targets, and over
     /// all addresses of a name
     #[arg(value_parser = target, required = true)]
     pub target: Vec<String>,
     /// The load.
     #[command(flatten)]
     pub load: LoadArgs,
-    /// The rate that is tried first, in messages a second
+    /// The first rate to try, in messages a second
     #[arg(long, value_name = "RATE", env = "LOADTEST_FIRST_RATE", default_value = "1000", help_heading = LOAD)]
     #[arg(value_parser = rate)]
     pub first_rate: f64,
-    /// How near the answer must be: 0.05 is within 5%
+    /// Precision of the answer: 0.05 is within 5%
     #[arg(long, value_name = "SHARE", env = "LOADTEST_PRECISION", default_value_t = 0.05, help_heading = LOAD)]
     pub precision: f64,
-    /// The process that is measured, if it runs here
+    /// The measured process, if it runs on this machine
     #[arg(long, value_name = "PID", env = "LOADTEST_SERVER_PID", help_heading = CHECKS)]
     pub server_pid: Option<u32>,
     /// What is shown and written.
@@ -174,13 +176,13 @@ pub struct CompareArgs {
     /// Stop when the interval of the rate, or of p50 at a fixed rate, is at most this wide to either side
     #[arg(long, value_name = "SHARE", env = "LOADTEST_PRECISION", default_value_t = 0.025, help_heading = LOAD)]
     pub precision: f64,
-    /// PROXY header to A alone, where it differs
+    /// PROXY header to A, if it differs from B's
     #[arg(long, value_name = "VERSION", env = "LOADTEST_PROXY_A", help_heading = NETWORK)]
     pub proxy_a: Option<Proxy>,
-    /// PROXY header to B alone, where it differs
+    /// PROXY header to B, if it differs from A's
     #[arg(long, value_name = "VERSION", env = "LOADTEST_PROXY_B", help_heading = NETWORK)]
     pub proxy_b: Option<Proxy>,
-    /// The processes of A and B, if they run here
+    /// The processes of A and B, if they run on this machine
     #[arg(long, value_name = "PID", env = "LOADTEST_SERVER_PID", value_parser = list(pid), help_heading = CHECKS)]
     pub server_pid: Vec<Vec<u32>>,
     /// What is shown and written.
@@ -194,7 +196,7 @@ pub struct MergeArgs {
     /// The JSON files of all shards
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
-    /// Conditions that the whole must meet, such as 'p99<2ms,errors=0'
+    /// Conditions that the joined result must meet, such as 'p99<2ms,errors=0'
     #[arg(long, value_name = "CONDITIONS", env = "LOADTEST_SLO", help_heading = CHECKS)]
     pub slo: Option<String>,
     /// What is shown and written.
@@ -212,15 +214,15 @@ pub struct ReportArgs {
     pub output: OutputArgs,
 }
 
-/// The load and how it is made.
+/// The load, and how to make it.
 #[derive(Clone, Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a separate option")]
 pub struct LoadArgs {
-    /// Connections; for crr: at a time
+    /// Number of connections; for crr: at a time
     #[arg(short, long, value_name = "COUNT", env = "LOADTEST_CONNECTIONS", default_value_t = 50)]
     #[arg(value_parser = count(1..=10_000_000_u32), help_heading = LOAD)]
     pub connections: u32,
-    /// Threads
+    /// Number of threads
     #[arg(short, long, value_name = "COUNT", env = "LOADTEST_THREADS", default_value_t = 1, help_heading = LOAD)]
     #[arg(value_parser = count(1..=1024_u32))]
     pub threads: u32,
@@ -228,11 +230,12 @@ pub struct LoadArgs {
     #[arg(short, long, value_name = "TIME", env = "LOADTEST_DURATION", help_heading = LOAD)]
     #[arg(value_parser = positive_time, default_value = "10s")]
     pub duration: Duration,
-    /// Messages a second in total, such as 500, 10k or 30/m, sent by schedule (open loop) [default: each when the one before
-    /// is answered]
+    /// Messages a second in total, such as 500, 10k or 30/m, sent by a schedule (open loop) [default: closed loop, each
+    /// message after the answer to the one before]
     #[arg(short = 'R', long, value_name = "RATE", env = "LOADTEST_RATE", value_parser = rate, help_heading = LOAD)]
     pub rate: Option<f64>,
-    /// When messages of a rate are due: at equal distances, or at random as independent clients would [default: uniform]
+    /// When the messages of a rate are due: at equal distances, or at random as from independent clients [default:
+    /// uniform]
     #[arg(long, value_name = "KIND", env = "LOADTEST_ARRIVAL", help_heading = LOAD)]
     pub arrival: Option<Arrival>,
     /// Messages in flight on a connection [default: 1; stream: 16]
@@ -242,10 +245,10 @@ pub struct LoadArgs {
     /// Bytes of a message [default: 64; stream: 64KiB]
     #[arg(short, long, value_name = "SIZE", env = "LOADTEST_SIZE", value_parser = size, help_heading = LOAD)]
     pub size: Option<ByteSize>,
-    /// Connects a second in total [default: as many as the target takes]
+    /// Connects a second in total [default: as many as the target accepts]
     #[arg(long, value_name = "RATE", env = "LOADTEST_CONNECT_RATE", value_parser = rate, help_heading = LOAD)]
     pub connect_rate: Option<f64>,
-    /// What to cut off before measuring
+    /// Time to run before measuring begins
     #[arg(long, value_name = "TIME", env = "LOADTEST_WARMUP", value_parser = time)]
     #[arg(default_value = "500ms", help_heading = LOAD)]
     pub warmup: Duration,
@@ -253,20 +256,20 @@ pub struct LoadArgs {
     /// Which addresses of a target's name get connections
     #[arg(long, value_name = "FAMILY", env = "LOADTEST_ADDRESS_FAMILY", default_value = "any", help_heading = NETWORK)]
     pub address_family: Family,
-    /// Look the targets' names up again this often: new addresses get their share of the connections, those that are gone lose
+    /// Resolve the targets' names again this often: new addresses get their share of the connections, removed ones lose
     /// theirs [default: once, before the run]
     #[arg(long, value_name = "TIME", env = "LOADTEST_RESOLVE_EVERY", value_parser = positive_time)]
     #[arg(help_heading = NETWORK)]
     pub resolve_every: Option<Duration>,
-    /// Connect from the addresses of this network [default: the system's choice, spread over 127.0.0.0/8 where needed]
+    /// Connect from the addresses of this network [default: the system's choice, spread over 127.0.0.0/8 if needed]
     #[arg(long, value_name = "CIDR", env = "LOADTEST_SOURCE_IP", value_parser = network, help_heading = NETWORK)]
     pub source_ip: Option<IpNet>,
-    /// Close with FIN and leave TIME-WAIT behind, instead of with RST
+    /// Close with FIN, which leaves TIME-WAIT behind, instead of RST
     #[arg(long, env = "LOADTEST_TIME_WAIT", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     #[arg(help_heading = NETWORK)]
     pub time_wait: bool,
-    /// Make a lost connection again, with pauses that grow from 10 ms to 1 s while that fails; one that is not answered
-    /// within --timeout is lost, too
+    /// Replace a lost connection, with pauses that grow from 10 ms to 1 s while that fails; a connection without an
+    /// answer within --timeout counts as lost
     #[arg(long, env = "LOADTEST_RECONNECT", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     #[arg(help_heading = NETWORK)]
     pub reconnect: bool,
@@ -277,51 +280,53 @@ pub struct LoadArgs {
     /// PROXY header at the start of each connection
     #[arg(long, value_name = "VERSION", env = "LOADTEST_PROXY", default_value = "none", help_heading = NETWORK)]
     pub proxy: Proxy,
-    /// Clients that the header names, one after the other [default: the connection's own address]
+    /// Client addresses to put into the headers, one after the other [default: the connection's own address]
     #[arg(long, value_name = "CIDR", env = "LOADTEST_PROXY_SRC", value_parser = network, help_heading = NETWORK)]
     pub proxy_src: Option<IpNet>,
-    /// A TLV of a version 2 header: TYPE=TEXT or TYPE=0xHEX, TYPE a number or alpn, authority, unique-id, netns, crc32c
-    /// (which needs no value); may be given more than once
+    /// A TLV of a version 2 header: TYPE=TEXT or TYPE=0xHEX; TYPE is a number or alpn, authority, unique-id, netns, or
+    /// crc32c (without a value); may be given more than once
     #[arg(long, value_name = "TLV", env = "LOADTEST_TLV", value_delimiter = ',', help_heading = NETWORK)]
     pub tlv: Vec<String>,
     /// Whether the target sends the header back first, as a version 1 line
     #[arg(long, value_name = "WHEN", env = "LOADTEST_EXPECT_REFLECT", default_value = "auto", help_heading = NETWORK)]
     pub expect_reflect: ExpectReflect,
 
-    /// Whether every byte that comes back is compared with what was sent
+    /// Whether to compare every received byte with the byte sent
     #[arg(long, value_name = "HOW", env = "LOADTEST_VERIFY", default_value = "full", help_heading = CHECKS)]
     pub verify: Verify,
-    /// Conditions, such as 'p99<2ms,errors=0'; of p50 to p99.99, max, mean, rate, errors, unanswered, alive
+    /// Conditions, such as 'p99<2ms,errors=0', on p50 to p99.99, max, mean, rate, errors, unanswered, alive
     #[arg(long, value_name = "CONDITIONS", env = "LOADTEST_SLO", help_heading = CHECKS)]
     pub slo: Option<String>,
-    /// How late 99% of the messages may be sent at most, for the figures to be valid; longer pauses of the generator count
-    /// against it, and may take 1% of the time at most
+    /// For valid figures: the latest that 99% of the messages may be sent after they are due; pauses of the generator
+    /// that are longer than this may take at most 1% of the time
     #[arg(long, value_name = "TIME", env = "LOADTEST_MAX_LAG", value_parser = time)]
     #[arg(default_value = "1ms", help_heading = CHECKS)]
     pub max_lag: Duration,
 
-    /// The most of the time that a thread may wait for a core, or that other guests may take, for the figures to be valid
+    /// For valid figures: the largest share of the time that a thread may wait for a core, or that other guests may
+    /// take
     #[arg(long, value_name = "SHARE", env = "LOADTEST_MAX_WAIT", default_value_t = 0.1, help_heading = CHECKS)]
     pub max_wait: f64,
 
-    /// Pin each thread to a core of its own
+    /// Pin each thread to its own core
     #[arg(long, env = "LOADTEST_PIN", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     #[arg(help_heading = EXECUTION)]
     pub pin: bool,
-    /// Spin instead of sleeping: takes whole cores, keeps the schedule best
+    /// Spin instead of sleeping: uses whole cores, and keeps the schedule best
     #[arg(long, env = "LOADTEST_SPIN", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     #[arg(help_heading = EXECUTION)]
     pub spin: bool,
 }
 
-/// What is shown and written. Without any of these: a table on standard output.
+/// What to show and write. Without any of these options: a table on standard output.
 #[derive(Clone, Debug, Default, Args)]
 pub struct OutputArgs {
-    /// Print the result as JSON in place of the table, or write it to FILE
+    /// Print the result as JSON instead of the table, or write it to FILE
     #[arg(long, value_name = "FILE", env = "LOADTEST_JSON", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "-", default_value = "false", hide_default_value = true, help_heading = OUTPUT)]
     pub json: Json,
-    /// Print a line of JSON for each second of the measured time while it runs, in place of the table, or write them to FILE,
+    /// Print a line of JSON for each second of the measured time while it runs, in place of the table, or write them to
+    /// FILE,
     /// a named pipe, or /dev/stderr
     #[arg(long, value_name = "FILE", env = "LOADTEST_LIVE", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "-", default_value = "false", hide_default_value = true, help_heading = OUTPUT)]
@@ -332,10 +337,10 @@ pub struct OutputArgs {
     /// Write the latency by interval, as `HdrHistogram`'s log
     #[arg(long, value_name = "FILE", env = "LOADTEST_HLOG", help_heading = OUTPUT)]
     pub hlog: Option<PathBuf>,
-    /// Write a page that stands alone
+    /// Write the result as an HTML page in one file
     #[arg(long, value_name = "FILE", env = "LOADTEST_HTML", help_heading = OUTPUT)]
     pub html: Option<PathBuf>,
-    /// Show neither table nor progress
+    /// Show neither the table nor progress
     #[arg(short, long, env = "LOADTEST_QUIET", action = ArgAction::SetTrue, help_heading = OUTPUT)]
     #[arg(value_parser = BoolishValueParser::new())]
     pub quiet: bool,
@@ -347,7 +352,7 @@ const CHECKS: &str = "Checks";
 const EXECUTION: &str = "Execution";
 const OUTPUT: &str = "Output";
 
-/// What is compared.
+/// What to compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Workload {
     /// Request and response.
@@ -367,34 +372,34 @@ pub enum Arrival {
     Poisson,
 }
 
-/// The PROXY header that is sent.
+/// The PROXY header to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Proxy {
     /// None.
     None,
-    /// A line.
+    /// The human-readable line.
     V1,
-    /// Binary.
+    /// The binary header.
     V2,
 }
 
 /// Whether the target sends the header back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ExpectReflect {
-    /// See what comes.
+    /// Find out from the first answer.
     Auto,
-    /// It must.
+    /// It must send it back.
     Yes,
-    /// It does not.
+    /// It does not send it back.
     No,
 }
 
-/// Whether bytes are compared.
+/// Whether to compare bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Verify {
-    /// All of them.
+    /// Compare all bytes.
     Full,
-    /// Merely counted.
+    /// Only count them.
     Off,
 }
 

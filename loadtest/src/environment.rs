@@ -1,4 +1,4 @@
-//! The machine, and what happened on it during a run.
+//! The machine of the generator, and events on it during a run.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,7 @@ use crate::plan::Plan;
 use crate::result::{Environment, Throttled};
 use crate::system;
 
-/// Settings of the kernel that change what is measured here.
+/// Kernel settings that affect measurements.
 const SYSCTLS: [&str; 12] = [
     "net.core.somaxconn",
     "net.core.netdev_max_backlog",
@@ -26,7 +26,7 @@ const SYSCTLS: [&str; 12] = [
     "net.ipv4.tcp_syncookies",
 ];
 
-/// Sees the machine at the start of a run.
+/// A snapshot of the machine's counters at the start of a run.
 #[derive(Debug)]
 pub struct Witness {
     since: Instant,
@@ -50,13 +50,13 @@ impl Default for Witness {
 }
 
 impl Witness {
-    /// From now on.
+    /// Takes the snapshot.
     #[must_use]
     pub fn new() -> Self {
         Witness { since: Instant::now(), counters: Counters::read() }
     }
 
-    /// What a CPU quota cost until now.
+    /// The time that a CPU quota cost since the snapshot.
     #[must_use]
     pub fn throttled(&self) -> Option<Throttled> {
         let (then, now) = (self.counters.throttled?, cgroup::throttled()?);
@@ -66,7 +66,7 @@ impl Witness {
         })
     }
 
-    /// Until now.
+    /// The environment of the run that ends now.
     #[must_use]
     pub fn environment(&self, plan: &Plan, fd_limit: u64) -> Environment {
         let (then, now) = (self.counters, Counters::read());
@@ -101,7 +101,7 @@ impl Counters {
     fn read() -> Self {
         let stat = read("/proc/stat");
         let times: Vec<u64> = stat.lines().next().map_or(Vec::new(), |all| {
-            // user nice system idle iowait irq softirq steal; guests are in user already (proc(5)).
+            // user nice system idle iowait irq softirq steal; user already includes guests (proc(5)).
             all.split_ascii_whitespace().skip(1).take(8).filter_map(|time| time.parse().ok()).collect()
         });
         let snmp = read("/proc/net/snmp");
@@ -145,7 +145,7 @@ fn sysctls() -> BTreeMap<String, String> {
     SYSCTLS.map(of).into_iter().filter(|(_, value)| !value.is_empty()).collect()
 }
 
-/// What is not there is empty.
+/// Reads a file; a missing one is empty.
 fn read(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_default()
 }

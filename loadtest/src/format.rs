@@ -1,6 +1,6 @@
-//! Figures in words, the same wherever they are shown.
+//! Formats figures, the same for all outputs.
 
-/// What stands where there is no figure.
+/// Shown in place of a missing figure.
 pub const NOTHING: &str = "–";
 
 /// A time in ns, to three digits.
@@ -30,7 +30,7 @@ pub fn count(count: u64) -> String {
     text
 }
 
-/// A number that need not be whole: to the unit from 100 on, to three digits below.
+/// A number that may have a fraction: without one from 100 on, to three digits below.
 #[must_use]
 pub fn number(value: f64) -> String {
     if value >= 99.95 { count(value.round() as u64) } else { three_digits(value) }
@@ -42,7 +42,7 @@ pub fn percent(share: f64) -> String {
     format!("{}%", three_digits(share * 100.0))
 }
 
-/// A figure with its unit, without zeros at the end of its fraction: for round figures.
+/// A round figure with its unit, without trailing zeros in its fraction.
 #[must_use]
 pub fn short(text: &str) -> String {
     let end = text.find(|character: char| !character.is_ascii_digit() && character != '.' && character != ',');
@@ -64,7 +64,7 @@ pub fn seconds(time_s: f64) -> String {
     format!("{} s", text.strip_suffix(".0").unwrap_or(&text))
 }
 
-/// A text from outside, without what could steer a terminal or break a line.
+/// A text from outside, without characters that control a terminal or break a line.
 #[must_use]
 pub fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
@@ -75,11 +75,11 @@ pub fn plain(text: &str) -> String {
 }
 
 fn scaled(value: f64, units: &[(f64, &str)]) -> String {
-    // What would be rounded up to 1000 is 1 of the next unit.
+    // A value that rounds up to 1000 is 1 of the next unit.
     let fits = units.iter().find(|(scale, _)| value >= scale * 0.9995).or(units.last());
     fits.map_or_else(String::new, |(scale, unit)| {
         let value = value / scale;
-        // The smallest unit is not divided: 64 B, not 64.0 B.
+        // The smallest unit has no fraction: 64 B, not 64.0 B.
         let is_whole = *scale <= 1.0 && value.fract() == 0.0;
         let number = if is_whole { format!("{value:.0}") } else { three_digits(value) };
         format!("{number} {unit}")

@@ -1,14 +1,14 @@
-//! What to try, where what happened has a usual cause.
+//! Hints: what to try when a result has a usual cause.
 
 use crate::cli::{ExpectReflect, Proxy};
 use crate::plan::Plan;
 use crate::result::RunResult;
 
-/// What a version 2 header begins with (PROXY specification, section 2.2).
+/// The start of a version 2 header (PROXY specification, section 2.2).
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
-/// What a version 1 header begins with (section 2.1).
+/// The start of a version 1 header (section 2.1).
 const LINE: &[u8] = b"PROXY ";
-/// How other protocols begin, and their names.
+/// The first bytes of other protocols, and their names.
 const PROTOCOLS: [(&[u8], &str); 10] = [
     (b"HTTP/", "HTTP"),
     // A TLS record: an alert or a handshake, of version 3.x.
@@ -22,9 +22,9 @@ const PROTOCOLS: [(&[u8], &str); 10] = [
     (b"-ERR", "Redis or POP3"),
     (b"-DENIED", "Redis"),
 ];
-/// The part of the connections that is as good as all: some are still open when a run ends.
+/// The share of the connections that counts as all, because some are still open when a run ends.
 const NEARLY_ALL: f64 = 0.9;
-/// The most of an answer that is kept and quoted, in bytes.
+/// Most bytes of an answer that are kept and quoted.
 pub const MAX_QUOTED: usize = 60;
 
 /// Hints on `result`. `unexpected` is the beginning of the first answer on a connection, if it was not what had been sent.
@@ -51,7 +51,7 @@ fn on_answer(bytes: &[u8], plan: &Plan) -> Option<String> {
     if let Some((_, name)) = PROTOCOLS.iter().find(|(start, _)| bytes.starts_with(start)) {
         return Some(format!("the target speaks {name}: it answered \"{quoted}\", and loadtest needs an echo server"));
     }
-    // What was sent has no spaces, however it is changed or moved.
+    // The bytes sent have no spaces, even if they come back changed or moved.
     let is_text = |line: &[u8]| line.len() > 3 && line.contains(&b' ') && line.iter().all(|&byte| is_printable(byte));
     is_text(first_line(bytes)).then(|| {
         format!(
@@ -60,7 +60,7 @@ fn on_answer(bytes: &[u8], plan: &Plan) -> Option<String> {
     })
 }
 
-/// Connections were closed, and nothing ever came.
+/// Hints for connections that were closed before any byte was received.
 fn on_closing(result: &RunResult, plan: &Plan) -> Option<String> {
     let totals = &result.totals;
     let is_closed = totals.connections_opened > 0

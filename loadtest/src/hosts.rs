@@ -1,14 +1,14 @@
-//! The hosts of a network: how many there are, and which is the n-th.
+//! The hosts of a network: their number, and the n-th of them.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-/// The network's hosts, in turn for ever.
+/// The host with this number; numbers beyond the last host begin again at the first.
 #[must_use]
 pub fn nth_host(network: IpNet, number: u64) -> IpAddr {
     let count = host_count(network);
-    // Network and broadcast address are not hosts, where a network is large enough to have them.
+    // The network and broadcast addresses of larger networks are not hosts.
     let skip = u64::from(matches!(network, IpNet::V4(v4) if v4.prefix_len() < 31));
     let offset = number % count + skip;
     match network.network() {
@@ -17,7 +17,7 @@ pub fn nth_host(network: IpNet, number: u64) -> IpAddr {
     }
 }
 
-/// How many hosts a network has, as far as anyone counts.
+/// The number of hosts in a network, up to `u64::MAX`.
 #[must_use]
 pub fn host_count(network: IpNet) -> u64 {
     let bits = network.max_prefix_len() - network.prefix_len();

@@ -1,5 +1,5 @@
-//! Results that are parts of one: runs after each other, or shards at the same time. Histograms are added; percentiles are
-//! never averaged.
+//! Joins results that are parts of one: runs one after the other, or shards at the same time. Histograms are added;
+//! percentiles are never averaged.
 
 use crate::result::{Achieved, AddressResult, Generator, RunResult};
 
@@ -12,11 +12,11 @@ pub enum How {
     AtTheSameTime,
 }
 
-/// Joins `parts`, of which there is at least one: the first leads.
+/// Joins `parts`, at least one. The settings and the environment are those of the first.
 ///
 /// # Panics
 ///
-/// If there is none.
+/// If `parts` is empty.
 #[must_use]
 pub fn join(parts: Vec<RunResult>, how: How) -> RunResult {
     let mut parts = parts.into_iter();
@@ -50,7 +50,7 @@ pub fn join(parts: Vec<RunResult>, how: How) -> RunResult {
     whole
 }
 
-/// What is said of several parts, and differs in figures alone, is said once.
+/// Merges messages of several parts that differ only in figures into one.
 fn say_once(reasons: Vec<String>) -> Vec<String> {
     let is_figure = |letter: char| letter.is_ascii_digit() || letter == '.';
     let mut kinds: Vec<(String, String, usize)> = Vec::new();
@@ -105,7 +105,7 @@ fn add(whole: &mut RunResult, part: RunResult, how: How) {
     match how {
         How::OneAfterTheOther => {
             whole.measured_s += part.measured_s;
-            // Each run opens its own: alive are those of one.
+            // Each run opens its own connections: count those of one run as alive.
             whole.totals.connections_alive = alive.min(part.totals.connections_alive);
             whole.runs.extend(part.runs);
             whole.intervals.extend(part.intervals);
@@ -127,7 +127,7 @@ fn add(whole: &mut RunResult, part: RunResult, how: How) {
     }
 }
 
-/// Adds `more` to what there is of the same addresses.
+/// Adds `more` to the results of the same addresses.
 pub fn add_addresses(all: &mut Vec<AddressResult>, more: impl IntoIterator<Item = AddressResult>) {
     for one in more {
         match all.iter_mut().find(|other| other.address == one.address) {
@@ -137,7 +137,8 @@ pub fn add_addresses(all: &mut Vec<AddressResult>, more: impl IntoIterator<Item 
     }
 }
 
-/// The threads of shards stand beside each other; of runs, the worst of each thread counts.
+/// Adds the generator's figures. Threads of shards are listed side by side; for runs, the worst figure of each thread
+/// counts.
 fn add_generator(whole: &mut Generator, part: Generator, how: How) {
     fn join<T>(all: &mut Vec<T>, more: Vec<T>, how: How, worse: fn(&T, T) -> T) {
         match how {

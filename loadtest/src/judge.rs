@@ -1,4 +1,4 @@
-//! Whether figures may be used, what was achieved of what was asked, and what a measurement comes to.
+//! Judges a measurement: whether its figures are valid, how much of the asked rate was achieved, and the verdict.
 
 use std::process::ExitCode;
 
@@ -6,39 +6,40 @@ use crate::format::{count, counted, number, time};
 use crate::plan::Plan;
 use crate::result::{Achieved, AddressResult, Judgement, Report, RunResult, SloOutcome};
 
-/// The most of a core that a thread may use: beyond, messages wait for the generator.
+/// Largest share of a core that a thread may use. Above it, messages wait for the generator.
 const MAX_CPU: f64 = 0.9;
-/// The part of what was due that may stay unsent though it could have been sent.
+/// Largest share of the due messages that may be unsent although connections were free.
 const MAX_WITHHELD: f64 = 0.01;
-/// The most of the measured time in which a thread may have been paused, or the generator throttled.
+/// Largest share of the measured time in which a thread may be paused or the generator throttled.
 const MAX_PAUSED: f64 = 0.01;
-/// Shares of a shorter time, in s, say nothing: a run may have ended early because the target was gone.
+/// Shortest measured time whose shares are judged, in s. A run may end early because the target is gone.
 const MIN_JUDGED_S: f64 = 0.02;
-/// The part of the asked rate that must be sent, and come back.
+/// The share of the asked rate that must be sent and answered.
 const ACHIEVED: f64 = 0.99;
-/// An address whose median is so many times the fastest one's is slow; with fewer messages than these nobody knows.
+/// An address is slow if its median latency is this many times the fastest address's.
 const SLOW: f64 = 2.0;
+/// Fewest messages of an address for that judgement.
 const MIN_COMPARED: u64 = 100;
-/// Pressure and steal that are worth a word.
+/// Pressure and steal from this share on get a note.
 const NOTABLE: f64 = 0.05;
 
-/// What the program ends with. Where several are true, the first of interrupted, invalid, failed, not achieved and unknown
-/// counts.
+/// The verdict on a measurement. If several are true, the first of interrupted, invalid, failed, not achieved and
+/// unknown counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// All is well.
+    /// No problem was found.
     Fine,
     /// The SLO was missed, verification failed, or connections or messages were lost.
     Failed,
-    /// What was asked for makes no sense or cannot be done here.
+    /// The arguments make no sense, or this machine cannot do it.
     Usage,
     /// The generator was the limit.
     Invalid,
-    /// What was asked for was not sent, or did not come back at that rate.
+    /// The asked rate was not sent, or not answered at that rate.
     NotAchieved,
-    /// Nothing was measured, or the answer cannot be known.
+    /// Nothing was measured, or the answer is unknown.
     Unknown,
-    /// A signal with this number ended it early; the results until then are kept.
+    /// A signal with this number ended it early. The results until then are kept.
     Interrupted(i32),
 }
 
@@ -53,7 +54,7 @@ impl Verdict {
             Verdict::Invalid => 3,
             Verdict::NotAchieved => 4,
             Verdict::Unknown => 5,
-            // What shells show of a program that a signal ended.
+            // The exit code that shells show for a program ended by a signal.
             Verdict::Interrupted(signal) => 128 + signal as u8,
         }
     }
@@ -77,8 +78,8 @@ impl From<Verdict> for ExitCode {
     }
 }
 
-/// Fills in why `result` is invalid, how much of the rate was achieved, notes, and whether the SLO is met.
-/// `withheld` messages were not sent though they could have been.
+/// Completes `result`: why it is invalid, how much of the rate was achieved, notes, and whether the SLO was met.
+/// `withheld` messages were not sent although a connection was free.
 pub fn judge(result: &mut RunResult, plan: &Plan, withheld: u64) {
     result.invalid = invalid(result, plan, withheld);
     result.achieved = achieved(result, plan);
@@ -143,8 +144,8 @@ fn invalid(result: &RunResult, plan: &Plan, withheld: u64) -> Vec<String> {
     reasons
 }
 
-/// What was achieved of a rate. A burst of late answers at the end is not a rate that was missed: in at least half of the
-/// intervals too few must have come back.
+/// How much of a rate was achieved. A burst of late answers at the end does not count as a missed rate: in at least
+/// half of the intervals too few messages must have come back.
 fn achieved(result: &RunResult, plan: &Plan) -> Option<Achieved> {
     let (asked_per_s, achieved_per_s) = (plan.own_rate()?, result.rate()?);
     let unsent = result.totals.requests_unsent;
@@ -206,8 +207,8 @@ fn note(result: &mut RunResult) {
     result.notes = notes;
 }
 
-/// Which of several addresses take no connections, fail otherwise, are slow, or got nothing. It is said of the whole, when all its
-/// parts are joined.
+/// Notes on addresses that take no connections, have other errors, are slow, or got no connection. They are made for
+/// the whole result, after its parts are joined.
 #[must_use]
 pub fn on_addresses(all: &[AddressResult]) -> Vec<String> {
     if all.len() < 2 {
@@ -233,7 +234,7 @@ pub fn on_addresses(all: &[AddressResult]) -> Vec<String> {
     all.iter().filter_map(of).collect()
 }
 
-/// What went wrong with an address, in words.
+/// The errors of an address in words.
 fn failing(address: &AddressResult) -> String {
     let name = &address.address;
     let whys: Vec<_> = address.errors.iter().map(|(why, times)| format!("{} × {why}", count(*times))).collect();
@@ -244,7 +245,7 @@ fn failing(address: &AddressResult) -> String {
     format!("{name} had {}{whys}", counted(address.errors(), "error"))
 }
 
-/// What a run comes to.
+/// The verdict on a run.
 #[must_use]
 pub fn verdict_of_run(result: &RunResult) -> Verdict {
     let is_idle = result.settings.command == "idle";
@@ -264,7 +265,7 @@ pub fn verdict_of_run(result: &RunResult) -> Verdict {
     }
 }
 
-/// What a measurement comes to.
+/// The verdict on a measurement.
 #[must_use]
 pub fn verdict(report: &Report) -> Verdict {
     match report {
@@ -301,7 +302,7 @@ fn has_dead_address(result: &RunResult) -> bool {
     result.by_address.iter().any(AddressResult::is_dead)
 }
 
-/// Writes the verdict into `report`. `signal` ended it early, if there was one.
+/// Writes the verdict into `report`. `signal` is the signal that ended it early, if any.
 pub fn conclude(report: &mut Report, signal: Option<i32>) {
     match report {
         Report::Run(result) => result.signal = signal,
@@ -330,7 +331,7 @@ pub fn conclude(report: &mut Report, signal: Option<i32>) {
     }
 }
 
-/// Says once what there is to say of the addresses.
+/// Adds the notes on addresses, each once.
 fn note_addresses(result: &mut RunResult) {
     for words in on_addresses(&result.by_address) {
         if !result.notes.contains(&words) {
@@ -339,7 +340,7 @@ fn note_addresses(result: &mut RunResult) {
     }
 }
 
-/// What was asked and achieved, whether it is valid, and what the SLO came to.
+/// The details of the verdict: asked and achieved rate, validity, and the SLO.
 fn details(result: &RunResult) -> Vec<String> {
     let per_second = |rate: f64| format!("{}/s", number(rate));
     let mut lines = Vec::new();
@@ -365,7 +366,7 @@ fn details(result: &RunResult) -> Vec<String> {
     match (result.invalid.is_empty(), is_measured) {
         (false, _) => lines.push("INVALID".to_owned()),
         (true, true) => lines.push("valid".to_owned()),
-        // Nothing is neither.
+        // Without messages it is neither.
         (true, false) => {}
     }
     lines.push(slo_in_words(result.slo.as_ref()).to_owned());

@@ -1,23 +1,23 @@
-//! loadtest: a TCP load generator that verifies what it measures and says when it was itself the bottleneck.
+//! loadtest: a TCP load generator that verifies every byte and says when it was itself the bottleneck.
 //!
-//! The program is `loadtest`; this library is shared by it and its tests.
+//! The program is `loadtest`. The program and its tests share this library.
 //!
 //! # Layout
 //!
-//! A measurement goes down this list; each module knows only those below it.
+//! A measurement goes down this list. Each module uses only those below it.
 //!
 //! - [`cli`], [`command`]: arguments and environment, and the commands.
 //! - [`plan`], [`slo`], [`sources`], [`hosts`]: a run's settings, checked.
-//! - [`engine`]: makes the load. A worker a thread, each with its poll, its slab of connections and its histograms.
-//! - [`pattern`], [`proxy`]: what connections say.
-//! - [`environment`], [`cgroup`]: what the machine did meanwhile.
-//! - [`judge`], [`hints`]: whether the figures may be used, what the program ends with, and what to try.
-//! - [`output`]: what the user sees at the end, and files.
-//! - [`progress`], [`live`]: what the user sees while a run goes on.
-//! - [`statistics`], [`join`]: how sure a difference is, and results that are parts of one.
-//! - [`result`], [`totals`], [`samples`]: what a finished measurement is, as the JSON file has it.
+//! - [`engine`]: makes the load. One worker per thread, each with its poll, its slab of connections and its histograms.
+//! - [`pattern`], [`proxy`]: the bytes that connections send.
+//! - [`environment`], [`cgroup`]: events on the machine during a run.
+//! - [`judge`], [`hints`]: whether the figures are valid, the exit code, and what to try.
+//! - [`output`]: the output at the end, and files.
+//! - [`progress`], [`live`]: the output during a run.
+//! - [`statistics`], [`join`]: confidence intervals, and joining the parts of one result.
+//! - [`result`], [`totals`], [`samples`]: a finished measurement, as in the JSON file.
 //! - [`mod@format`]: figures in words.
-//! - [`system`]: what the operating system is asked.
+//! - [`system`]: calls to the operating system.
 #![allow(
     clippy::cast_precision_loss,
     clippy::cast_sign_loss,

@@ -47,7 +47,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints what stands in the way of connections, and returns whether anything does.
+/// Prints the limits that stand in the way of connections, and returns whether there are any.
 fn limits(args: &LimitsArgs) -> io::Result<bool> {
     let load = Load::client(args.connections, args.sources, args.destinations);
     let report = load.judge(&Limits::read(this_machine));
@@ -64,7 +64,7 @@ fn run(cli: &Cli) -> Result<Verdict, CommandError> {
     let outputs = command::output(&cli.command);
     output::check(&outputs).map_err(|error| CommandError::Usage(error.to_string()))?;
     let mut report = command::execute(&cli.command, &interrupt)?;
-    // 0 is no signal.
+    // 0 means that no signal came.
     if let number @ 1.. = signal.load(Ordering::Relaxed) {
         conclude(&mut report, i32::try_from(number).ok());
     }
@@ -73,12 +73,13 @@ fn run(cli: &Cli) -> Result<Verdict, CommandError> {
     Ok(verdict(&report))
 }
 
-/// A standard error that cannot be written is no reason to panic.
+/// Writes to standard error, and does not panic if it is closed.
 fn complain(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// The first signal ends the measurement, the second the program. Returns where the number of the signal will be.
+/// The first signal ends the measurement, the second the program. Returns the variable that will hold the signal's
+/// number.
 fn watch(interrupt: &Arc<AtomicBool>) -> io::Result<Arc<AtomicUsize>> {
     let number = Arc::new(AtomicUsize::new(0));
     for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|&signal| signal != SIGHUP || !is_ignored(signal)) {
@@ -89,7 +90,7 @@ fn watch(interrupt: &Arc<AtomicBool>) -> io::Result<Arc<AtomicUsize>> {
     Ok(number)
 }
 
-/// Whether the program was started with `signal` ignored, as nohup(1) does it with SIGHUP.
+/// Whether the program was started with `signal` ignored, as nohup(1) does with SIGHUP.
 fn is_ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());

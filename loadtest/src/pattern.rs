@@ -1,39 +1,40 @@
-//! What connections say: each its own stream, so that a byte that is changed, left out, repeated or another connection's
-//! is seen, and its kind can be told.
+//! The payload of connections. Each connection has its own stream of bytes, so that a byte that is changed, lost,
+//! repeated or from another connection is detected, and the kind of error is known.
 //!
-//! One table of random letters serves all. A connection's stream runs round it from a place of its own; so a message is sent
-//! straight from the table, verifying it is one comparison of memory, and nothing is generated or copied.
+//! All share one table of random letters. A connection's stream goes round the table from its own start. A message is
+//! therefore sent directly from the table, verifying it is one comparison of memory, and nothing is generated or
+//! copied.
 
 use memchr::memmem;
 
-/// The table is at least as long, unless that many letters cannot be told apart from fewer.
+/// The shortest table in bytes.
 const MIN_LENGTH: usize = 64 * 1024;
-/// The most connections that have a place of their own.
+/// Most connections with their own start in the table.
 const MAX_PLACES: usize = 32 * 1024;
-/// What can be sent or compared in one piece, wherever in the table it begins.
+/// Most bytes that can be sent or compared in one piece from any place in the table.
 pub const MAX_PIECE: usize = 256 * 1024;
-/// The largest message: the table has room for several.
+/// The largest message in bytes. The table has room for several.
 pub const MAX_SIZE: usize = 16 * 1024 * 1024;
-/// Bytes that are looked for to find out where in the table others are: 4 bits of chance each.
+/// The number of bytes to search for when looking for a place in the table. Each letter has 6 bits of randomness.
 const WINDOW: usize = 24;
 
-/// Letters that text protocols pass unchanged.
+/// Letters that text protocols do not change.
 const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-";
 
 /// The streams of all connections.
 #[derive(Debug)]
 pub struct Pattern {
-    /// `length` bytes, and the first of them again as far as a piece reaches.
+    /// `length` bytes, followed by the first [`MAX_PIECE`] of them again.
     table: Box<[u8]>,
     length: usize,
-    /// Streams begin at its multiples. It divides a message, and each of its multiples has an LF before it, so that every
-    /// message ends in LF: servers that echo whole lines echo whole messages.
+    /// Streams begin at multiples of the unit. It divides a message, and the byte before each multiple is an LF. Every
+    /// message therefore ends in LF, and servers that echo whole lines echo whole messages.
     unit: usize,
     places: usize,
 }
 
 impl Pattern {
-    /// For messages of `size` bytes, and about this many connections.
+    /// A pattern for messages of `size` bytes and about `connections` connections.
     #[must_use]
     pub fn new(size: usize, connections: u64) -> Self {
         let unit = (16..=128).rev().find(|unit| size.is_multiple_of(*unit)).unwrap_or(size).max(1);
@@ -43,7 +44,7 @@ impl Pattern {
         let mut random = fastrand::Rng::with_seed(0x0001_04d7_e575);
         let mut table = vec![0; length + MAX_PIECE];
         for (index, byte) in table[..length].iter_mut().enumerate() {
-            // Below 8 bytes the LF would leave too little that is a connection's own.
+            // In messages below 8 bytes an LF would leave too few bytes to tell connections apart.
             let ends_line = unit >= 8 && index % unit == unit - 1;
             *byte = if ends_line { b'\n' } else { LETTERS[random.usize(..64)] };
         }
@@ -53,17 +54,17 @@ impl Pattern {
         Pattern { table: table.into_boxed_slice(), length, unit, places }
     }
 
-    /// Where the stream of connection `number` begins. The first 32,768 connections
-    /// have each their own, unless messages are so large that the table would be, too.
+    /// The start of the stream of connection `number`. Each of the first 32,768 connections has its own, unless that
+    /// would make the table too large because messages are large.
     #[must_use]
     pub fn start(&self, number: u64) -> usize {
-        // Consecutive numbers lie far apart: a message of one connection must not look like one of the next.
+        // Put consecutive connections far apart, so that a message of one does not look like one of the next.
         let stride = (self.places as u64).wrapping_mul(618) / 1000 + 1;
         let place = u128::from(number) * u128::from(stride) % self.places as u128;
         place as usize * self.unit
     }
 
-    /// The piece that begins at `at`, of as many of `count` bytes as there are in one piece.
+    /// The piece at `at`: as many of `count` bytes as one piece has.
     #[must_use]
     #[inline]
     pub fn piece(&self, at: usize, count: usize) -> &[u8] {
@@ -81,26 +82,26 @@ impl Pattern {
         place
     }
 
-    /// How far `to` is behind `from`, going round.
+    /// The distance from `from` on to `to`, going round.
     #[must_use]
     pub fn distance(&self, from: usize, to: usize) -> usize {
         if to >= from { to - from } else { to + self.length - from }
     }
 
-    /// How many of `bytes` are those from `at` on, until the first that is not.
+    /// The number of `bytes` that equal the table from `at` on, up to the first that differs.
     #[must_use]
     pub fn matching(&self, at: usize, bytes: &[u8]) -> usize {
         let expected = self.piece(at, bytes.len());
         expected.iter().zip(bytes).position(|(expected, byte)| expected != byte).unwrap_or(expected.len())
     }
 
-    /// How many of `bytes` are in their places from `at` on.
+    /// The number of all `bytes` that equal the table from `at` on.
     #[must_use]
     pub fn agreeing(&self, at: usize, bytes: &[u8]) -> usize {
         self.piece(at, bytes.len()).iter().zip(bytes).filter(|(expected, byte)| expected == byte).count()
     }
 
-    /// The places in the table where `bytes` could be from; none if they are too few to tell.
+    /// The places in the table where `bytes` can be from; none if there are too few bytes.
     pub fn places_of<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
         let window = &bytes[..bytes.len().min(WINDOW)];
         let searched = if window.len() < WINDOW / 3 { &[][..] } else { &self.table[..self.length + window.len() - 1] };
@@ -108,10 +109,10 @@ impl Pattern {
     }
 }
 
-/// A prime number of units makes the streams of all connections go through all places.
+/// The next prime: with a prime number of units, the strides of all connections visit every place.
 fn next_prime(from: usize) -> usize {
     let is_prime = |number: usize| (2..=number.isqrt()).all(|divisor| !number.is_multiple_of(divisor));
-    // There is one below twice any number (Bertrand).
+    // There is always one below twice the number (Bertrand's postulate).
     (from..2 * from).find(|&number| is_prime(number)).unwrap_or(from)
 }
 

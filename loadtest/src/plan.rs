@@ -1,4 +1,4 @@
-//! What is to be done, known to be possible: past this point no setting is invalid.
+//! The checked settings of a run: after this point no setting is invalid.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -13,21 +13,22 @@ use crate::result::{Settings, Shard};
 use crate::slo::{Slo, SloError};
 use crate::sources::{Sources, SourcesError};
 
-/// The longest run, and the longest of all waits: a day.
+/// The longest run and the longest wait: a day.
 const MAX_TIME: Duration = Duration::from_secs(86_400);
-/// The most messages a second that anyone asks for.
+/// The highest rate in messages a second.
 const MAX_RATE: f64 = 1e9;
-/// What may be in flight of a connection, in bytes.
+/// Most bytes in flight on a connection.
 const MAX_IN_FLIGHT: u64 = 1 << 30;
-/// Message stamps of one process, 16 bytes each.
+/// Most message stamps of one process, 16 bytes each.
 const MAX_STAMPS: u64 = 1 << 28;
-/// The most addresses at a time, and the shortest time between two looks for them.
+/// Most addresses at a time.
 pub const MAX_ADDRESSES: usize = 64;
+/// Shortest time between two lookups of names.
 const MIN_RESOLVE: Duration = Duration::from_millis(100);
 /// Descriptors besides connections: standard streams, polls, timers, files.
 const OTHER_DESCRIPTORS: u64 = 32;
 
-/// What a connection does.
+/// The traffic of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Request and response, again and again.
@@ -36,7 +37,7 @@ pub enum Kind {
     Crr,
     /// As `Rr`, with large messages of which many are in flight.
     Stream,
-    /// Nothing.
+    /// No traffic.
     Idle,
 }
 
@@ -53,17 +54,17 @@ impl fmt::Display for Kind {
 
 /// One target under one load.
 #[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a separate option")]
 pub struct Plan {
-    /// What a connection does.
+    /// The traffic of a connection.
     pub kind: Kind,
-    /// As they were given.
+    /// The targets as given on the command line.
     pub names: Vec<String>,
-    /// Whom to connect to: all addresses of all names, each once. At least one.
+    /// The addresses to connect to: all addresses of all names, each once. At least one.
     pub targets: Vec<SocketAddr>,
-    /// The addresses of a name that are wanted.
+    /// The families of addresses to use.
     pub family: Family,
-    /// How often names are looked up again.
+    /// How often names are resolved again.
     pub resolve_every: Option<Duration>,
     /// Connections of all shards.
     pub connections: u64,
@@ -71,11 +72,11 @@ pub struct Plan {
     pub threads: u64,
     /// How long to measure.
     pub duration: Duration,
-    /// What is cut off before.
+    /// Time to run before measuring.
     pub warmup: Duration,
     /// Messages a second of all shards; `None` is closed loop.
     pub rate: Option<f64>,
-    /// When they are due.
+    /// How due times are distributed.
     pub arrival: Arrival,
     /// Messages in flight on a connection.
     pub depth: u32,
@@ -85,46 +86,47 @@ pub struct Plan {
     pub connect_rate: Option<f64>,
     /// Where to connect from.
     pub sources: Sources,
-    /// Whether a lost connection is made again.
+    /// Whether to replace a lost connection.
     pub reconnect: bool,
     /// Whether to close with FIN.
     pub time_wait: bool,
-    /// The longest wait for a connect, and for answers at the end.
+    /// Longest wait for a connect, and for answers at the end.
     pub timeout: Duration,
-    /// The header.
+    /// The PROXY header.
     pub header: Sender,
-    /// Whether it comes back.
+    /// Whether the target sends the header back.
     pub expect_reflect: ExpectReflect,
-    /// Whether bytes are compared.
+    /// Whether to compare bytes.
     pub verify: bool,
-    /// How late 99% of the messages may be sent; longer pauses of the generator count.
+    /// The latest that 99% of the messages may be sent after they are due. Pauses of the generator that are longer than
+    /// this count.
     pub max_lag: Duration,
-    /// The most of the time that a thread may wait for a core, 0 to 1.
+    /// Largest share of the time that a thread may wait for a core, 0 to 1.
     pub max_wait: f64,
-    /// The core of each thread; empty for any.
+    /// The core of each thread; empty for no pinning.
     pub cores: Vec<usize>,
     /// Whether to spin.
     pub spin: bool,
     /// Whether each second is reported while the run goes on.
     pub live: bool,
-    /// How many runs.
+    /// Number of runs.
     pub runs: u32,
-    /// Which part of all this to do.
+    /// The part of the load that this process makes.
     pub shard: Option<Shard>,
-    /// When to begin.
+    /// When to begin measuring.
     pub start_at: Option<SystemTime>,
-    /// The server, if it runs here.
+    /// The server's process, if it runs on this machine.
     pub server_pid: Option<u32>,
-    /// What must hold.
+    /// The conditions that must hold.
     pub slo: Option<Slo>,
 }
 
 impl Plan {
-    /// What `args` ask for of the targets `names`.
+    /// Checks `args` for the targets `names`.
     ///
     /// # Errors
     ///
-    /// What cannot be done, before it is tried.
+    /// [`PlanError`]: a setting is invalid, or this machine cannot do it.
     pub fn new(kind: Kind, names: &[String], args: &LoadArgs) -> Result<Self, PlanError> {
         let targets = addresses(names, args.address_family)?;
         let (size, depth) = match kind {
@@ -180,7 +182,7 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Whether `args` ask for what this kind of load has no use for.
+    /// Refuses options that have no meaning for this kind of load.
     fn check_needed(&self, args: &LoadArgs) -> Result<(), PlanError> {
         let (is_idle, is_crr) = (self.kind == Kind::Idle, self.kind == Kind::Crr);
         let table = [
@@ -204,11 +206,11 @@ impl Plan {
         }
     }
 
-    /// Whether all of it fits together.
+    /// Checks that all settings fit together.
     ///
     /// # Errors
     ///
-    /// What does not.
+    /// The first setting that does not.
     pub fn check(&self) -> Result<(), PlanError> {
         let fits = |name, text: String, fits: bool| if fits { Ok(()) } else { Err(PlanError::Range(name, text)) };
         let is_rate = |rate: Option<f64>| rate.is_none_or(|rate| rate > 0.0 && rate <= MAX_RATE);
@@ -240,11 +242,12 @@ impl Plan {
         Ok(())
     }
 
-    /// Takes the part `text`, such as `1/2`. 0 counts as the last, so that indexes which count from 0 fit, too.
+    /// Sets the shard to `text`, such as `1/2`. Index 0 counts as the last, so that indexes that count from 0 can be
+    /// used too.
     ///
     /// # Errors
     ///
-    /// If there is no such part.
+    /// `text` is not a shard.
     pub fn take_shard(&mut self, text: &str) -> Result<(), PlanError> {
         let numbers = text.split_once('/').and_then(|(index, count)| Some((index.parse().ok()?, count.parse().ok()?)));
         let Some((index, count)) = numbers.filter(|&(index, count)| index <= count && (1..=10_000).contains(&count))
@@ -255,11 +258,11 @@ impl Plan {
         self.check()
     }
 
-    /// Begins at `text`: RFC 3339, or seconds since 1970.
+    /// Sets the start to `text`: RFC 3339, or seconds since 1970.
     ///
     /// # Errors
     ///
-    /// If it is no time, or not one of the coming day.
+    /// `text` is not a time within the coming day.
     pub fn begin_at(&mut self, text: &str) -> Result<(), PlanError> {
         let since_1970 = |s| SystemTime::UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(s).ok()?);
         let time = text.parse().ok().and_then(since_1970).or_else(|| humantime::parse_rfc3339_weak(text).ok());
@@ -269,7 +272,7 @@ impl Plan {
         Ok(())
     }
 
-    /// The targets as they were given.
+    /// The targets as given on the command line.
     #[must_use]
     pub fn target_text(&self) -> String {
         self.names.join(", ")
@@ -288,18 +291,19 @@ impl Plan {
         self.rate.map(|rate| rate / f64::from(shards))
     }
 
-    /// The number of this process's first thread among those of all shards, and how many those are.
+    /// The number of this process's first thread among the threads of all shards, and the number of all those threads.
     #[must_use]
     pub fn workers(&self) -> (u64, u64) {
         let (before, shards) = self.shard.map_or((0, 1), |shard| (u64::from(shard.index - 1), u64::from(shard.count)));
         (before * self.threads, shards * self.threads)
     }
 
-    /// Makes sure that there are descriptors and ports for all connections: raises the limit on open files as far as it goes.
+    /// Makes sure that there are descriptors and ports for all connections. Raises the limit on open files as far as
+    /// possible.
     ///
     /// # Errors
     ///
-    /// If there are not.
+    /// There are too few.
     pub fn reserve(&self) -> Result<u64, PlanError> {
         self.sources.check(self.connections, self.targets.len() as u64)?;
         let own = self.own(self.connections);
@@ -311,7 +315,7 @@ impl Plan {
         Ok(limit)
     }
 
-    /// As the result has them.
+    /// The settings for the result.
     #[must_use]
     pub fn settings(&self) -> Settings {
         Settings {
@@ -337,17 +341,17 @@ impl Plan {
     }
 }
 
-/// Part `index` of `count` of `total`: the first ones are one greater where it does not divide.
+/// Part `index` of `count` of `total`. If it does not divide evenly, the first parts are one larger.
 #[must_use]
 pub fn part(total: u64, index: u64, count: u64) -> u64 {
     total / count + u64::from(index < total % count)
 }
 
-/// All addresses of all `names`, each once: in the order of the names, those of a name sorted.
+/// All addresses of all `names`, each once, in the order of the names; the addresses of a name are sorted.
 ///
 /// # Errors
 ///
-/// A name has none, or there are too many.
+/// A name has no address, or there are too many addresses.
 pub fn addresses(names: &[String], family: Family) -> Result<Vec<SocketAddr>, PlanError> {
     let mut all = Vec::new();
     for name in names {
@@ -356,7 +360,7 @@ pub fn addresses(names: &[String], family: Family) -> Result<Vec<SocketAddr>, Pl
         if found[0].port() == 0 {
             return Err(refused("port 0 cannot be connected to".to_owned()));
         }
-        // This machine under two addresses is one target; many a server listens on one of them alone.
+        // localhost with two addresses is one target, because many servers listen on only one of them.
         if name.starts_with("localhost:") {
             found.truncate(1);
         }
@@ -373,7 +377,8 @@ pub fn addresses(names: &[String], family: Family) -> Result<Vec<SocketAddr>, Pl
     Ok(all)
 }
 
-/// An unspecified address is this machine, as the system takes it; but sources must be told apart.
+/// Replaces an unspecified address, which the system takes for this machine, by the loopback address, for which source
+/// addresses can be chosen.
 fn specified(address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::new(std::net::Ipv4Addr::LOCALHOST.into(), address.port()),
@@ -382,36 +387,36 @@ fn specified(address: SocketAddr) -> SocketAddr {
     }
 }
 
-/// A core for each of `threads`, of those that the process may use.
+/// A core for each of `threads`, out of those that the process may use.
 fn cores(threads: usize) -> Result<Vec<usize>, PlanError> {
     let allowed = crate::system::allowed_cores();
     if allowed.len() < threads {
         let text = format!("no more threads than cores, of which there are {}", allowed.len());
         return Err(PlanError::Range("--pin", text));
     }
-    // From the last core on: programs that choose no core tend to start on the first.
+    // Begin with the last core: programs without pinning tend to start on the first.
     Ok(allowed.into_iter().rev().take(threads).collect())
 }
 
-/// Why something cannot be done.
+/// Why a plan is impossible.
 #[derive(Debug, PartialEq)]
 pub enum PlanError {
     /// The target is not an address.
     Target(String, String),
     /// A setting is out of range: its name, and the valid range.
     Range(&'static str, String),
-    /// A TLV makes no sense.
+    /// A TLV is invalid.
     Tlv(String),
-    /// The SLO makes no sense.
+    /// The SLO is invalid.
     Slo(SloError),
     /// Not enough open files.
     Descriptors {
-        /// What is needed.
+        /// The number needed.
         need: u64,
-        /// What is allowed.
+        /// The number allowed.
         limit: u64,
     },
-    /// Connections cannot come from there.
+    /// The source addresses do not suffice.
     Sources(SourcesError),
 }
 

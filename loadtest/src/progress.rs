@@ -1,4 +1,4 @@
-//! What a run shows while it runs, where standard error is a terminal.
+//! Shows the progress of a run, if standard error is a terminal.
 
 use std::io::IsTerminal;
 
@@ -12,7 +12,7 @@ use crate::plan::{Kind, Plan};
 pub struct Bar(ProgressBar);
 
 impl Bar {
-    /// Hidden if `quiet`, and if standard error is not a terminal.
+    /// A progress line. It is hidden if `quiet` or if standard error is not a terminal.
     #[must_use]
     pub fn new(quiet: bool) -> Self {
         let bar = if quiet || !std::io::stderr().is_terminal() { ProgressBar::hidden() } else { ProgressBar::new(0) };
@@ -20,7 +20,7 @@ impl Bar {
         Bar(style.map_or(bar.clone(), |style| bar.with_style(style.progress_chars("=> "))))
     }
 
-    /// Shows how far a run of `plan` is, each time it is told.
+    /// Returns a function that shows the progress of a run of `plan`.
     pub fn watch(&self, plan: &Plan, what: &str) -> impl FnMut(Progress) + use<> {
         let (bar, kind) = (self.0.clone(), plan.kind);
         let connections = plan.own(plan.connections);
@@ -48,7 +48,7 @@ impl Bar {
         }
     }
 
-    /// Takes the line away.
+    /// Removes the line.
     pub fn finish(&self) {
         self.0.finish_and_clear();
     }

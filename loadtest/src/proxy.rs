@@ -1,5 +1,5 @@
-//! The PROXY headers that are sent: an encoder of its own, so that a mistake in the server's parser is not mirrored here.
-//! The sections named are of the PROXY protocol's specification, version 1 and 2.
+//! Encodes the PROXY headers to send. It does not use the server's crate, so that it does not share an error with the
+//! server's parser. Section numbers are those of the PROXY protocol's specification.
 
 use std::fmt;
 use std::io::Write;
@@ -10,21 +10,21 @@ use ipnet::IpNet;
 use crate::cli::Proxy;
 use crate::hosts::nth_host;
 
-/// Section 2.2: what a version 2 header begins with.
+/// Section 2.2: the start of a version 2 header.
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Section 2.2.4: the checksum's type.
 const TYPE_CRC32C: u8 = 0x03;
 /// The longest version 2 header: a length of 16 bits after the first 16 bytes.
 const MAX_BODY: usize = 65_535;
 
-/// What is sent at the start of each connection.
+/// The header to send at the start of each connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sender {
-    /// Which version.
+    /// The version.
     pub version: Proxy,
-    /// The clients that are named, one after the other; `None` is the connection's own address.
+    /// The client addresses to state, one after the other; `None` for the connection's own address.
     pub clients: Option<IpNet>,
-    /// What a version 2 header carries besides.
+    /// The TLVs of a version 2 header.
     pub tlvs: Vec<Tlv>,
 }
 
@@ -40,7 +40,7 @@ impl Tlv {
     ///
     /// # Errors
     ///
-    /// What is wrong with it, in words.
+    /// A sentence that says what is wrong.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (kind, value) = text.split_once('=').unwrap_or((text, ""));
         let kind = match kind {
@@ -75,7 +75,7 @@ fn hex(digits: &str) -> Option<Vec<u8>> {
     (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).ok()).collect()
 }
 
-/// Why a header cannot be sent.
+/// The header is too long to be sent.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TooLong(usize);
 
@@ -86,17 +86,17 @@ impl fmt::Display for TooLong {
 }
 
 impl Sender {
-    /// Whether anything is sent, and so may be sent back.
+    /// Whether no header is sent.
     #[must_use]
     pub fn is_none(&self) -> bool {
         self.version == Proxy::None
     }
 
-    /// Whether the TLVs fit.
+    /// Checks that the TLVs fit into a header.
     ///
     /// # Errors
     ///
-    /// If they do not.
+    /// They do not.
     pub fn check(&self) -> Result<(), TooLong> {
         let tlvs: usize =
             self.tlvs.iter().map(|tlv| 3 + tlv.value.len().max(usize::from(tlv.kind == TYPE_CRC32C) * 4)).sum();
@@ -146,20 +146,21 @@ impl Sender {
     }
 }
 
-/// Section 2.1.
+/// Writes the line of section 2.1.
 fn write_v1(client: SocketAddr, target: SocketAddr, out: &mut Vec<u8>) {
     let family = if client.is_ipv4() { "TCP4" } else { "TCP6" };
-    // Writing to memory does not fail.
+    // Writing to memory cannot fail.
     let _ = write!(out, "PROXY {family} {} {} {} {}\r\n", client.ip(), target.ip(), client.port(), target.port());
 }
 
-/// The client of connection `number`: the network's addresses in turn, and a port above those of the system's services.
+/// The client address of connection `number`: the network's addresses in turn, with a port above those of system
+/// services.
 fn client(clients: IpNet, number: u64) -> SocketAddr {
     let port = 1024 + (number % 64_000) as u16;
     SocketAddr::new(nth_host(clients, number), port)
 }
 
-/// Section 2.1 and 2.2 know no mixed families: IPv4 becomes what IPv6 has for it.
+/// Sections 2.1 and 2.2 do not allow mixed families: an IPv4 address becomes an IPv4-mapped IPv6 address.
 fn one_family(client: SocketAddr, target: SocketAddr) -> (SocketAddr, SocketAddr) {
     let mapped = |address: SocketAddr| match address.ip() {
         IpAddr::V4(v4) => SocketAddr::new(IpAddr::V6(v4.to_ipv6_mapped()), address.port()),
@@ -168,7 +169,7 @@ fn one_family(client: SocketAddr, target: SocketAddr) -> (SocketAddr, SocketAddr
     if client.is_ipv4() == target.is_ipv4() { (client, target) } else { (mapped(client), mapped(target)) }
 }
 
-/// CRC-32C (RFC 3720, appendix B.4), bit by bit: it is needed once for a connection.
+/// CRC-32C (RFC 3720, appendix B.4), bit by bit. It is computed only once for each connection.
 fn crc32c(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |sum, &byte| {
         (0..8).fold(sum ^ u32::from(byte), |sum, _| if sum & 1 == 1 { sum >> 1 ^ 0x82f6_3b78 } else { sum >> 1 })

@@ -1,6 +1,7 @@
-//! What a finished measurement is: all that the outputs show, the files hold, and `merge` and `report` read back.
+//! A finished measurement: everything that the outputs show, the files contain, and `merge` and `report` read back.
 //!
-//! Units are in the names. Everything here is `serde`: the JSON file is exactly [`Report`], whose `kind` says which it is.
+//! Names contain the units. All types are serialized: the JSON file is exactly a [`Report`], and its field `kind` says
+//! which variant.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +11,7 @@ pub use crate::totals::{Totals, Verification};
 /// The version of the format of the JSON file.
 pub const FORMAT: u32 = 2;
 
-/// What one invocation found out.
+/// The result of one command.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Report {
@@ -56,7 +57,8 @@ pub struct RunResult {
     pub achieved: Option<Achieved>,
     /// Counts.
     pub totals: Totals,
-    /// From the *scheduled* send to the completion. In closed loop a message is scheduled when its connection is free, so this
+    /// From the *scheduled* send to the completion. In closed loop a message is scheduled when its connection is free,
+    /// so this
     /// equals `service_time`.
     pub latency: Samples,
     /// From the actual send to the completion (`crr`: from the connect).
@@ -64,7 +66,8 @@ pub struct RunResult {
     /// Open loop: from the scheduled send until a connection was free, because all were owed an answer.
     #[serde(default)]
     pub waited: Samples,
-    /// Closed loop alone: what `latency` would have been to a steady schedule, by `HdrHistogram`'s correction for coordinated
+    /// Closed loop alone: what `latency` would have been to a steady schedule, by `HdrHistogram`'s correction for
+    /// coordinated
     /// omission. A stall shows here and in open loop, and hardly in `latency` of a closed loop.
     pub latency_corrected: Option<Samples>,
     /// From connect to established, of all connections.
@@ -320,7 +323,8 @@ pub struct Generator {
     pub cpu_ns_per_request: Option<f64>,
     /// How late messages were sent although a connection was free, in open loop.
     pub lag: Samples,
-    /// Each thread's share of the measured time, 0 to 1, in which it was due to run and did not for longer than `--max-lag`:
+    /// Each thread's share of the measured time, 0 to 1, in which it was due to run and did not for longer than
+    /// `--max-lag`:
     /// stopped, suspended, throttled, or short of a core.
     #[serde(default)]
     pub thread_paused: Vec<f64>,
@@ -339,7 +343,8 @@ pub struct Generator {
     pub throttled: Option<Throttled>,
 }
 
-/// What the kernel counted on the connections to the target (`TCP_INFO`), when each ended, and on those that were open at the
+/// What the kernel counted on the connections to the target (`TCP_INFO`), when each ended, and on those that were open
+/// at the
 /// end.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TcpUse {

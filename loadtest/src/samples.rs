@@ -1,4 +1,4 @@
-//! A histogram of times that survives being written down: merged and rebuilt to the last sample.
+//! A histogram of times that can be written to JSON, read back and merged without losing a sample.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -12,20 +12,21 @@ use serde::de::Error as _;
 use serde::ser::{Error as _, SerializeStruct};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The longest time that is told apart, in ns: an hour. A longer one counts as this.
+/// The longest time in ns: an hour. A longer time counts as an hour.
 pub const MAX_NS: u64 = 3_600_000_000_000;
-/// Digits that are kept of a time.
+/// Significant digits of a time.
 const DIGITS: u8 = 3;
-/// The longest encoding of such a histogram, in bytes: nine for each of its counts.
+/// The longest encoding of a histogram in bytes: nine for each of its counts.
 const MAX_LENGTH: u64 = 9 * 40 * 1024;
 /// Samples that must lie beyond a percentile for it to be given.
 const BEYOND: f64 = 10.0;
-/// The percentiles that are reported where the sample supports them.
+/// The percentiles that are reported if there are enough samples.
 pub const PERCENTILES: [f64; 6] = [50.0, 90.0, 95.0, 99.0, 99.9, 99.99];
 
-/// Times in ns, to three digits, from 1 ns to [`MAX_NS`]; and of those that never came to an end, how long they took at least.
+/// Times in ns, to three digits, from 1 ns to [`MAX_NS`]; and lower bounds of times whose end was not seen.
 ///
-/// As JSON it is an object: `count`, `missing`, `min_ns`, `mean_ns`, `max_ns`, `percentiles_ns` and `at_least_ns` for people,
+/// As JSON it is an object: `count`, `missing`, `min_ns`, `mean_ns`, `max_ns`, `percentiles_ns` and `at_least_ns` for
+/// people,
 /// and `hdr` and `missing_hdr`, `HdrHistogram`'s compressed V2 encoding in base64, which is all that is read back.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Samples {
@@ -34,12 +35,12 @@ pub struct Samples {
     missing: Option<Box<Histogram<u64>>>,
 }
 
-/// A figure of times of which some may be known by a lower bound alone.
+/// A figure of times, for some of which only a lower bound may be known.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Known {
-    /// What is missing cannot change it.
+    /// Missing samples cannot change it.
     Exactly(f64),
-    /// What is missing makes it that, or more.
+    /// With the missing samples it is this or more.
     AtLeast(f64),
 }
 
@@ -61,30 +62,30 @@ impl Default for Samples {
 }
 
 impl Samples {
-    /// None yet. The memory is for all that can come, and untouched until it does.
+    /// An empty histogram. Its memory is large enough for all samples, and untouched until they come.
     #[must_use]
     pub fn new() -> Self {
         Samples { known: empty(), missing: None }
     }
 
-    /// Adds one.
+    /// Adds one sample.
     #[inline]
     pub fn record(&mut self, ns: u64) {
         self.known.saturating_record(ns);
     }
 
-    /// Adds `count` of the same time.
+    /// Adds `count` samples of the same time.
     pub fn record_n(&mut self, ns: u64, count: u64) {
         self.known.saturating_record_n(ns, count);
     }
 
-    /// Adds `count` whose ends were not seen: they took `at_least_ns`, or more.
+    /// Adds `count` samples whose end was not seen: they took `at_least_ns` or more.
     #[cold]
     pub fn record_missing(&mut self, at_least_ns: u64, count: u64) {
         self.missing.get_or_insert_with(|| Box::new(empty())).saturating_record_n(at_least_ns, count);
     }
 
-    /// Adds all of `other`.
+    /// Adds all samples of `other`.
     pub fn add(&mut self, other: &Samples) {
         add(&mut self.known, &other.known);
         if let Some(missing) = &other.missing {
@@ -92,13 +93,13 @@ impl Samples {
         }
     }
 
-    /// How many there are whose times are known.
+    /// The number of samples with a known time.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.known.len()
     }
 
-    /// How many there are whose ends were not seen.
+    /// The number of samples whose end was not seen.
     #[must_use]
     pub fn missing(&self) -> u64 {
         self.missing.as_ref().map_or(0, |missing| missing.len())
@@ -110,7 +111,7 @@ impl Samples {
         self.known.is_empty()
     }
 
-    /// The greatest, in ns.
+    /// The longest time in ns.
     #[must_use]
     pub fn max(&self) -> Option<Known> {
         let of = |histogram: &Histogram<u64>| (!histogram.is_empty()).then(|| histogram.max());
@@ -120,13 +121,13 @@ impl Samples {
         }
     }
 
-    /// The greatest in ns, if it is known.
+    /// The longest time in ns, if it is known.
     #[must_use]
     pub fn max_ns(&self) -> Option<u64> {
         self.max()?.exact().map(|ns| ns as u64)
     }
 
-    /// The mean, in ns.
+    /// The mean in ns.
     #[must_use]
     pub fn mean(&self) -> Option<Known> {
         match &self.missing {
@@ -141,13 +142,13 @@ impl Samples {
         self.mean()?.exact()
     }
 
-    /// The time in ns that `percentile` (0 to 100) of all, the missing ones included, do not exceed; `None` where fewer than
-    /// ten lie beyond it: such a figure says nothing about the next run.
+    /// The time in ns that `percentile` (0 to 100) percent of all samples, missing ones included, do not exceed. `None`
+    /// if fewer than ten samples lie beyond it: another run would give another figure.
     #[must_use]
     pub fn percentile(&self, percentile: f64) -> Option<Known> {
         let count = (self.count() + self.missing()) as f64;
         let beyond = count * (100.0 - percentile) / 100.0;
-        // The tolerance is for what 100 - 99.99 is in binary.
+        // The tolerance is needed because 100 - 99.99 is not exact in binary.
         if beyond + 1e-6 < BEYOND {
             return None;
         }
@@ -155,13 +156,13 @@ impl Samples {
             return Some(Known::Exactly(self.known.value_at_percentile(percentile) as f64));
         }
         let least = self.all().value_at_percentile(percentile) as f64;
-        // At most the figure that it would be if all missing samples took for ever.
+        // Assume that all missing samples took for ever.
         let rank = percentile * count / self.count().max(1) as f64;
         let is_exact = rank <= 100.0 && self.known.value_at_percentile(rank) as f64 <= least && !self.is_empty();
         Some(if is_exact { Known::Exactly(least) } else { Known::AtLeast(least) })
     }
 
-    /// How many samples a percentile needs.
+    /// The number of samples that a percentile needs.
     #[must_use]
     pub fn needed_for(percentile: f64) -> f64 {
         BEYOND * 100.0 / (100.0 - percentile)
@@ -182,15 +183,16 @@ impl Samples {
         all
     }
 
-    /// What a steady schedule would have seen: for every sample longer than `interval_ns`, those that would have been taken
-    /// while it lasted (`HdrHistogram`'s correction for coordinated omission).
+    /// The samples of a steady schedule: for every sample longer than `interval_ns`, adds those that the schedule would
+    /// have taken meanwhile (`HdrHistogram`'s correction for coordinated omission).
     #[must_use]
     pub fn corrected(&self, interval_ns: u64) -> Self {
-        // Nothing comes back in less; and what would be filled in is bounded.
+        // No answer comes back in less than 1 µs, and the minimum bounds the number of added samples.
         let interval_ns = interval_ns.max(1000);
         let mut corrected = self.clone();
         for step in self.known.iter_recorded() {
-            // Long waits that a short interval divides finely would take for ever: at most as many steps as digits can show.
+            // A long wait divided by a short interval would take too many steps: add at most as many as the digits can
+            // show.
             let missed = step.value_iterated_to() / interval_ns;
             let stride = missed / 1000 + 1;
             let mut value_ns = step.value_iterated_to().saturating_sub(interval_ns * stride);
@@ -202,7 +204,7 @@ impl Samples {
         corrected
     }
 
-    /// The histogram of the known times, for its own formats.
+    /// The histogram of the known times, for `HdrHistogram`'s formats.
     #[must_use]
     pub fn histogram(&self) -> &Histogram<u64> {
         &self.known
@@ -211,13 +213,13 @@ impl Samples {
 
 /// # Panics
 ///
-/// Never: the bounds are constants that the histogram takes.
+/// Never: the bounds are valid constants.
 fn empty() -> Histogram<u64> {
     Histogram::new_with_bounds(1, MAX_NS, DIGITS).expect("bounds that a histogram can have")
 }
 
 fn add(sum: &mut Histogram<u64>, other: &Histogram<u64>) {
-    // Both have the same bounds, unless `other` was read from a file: then larger values are put at the bound.
+    // Both have the same bounds, unless `other` was read from a file: its larger values count as the bound.
     if sum.add(other).is_err() {
         for step in other.iter_recorded() {
             sum.saturating_record_n(step.value_iterated_to(), step.count_at_value());
@@ -279,14 +281,14 @@ impl<'de> Deserialize<'de> for Samples {
     }
 }
 
-/// A histogram from text. What it asks memory for stands in its header, where a few bytes could ask for gigabytes: so only
-/// the bounds and sizes are taken that [`Samples`] are written with.
+/// Reads a histogram from text. A few bytes in its header could ask for gigabytes of memory, so only the bounds and
+/// sizes that [`Samples`] writes are accepted.
 fn decode(text: &str) -> Result<Histogram<u64>, String> {
-    /// Of the V2 encoding: cookie, length, offset, digits, then lowest and highest value.
+    /// Bytes of the V2 encoding's header: cookie, length, offset, digits, then lowest and highest value.
     const HEADER: usize = 32;
     let bytes = BASE64.decode(text).map_err(|error| error.to_string())?;
     let mut header = [0; HEADER];
-    // Its own cookie and length stand before the compressed part.
+    // A separate cookie and length come before the compressed part.
     let mut inner = ZlibDecoder::new(bytes.get(8..).unwrap_or_default());
     inner.read_exact(&mut header).map_err(|error| format!("no histogram: {error}"))?;
     let number =
@@ -310,7 +312,7 @@ mod tests {
 
     use super::*;
 
-    /// A histogram's header alone, with these numbers in it.
+    /// Only the header of a histogram, with these numbers.
     fn header(length: u32, digits: u32, low: u64, high: u64) -> String {
         let mut inner = Vec::new();
         for number in [0x1c84_9313, length, 0, digits] {
@@ -345,14 +347,14 @@ mod tests {
         let mut samples = Samples::new();
         (1..=1000).for_each(|ms| samples.record(ms * 1_000_000));
         let known = samples.percentile_ns(50.0);
-        // Slower than the median whatever they took: the median stays nearly, and is known.
+        // All missing samples are slower than the median, so the median hardly changes and is known.
         samples.record_missing(900_000_000, 10);
         let ms = |ns: Option<u64>| ns.map(|ns| ns / 1_000_000);
         assert!(samples.percentile_ns(50.0) >= known && ms(samples.percentile_ns(50.0)) <= Some(507));
         assert_eq!(samples.percentile_ns(99.0), None, "ten of 1,010 may be the slowest");
         assert!(matches!(samples.percentile(99.0), Some(Known::AtLeast(ns)) if ns > 9e8));
         assert_eq!((samples.max_ns(), samples.mean_ns()), (None, None));
-        // They may have been due just before the end, so the figure is unknown.
+        // The missing samples may have been due just before the end, so the figure is unknown.
         let mut early = samples.clone();
         early.record_missing(1, 2000);
         assert!(matches!(early.percentile(50.0), Some(Known::AtLeast(_))));

@@ -1,4 +1,4 @@
-//! What must hold: `p99<2ms,errors=0`, read and judged.
+//! Parses and judges SLOs, such as `p99<2ms,errors=0`.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ struct Condition {
     text: String,
     figure: Figure,
     relation: Relation,
-    /// ns for times.
+    /// The bound; in ns for times.
     bound: f64,
 }
 
@@ -28,7 +28,7 @@ enum Figure {
     Mean,
     Rate,
     Errors,
-    /// Of the messages, in percent: `errors<1%`.
+    /// Errors in percent of the messages: `errors<1%`.
     ErrorShare,
     Unanswered,
     Alive,
@@ -43,7 +43,7 @@ enum Relation {
     Equal,
 }
 
-/// Two letters before one, so that `<=` is not taken for `<`.
+/// Longer relations come first, so that `<=` is not taken for `<`.
 const RELATIONS: [(&str, Relation); 5] = [
     ("<=", Relation::LessOrEqual),
     (">=", Relation::MoreOrEqual),
@@ -53,24 +53,24 @@ const RELATIONS: [(&str, Relation); 5] = [
 ];
 
 impl Slo {
-    /// Reads conditions, with commas between them.
+    /// Parses conditions separated by commas.
     ///
     /// # Errors
     ///
-    /// The first that makes no sense.
+    /// The first invalid condition.
     pub fn parse(text: &str) -> Result<Self, SloError> {
         let conditions =
             text.split(',').map(|condition| Condition::parse(condition.trim())).collect::<Result<_, _>>()?;
         Ok(Slo { text: text.to_owned(), conditions })
     }
 
-    /// The text it was read from.
+    /// The text that it was parsed from.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// How many messages a run must have so that all of it can be judged.
+    /// The number of messages that a run needs in order to judge all conditions.
     #[must_use]
     pub fn samples_needed(&self) -> f64 {
         let needed = self.conditions.iter().map(|condition| match condition.figure {
@@ -80,7 +80,7 @@ impl Slo {
         needed.fold(1.0, f64::max)
     }
 
-    /// Whether `result` meets it.
+    /// Judges whether `result` meets the SLO.
     #[must_use]
     pub fn judge(&self, result: &RunResult) -> SloOutcome {
         let conditions: Vec<_> = self.conditions.iter().map(|condition| condition.judge(result)).collect();
@@ -88,7 +88,7 @@ impl Slo {
     }
 }
 
-/// One that is missed decides; one that is unknown leaves the whole unknown.
+/// A missed condition makes the SLO missed. Otherwise an unknown one makes it unknown.
 fn all_met(conditions: &[SloCondition]) -> Option<bool> {
     if conditions.iter().any(|condition| condition.met == Some(false)) {
         return Some(false);
@@ -112,7 +112,7 @@ impl Condition {
         let figure = figure
             .ok_or_else(|| wrong("the figures are p50 to p99.999, max, mean, rate, errors, unanswered and alive"))?;
         let bound = if figure.is_time() {
-            // A plain number says nothing of its unit, and 2 s is seldom meant.
+            // A plain number has no unit, and 2 s is seldom meant by 2.
             humantime::parse_duration(bound).map(|time| time.as_nanos() as f64).ok()
         } else {
             let number = if figure == Figure::ErrorShare { bound.trim_end_matches('%').trim() } else { bound };
@@ -127,7 +127,7 @@ impl Condition {
     fn judge(&self, result: &RunResult) -> SloCondition {
         let (met, measured) = match self.figure.of(result) {
             Ok(Known::Exactly(value)) => (Some(self.holds(value)), self.words(value)),
-            // It holds, or not, whatever the figure is from there on; or that is not known.
+            // The lower bound may decide the condition whatever the exact figure is; otherwise the outcome is unknown.
             Ok(Known::AtLeast(least)) => {
                 let ends = (self.holds(least), self.holds(f64::INFINITY));
                 let met = (self.relation != Relation::Equal && ends.0 == ends.1).then_some(ends.0);
@@ -157,7 +157,7 @@ impl Condition {
     }
 }
 
-/// How many messages have no latency.
+/// The number of messages without a latency, in words.
 fn missing(latency: &Samples) -> String {
     let (missing, due) = (latency.missing(), latency.count() + latency.missing());
     let verb = if missing == 1 { "was" } else { "were" };
@@ -211,7 +211,7 @@ impl Figure {
     }
 }
 
-/// Why an SLO makes no sense.
+/// Why an SLO is invalid.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SloError {
     condition: String,

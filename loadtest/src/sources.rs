@@ -1,4 +1,4 @@
-//! Where connections come from.
+//! The source addresses of connections.
 
 use std::fmt;
 use std::fs;
@@ -8,36 +8,36 @@ use ipnet::{IpNet, Ipv4Net};
 
 use crate::hosts::{host_count, nth_host};
 
-/// Connections of one address, before another is taken. Linux hands out ports of one parity first: with more than about so
-/// many, each connect looks through all of those.
+/// Connections from one address before the next address is used. Linux hands out ports of one parity first; with more
+/// connections than about this, each connect searches through all of those ports.
 const PER_ADDRESS: u64 = 10_000;
 
 /// The addresses that connections are bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sources {
-    /// As the system chooses.
+    /// The system's choice.
     System,
     /// The addresses of a network, one after the other.
     Round(IpNet),
-    /// 127.0.0.2 and so on, each for 10,000 connections to each target of this machine.
+    /// 127.0.0.2 and the following, each for 10,000 connections to each target of this machine.
     Loopback(u64),
     /// 127.0.1.1 to 127.0.1.254 to targets of this machine, one after the other.
     LoopbackRound,
 }
 
 impl Sources {
-    /// As asked for, or as needed.
+    /// The network asked for, or the choice that the number of connections needs.
     ///
     /// # Errors
     ///
-    /// If a target is not of the network's family.
+    /// A target is not of the network's family.
     pub fn new(
         network: Option<IpNet>,
         targets: &[SocketAddr],
         connections: u64,
         leaves_time_wait: bool,
     ) -> Result<Self, SourcesError> {
-        // Elsewhere than on Linux, 127.0.0.1 is the only one of its network that is there.
+        // On other systems than Linux, 127.0.0.1 is the only address of its network.
         let has_loopback_v4 = cfg!(target_os = "linux") && targets.iter().any(is_loopback_v4);
         match network {
             Some(network) if targets.iter().any(|target| network.addr().is_ipv4() != target.is_ipv4()) => {
@@ -52,7 +52,7 @@ impl Sources {
         }
     }
 
-    /// The address for connection `number`, to `target`, or `None` for the system's choice.
+    /// The source address for connection `number` to `target`, or `None` for the system's choice.
     #[must_use]
     pub fn address(&self, number: u64, target: &SocketAddr) -> Option<IpAddr> {
         match self {
@@ -61,18 +61,18 @@ impl Sources {
             Sources::Round(network) => Some(nth_host(*network, number)),
             Sources::LoopbackRound => Some(nth_host(loopback_round(), number)),
             Sources::Loopback(targets) => {
-                // 127.0.0.1 is left to programs that do not choose their source.
+                // Leave 127.0.0.1 to programs that do not choose their source.
                 let offset = 2 + number / (PER_ADDRESS * targets) % (1 << 22);
                 Some(IpAddr::V4((u32::from(Ipv4Addr::new(127, 0, 0, 0)) + offset as u32).into()))
             }
         }
     }
 
-    /// Whether there are ports for `connections` at a time: a port serves once for each of `targets`.
+    /// Checks that there are ports for `connections` at a time. A port can be used once for each of `targets`.
     ///
     /// # Errors
     ///
-    /// If there are not.
+    /// There are too few ports.
     pub fn check(&self, connections: u64, targets: u64) -> Result<(), SourcesError> {
         let addresses = match self {
             Sources::System => 1,
@@ -96,7 +96,7 @@ fn loopback_round() -> IpNet {
     IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 1, 0), 24))
 }
 
-/// The ports that the system hands out.
+/// The number of ports that the system hands out.
 fn ports() -> u64 {
     const USUAL: u64 = 28_232;
     let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
@@ -107,7 +107,7 @@ fn ports() -> u64 {
     }
 }
 
-/// Why connections cannot come from there.
+/// Why the source addresses cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourcesError {
     /// The network is IPv4 and the target IPv6, or the other way round.
@@ -118,7 +118,7 @@ pub enum SourcesError {
         connections: u64,
         /// Source addresses.
         addresses: u64,
-        /// Ports of one.
+        /// Ports of each address.
         ports: u64,
     },
 }
@@ -146,7 +146,7 @@ mod tests {
         let spread = Sources::new(None, &[target], 10_001, false).unwrap();
         assert_eq!(spread.address(9_999, &target).unwrap().to_string(), "127.0.0.2");
         assert_eq!(spread.address(10_000, &target).unwrap().to_string(), "127.0.0.3");
-        // Ports serve once for each target, and a target elsewhere is not reached from here.
+        // A port can be used once for each target, and loopback addresses do not reach targets elsewhere.
         let targets = [target, "192.0.2.1:1".parse().unwrap()];
         assert_eq!(Sources::new(None, &targets, 20_000, false), Ok(Sources::System));
         let spread = Sources::new(None, &targets, 20_002, false).unwrap();

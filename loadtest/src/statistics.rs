@@ -1,6 +1,6 @@
-//! How sure a difference is: the confidence interval of a ratio that was measured pair by pair.
+//! The confidence interval of a ratio that was measured pair by pair.
 
-/// The ratio of pairs, with an interval.
+/// The ratio of pairs, with its confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RatioInterval {
     /// The geometric mean.
@@ -12,8 +12,8 @@ pub struct RatioInterval {
 }
 
 impl RatioInterval {
-    /// B to A over `pairs` of (A, B), at the two-sided `confidence` (0 to 1): Student's t over the logarithms. `None` with
-    /// fewer than two pairs, or if a value is not above zero.
+    /// The ratio of B to A over `pairs` of (A, B), with the two-sided `confidence` (0 to 1), by Student's t of the
+    /// logarithms. `None` for fewer than two pairs, or if a value is not above zero.
     #[must_use]
     pub fn of(pairs: &[(f64, f64)], confidence: f64) -> Option<Self> {
         let count = pairs.len() as f64;
@@ -27,20 +27,20 @@ impl RatioInterval {
         Some(RatioInterval { ratio: mean.exp(), low: (mean - half).exp(), high: (mean + half).exp() })
     }
 
-    /// Whether 1 lies outside.
+    /// Whether the interval excludes 1.
     #[must_use]
     pub fn shows_difference(&self) -> bool {
         self.low > 1.0 || self.high < 1.0
     }
 
-    /// How far the ends are from the middle, as a share of it: the farther one.
+    /// The larger distance of the two ends from the ratio, as a share of it.
     #[must_use]
     pub fn half_width(&self) -> f64 {
         self.high / self.ratio - 1.0
     }
 }
 
-/// The median; 0 of nothing.
+/// The median; 0 if there are no values.
 #[must_use]
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
@@ -52,12 +52,13 @@ pub fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// The t that `confidence` of Student's distribution with `freedom` degrees of freedom lies within on either side of 0.
+/// The t for which the share `confidence` of Student's distribution with `freedom` degrees of freedom lies between -t
+/// and t.
 #[must_use]
 pub fn student_quantile(confidence: f64, freedom: f64) -> f64 {
     const STEPS: usize = 200;
     let (mut low, mut high) = (0.0, 1e6);
-    // What lies outside of t is I(freedom / (freedom + t²); freedom / 2, 1/2), which falls as t grows.
+    // The share outside is I(freedom / (freedom + t²); freedom / 2, 1/2), which falls as t grows.
     for _ in 0..STEPS {
         let t = f64::midpoint(low, high);
         let outside = incomplete_beta(freedom / (freedom + t * t), freedom / 2.0, 0.5);
@@ -66,8 +67,8 @@ pub fn student_quantile(confidence: f64, freedom: f64) -> f64 {
     f64::midpoint(low, high)
 }
 
-/// The regularized incomplete beta function I(x; a, b), by its continued fraction (Abramowitz and Stegun, 26.5.8), taken
-/// where it converges fast.
+/// The regularized incomplete beta function I(x; a, b), by its continued fraction (Abramowitz and Stegun, 26.5.8), on
+/// the side on which it converges fast.
 fn incomplete_beta(x: f64, a: f64, b: f64) -> f64 {
     if x <= 0.0 || x >= 1.0 {
         return x.clamp(0.0, 1.0);
@@ -80,8 +81,8 @@ fn incomplete_beta(x: f64, a: f64, b: f64) -> f64 {
     }
 }
 
-/// By Lentz's method; the names are the formula's.
-#[expect(clippy::many_single_char_names, reason = "as the formula has them")]
+/// Computes the continued fraction by Lentz's method, with the names of the formula.
+#[expect(clippy::many_single_char_names, reason = "the names of the formula")]
 fn beta_fraction(x: f64, a: f64, b: f64) -> f64 {
     const TINY: f64 = 1e-300;
     const TERMS: u32 = 300;
@@ -106,7 +107,8 @@ fn beta_fraction(x: f64, a: f64, b: f64) -> f64 {
     fraction
 }
 
-/// The logarithm of the gamma function: Stirling's series, which is exact to all digits from 10 on, and the recurrence below.
+/// The logarithm of the gamma function: Stirling's series, exact to all digits from 10 on, and the recurrence for
+/// values below 10.
 fn ln_gamma(x: f64) -> f64 {
     if x < 10.0 {
         return ln_gamma(x + 1.0) - x.ln();
@@ -129,7 +131,7 @@ mod tests {
         }
     }
 
-    /// Normal enough: twelve uniform numbers.
+    /// Nearly normal noise: the sum of twelve uniform numbers.
     fn noise(random: &mut fastrand::Rng) -> f64 {
         (0..12).map(|_| random.f64()).sum::<f64>() - 6.0
     }

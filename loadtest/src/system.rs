@@ -1,14 +1,14 @@
-//! What the operating system tells about this process and lets it set, in safe calls.
+//! Safe calls to the operating system about this process.
 
 #[cfg(target_os = "linux")]
 pub use self::linux::{allowed_cores, pin, prepare_bind, run_delay_ns, stream_socket, tcp_info, thread_cpu};
 #[cfg(not(target_os = "linux"))]
 pub use self::other::{allowed_cores, pin, prepare_bind, run_delay_ns, stream_socket, tcp_info, thread_cpu};
 
-/// What the kernel counted on a connection.
+/// The kernel's counts of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TcpInfo {
-    /// Segments that were sent again, since the connect.
+    /// Segments sent again since the connect.
     pub retransmits: u32,
     /// The smoothed round trip time, in µs; 0 if none was measured.
     pub rtt_us: u32,
@@ -25,7 +25,7 @@ mod linux {
     use super::TcpInfo;
 
     const WORD: usize = usize::BITS as usize;
-    /// The kernel's own most.
+    /// The kernel's maximum.
     const MAX_CORES: usize = 8192;
 
     /// The cores that the process may use.
@@ -38,7 +38,7 @@ mod linux {
         (0..MAX_CORES).filter(|core| mask[core / WORD] >> (core % WORD) & 1 == 1).collect()
     }
 
-    /// Keeps the calling thread on a core.
+    /// Pins the calling thread to a core.
     ///
     /// # Errors
     ///
@@ -60,18 +60,18 @@ mod linux {
         Ok(Duration::new(time.tv_sec.cast_unsigned(), time.tv_nsec as u32))
     }
 
-    /// How long the calling thread was ready to run and waited for a core, in ns since it began; `None` where the kernel
-    /// does not count it.
+    /// How long the calling thread has waited for a core since it began, in ns; `None` if the kernel does not count it.
     #[must_use]
     pub fn run_delay_ns() -> Option<u64> {
-        // Time on the core, time in the run queue, and how often (the kernel's Documentation/scheduler/sched-stats.rst).
+        // Time on the core, time in the run queue, number of time slices (the kernel's
+        // Documentation/scheduler/sched-stats.rst).
         let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
         text.split(' ').nth(1)?.parse().ok()
     }
 
-    /// What the kernel counted on the connection of `socket`; `None` where it does not tell.
+    /// The kernel's counts of the connection of `socket`; `None` if it has none.
     pub fn tcp_info(socket: &impl AsRawFd) -> Option<TcpInfo> {
-        // As linux/tcp.h's struct tcp_info has them, in the machine's byte order: eight bytes, then numbers of 32 bits.
+        // struct tcp_info of linux/tcp.h, in the machine's byte order: eight bytes, then 32-bit numbers.
         const RTT: usize = 68;
         const TOTAL_RETRANS: usize = 100;
         let mut info = [0; TOTAL_RETRANS + 4];
@@ -81,8 +81,8 @@ mod linux {
         Some(TcpInfo { retransmits: number(TOTAL_RETRANS)?, rtt_us: number(RTT)? })
     }
 
-    /// Lets `bind` choose an address without a port, which `connect` then chooses with the target known: so that ports are
-    /// unique for a target, not for an address.
+    /// Makes `bind` set only the address. `connect` then chooses the port when the target is known, so that a port can
+    /// be used once for each target and not once for each address.
     ///
     /// # Errors
     ///
@@ -92,7 +92,7 @@ mod linux {
         Ok(uapi::setsockopt(socket.as_raw_fd(), libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, &ON)?)
     }
 
-    /// A TCP socket that does not block.
+    /// A non-blocking TCP socket.
     ///
     /// # Errors
     ///
@@ -154,7 +154,7 @@ mod other {
         Ok(())
     }
 
-    /// A TCP socket that does not block.
+    /// A non-blocking TCP socket.
     ///
     /// # Errors
     ///

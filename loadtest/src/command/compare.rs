@@ -1,4 +1,5 @@
-//! `compare`: two targets under the same load, in turn, until the difference is known well enough.
+//! `compare`: measures two targets under the same load, in turn, until the difference is known with the wanted
+//! precision.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,16 +13,16 @@ use crate::result::{CompareResult, FORMAT, Figures, Ratio, Report, RunResult};
 use crate::slo::Slo;
 use crate::statistics::{RatioInterval, median};
 
-/// How sure all intervals are together: a server that is compared with itself should not differ in 19 of 20 trials, nor by
-/// an interval that is looked at after each pair until it is tight.
+/// The confidence of all intervals together. It is higher than 0.95 because the interval is checked after each pair
+/// until it is narrow: a server compared with itself should still show no difference in 19 of 20 comparisons.
 const CONFIDENCE: f64 = 0.99;
 
-/// With fewer pairs there is no interval.
+/// Fewest pairs for an interval.
 const MIN_PAIRS: usize = 3;
-/// An interval whose ends are further apart than by this factor says nothing.
+/// An interval whose ends differ by more than this factor is not reported.
 const MAX_SPREAD: f64 = 10.0;
 
-/// A figure that both have, and its unit.
+/// A figure that both targets have, and its unit.
 type Figure = (&'static str, &'static str, fn(&Figures) -> Option<f64>);
 
 const FIGURES: [Figure; 4] = [
@@ -45,12 +46,12 @@ pub(super) fn compare(args: &CompareArgs, interrupt: &AtomicBool) -> Result<Repo
     let mut first = None;
     let stopped = loop {
         let pair = results[0].len();
-        // A B, B A, A B: what drifts meets both alike.
+        // In the order A B, B A, A B a drift of the machine affects both alike.
         for side in if pair.is_multiple_of(2) { [0, 1] } else { [1, 0] } {
             let what = format!("pair {} {}", pair + 1, ["A", "B"][side]);
             let result = measure(&plans[side], &bar, &what, interrupt)?;
             if interrupt.load(Ordering::Relaxed) {
-                // Half a pair compares nothing; the first one is better than nothing.
+                // Half a pair is of no use for a comparison. Keep the result only if it is the first.
                 first = first.or(Some(result));
                 break;
             }
@@ -102,7 +103,7 @@ fn plan(args: &CompareArgs, side: usize) -> Result<Plan, CommandError> {
     Ok(plan)
 }
 
-/// What the comparison is about: how much goes through, or, where that is fixed, how long it takes.
+/// Whether the interval is narrow enough: of the rate, or, if the rate is fixed, of the median latency.
 fn is_tight(results: &[Vec<RunResult>; 2], is_rate_fixed: bool, precision: f64) -> bool {
     let figure = FIGURES[usize::from(is_rate_fixed)].2;
     let pairs = pairs(results, figure);
@@ -114,7 +115,7 @@ fn pairs(results: &[Vec<RunResult>; 2], figure: fn(&Figures) -> Option<f64>) -> 
     results[0].iter().zip(&results[1]).filter_map(|(a, b)| Some((of(a)?, of(b)?))).collect()
 }
 
-/// The interval of a ratio, if there are pairs enough for one that says something.
+/// The interval of a ratio, if there are enough pairs for a useful one.
 fn interval(pairs: &[(f64, f64)], confidence: f64) -> Option<RatioInterval> {
     let interval = RatioInterval::of(pairs, confidence).filter(|_| pairs.len() >= MIN_PAIRS)?;
     (interval.high / interval.low < MAX_SPREAD).then_some(interval)
@@ -127,7 +128,7 @@ fn put_together(results: [Vec<RunResult>; 2], slo: Option<&Slo>, stopped: String
         .map(|&(figure, unit, of)| (figure, unit, pairs(&results, of)))
         .filter(|(.., pairs)| pairs.len() == count && pairs.iter().all(|&(a, b)| a > 0.0 && b > 0.0))
         .collect();
-    // Bonferroni: so that all intervals hold at once with the confidence that is claimed.
+    // Bonferroni: all intervals hold at the same time with the stated confidence.
     let each = 1.0 - (1.0 - CONFIDENCE) / known.len().max(1) as f64;
     let ratios = known.into_iter().map(|(figure, unit, pairs)| {
         let interval = interval(&pairs, each);
@@ -175,7 +176,7 @@ mod tests {
     #[test]
     fn few_pairs_make_no_absurd_interval() {
         let [two, three] = [vec![(100.0, 101.0), (100.0, 140.0)], vec![(100.0, 101.0), (100.0, 140.0), (100.0, 90.0)]];
-        // Student's t would have it from 0.00… to millions.
+        // By Student's t it would reach from 0.00… to millions.
         assert!(RatioInterval::of(&two, 0.9975).is_some_and(|interval| interval.high / interval.low > 1e6));
         assert_eq!((interval(&two, 0.9975), interval(&three, 0.9975)), (None, None));
         let steady = [(100.0, 101.0), (100.0, 102.0), (100.0, 101.5)];

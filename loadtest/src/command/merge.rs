@@ -1,4 +1,4 @@
-//! `merge` and `report`: what was measured earlier.
+//! `merge` and `report`: results that were measured earlier.
 
 use super::CommandError;
 use crate::cli::{MergeArgs, ReportArgs};
@@ -8,7 +8,7 @@ use crate::output;
 use crate::result::{Report, RunResult};
 use crate::slo::Slo;
 
-/// How far apart shards may begin, as a part of the measured time.
+/// The most that the starts of shards may differ without a note, as a share of the measured time.
 const NOTABLE: f64 = 0.1;
 
 pub(super) fn report(args: &ReportArgs) -> Result<Report, CommandError> {
@@ -46,7 +46,7 @@ pub(super) fn merge(args: &MergeArgs) -> Result<Report, CommandError> {
     Ok(Report::Run(Box::new(whole)))
 }
 
-/// A word about shards that did not begin together, though their loads are added up.
+/// A note about shards that did not begin together, because their loads are added up.
 fn apart(parts: &[(String, RunResult)]) -> Option<String> {
     let starts = parts.iter().filter_map(|(_, part)| humantime::parse_rfc3339(&part.started).ok());
     let (first, last) = (starts.clone().min()?, starts.max()?);
@@ -56,11 +56,11 @@ fn apart(parts: &[(String, RunResult)]) -> Option<String> {
         .then(|| format!("the shards began {:.1} s apart: --start-at makes them begin together", apart.as_secs_f64()))
 }
 
-/// Whether `parts` are all shards of one measurement, each there once and fit for use.
+/// Checks that `parts` are all the shards of one measurement, each once and each valid.
 ///
 /// # Errors
 ///
-/// What keeps them from being that.
+/// A sentence that says what is wrong.
 pub fn check(parts: &[(String, RunResult)]) -> Result<(), String> {
     let Some((first_name, first)) = parts.first() else { return Err("there is nothing to merge".to_owned()) };
     let mut count = None;

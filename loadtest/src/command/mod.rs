@@ -16,11 +16,11 @@ use crate::judge::{self, Verdict};
 use crate::plan::{Kind, PlanError};
 use crate::result::Report;
 
-/// Does what `command` says. Ends early, with what there is by then, when `interrupt` becomes true.
+/// Runs `command`. If `interrupt` becomes true, it ends early with the results so far.
 ///
 /// # Errors
 ///
-/// If there is nothing to report.
+/// There is nothing to report.
 pub fn execute(command: &Command, interrupt: &AtomicBool) -> Result<Report, CommandError> {
     let is_run = matches!(command, Command::Rr(_) | Command::Crr(_) | Command::Stream(_) | Command::Idle(_));
     if !is_run && output(command).live != Json::Off {
@@ -45,7 +45,7 @@ pub fn execute(command: &Command, interrupt: &AtomicBool) -> Result<Report, Comm
     Ok(report)
 }
 
-/// What is to be shown and written.
+/// The outputs that the command asks for.
 #[must_use]
 pub fn output(command: &Command) -> OutputArgs {
     match command {
@@ -61,14 +61,14 @@ pub fn output(command: &Command) -> OutputArgs {
 /// Why there is nothing to report.
 #[derive(Debug)]
 pub enum CommandError {
-    /// It cannot be done.
+    /// The arguments make no sense.
     Usage(String),
-    /// It did not work.
+    /// The measurement failed.
     Failed(String),
 }
 
 impl CommandError {
-    /// What the program ends with.
+    /// The verdict, for the exit code.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         match self {

@@ -48,11 +48,11 @@ pub(super) fn run(kind: Kind, args: &RunArgs, interrupt: &AtomicBool) -> Result<
     Ok(Report::Run(Box::new(whole)))
 }
 
-/// One run that had connections. `bar` shows how far it is, and calls it `what`.
+/// Makes one run. `bar` shows its progress under the name `what`.
 ///
 /// # Errors
 ///
-/// If it had none.
+/// The run had no connection.
 pub(super) fn measure(plan: &Plan, bar: &Bar, what: &str, interrupt: &AtomicBool) -> Result<RunResult, CommandError> {
     measure_with(plan, interrupt, &mut bar.watch(plan, what))
 }
@@ -69,7 +69,7 @@ fn measure_with(
     Ok(result)
 }
 
-/// Why there was no connection; where there are several addresses, why to each.
+/// Why there was no connection, for each address if there are several.
 fn why(result: &RunResult) -> String {
     let of = |errors: &std::collections::BTreeMap<String, u64>| {
         let why = errors.keys().next().map_or("no connection was made", String::as_str);

@@ -1,5 +1,6 @@
-//! `search`: the highest rate that meets an SLO, by doubling until it is missed and halving the rest. Only probes that
-//! prove something count: one that is INVALID or has too few samples is repeated, and never bounds the answer.
+//! `search`: finds the highest rate that meets an SLO. It doubles the rate until the SLO is missed, then halves the
+//! interval. Only conclusive probes count: one that is INVALID or has too few samples is repeated, and never bounds the
+//! answer.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,22 +14,23 @@ use crate::progress::Bar;
 use crate::result::{FORMAT, INTERRUPTED, Report, RunResult, SearchResult, SearchStep};
 use crate::slo::Slo;
 
-/// The most rates that are tried.
+/// Most rates to try.
 const MAX_STEPS: usize = 40;
-/// Below that, in messages a second, there is nothing to be found.
+/// The lowest rate to try, in messages a second.
 const LEAST_RATE: f64 = 1.0;
-/// What is asked for if nothing is.
+/// The default SLO.
 const DEFAULT_SLO: &str = "p99<10ms,errors=0";
-/// How often a rate is tried until it proves something. What misses an SLO by chance alone does not do so twice.
+/// Most probes of one rate. A rate that misses the SLO only by chance seldom does so twice.
 const MAX_TRIES: u32 = 5;
-/// How many times as wide as asked for an interval may be, where probes within prove nothing.
+/// If probes inside the interval are inconclusive, it may be this many times as wide as the wanted precision.
 const WIDER: f64 = 2.0;
-/// How many times as long a probe is that is repeated, at most.
+/// A repeated probe is at most this many times as long.
 const MAX_STRETCH: u32 = 3;
-/// A target that answers less than this part of the rate did not miss by chance.
+/// A target that answers less than this share of the rate did not miss by chance.
 const FAR_BELOW: f64 = 0.8;
-/// How many times as long as asked for a probe may last, to have samples enough; and always as long as this.
+/// To have enough samples, a probe may last this many times as long as asked for.
 const MAX_LONGER: u32 = 10;
+/// A probe may always last this long.
 const MAX_PROBE: Duration = Duration::from_secs(60);
 
 pub(super) fn search(args: &SearchArgs, interrupt: &AtomicBool) -> Result<Report, CommandError> {
@@ -54,16 +56,16 @@ pub(super) fn search(args: &SearchArgs, interrupt: &AtomicBool) -> Result<Report
     Ok(Report::Search(Box::new(search.found.result(&search.plan.target_text(), search.slo.text(), end))))
 }
 
-/// How a search ended: in words, and whether that leaves the answer unknown.
+/// The end of a search in words, and whether the answer is known.
 enum End {
     Known(String),
     Unknown(String),
 }
 
-/// What a rate was proved to do.
+/// The proof for a rate.
 enum Proof {
     Met(Box<RunResult>),
-    /// With the rate that was achieved.
+    /// The SLO was missed, with the achieved rate.
     Missed(f64),
     Nothing {
         why: String,
@@ -88,7 +90,7 @@ impl Search<'_> {
                 Proof::Met(result) => self.found.best = Some((rate, *result)),
                 Proof::Missed(achieved) => {
                     self.found.missed = Some((rate, achieved));
-                    // What is above it needs no proof any more.
+                    // Higher rates need no proof any more.
                     self.found.unproven = None;
                 }
                 Proof::Nothing { why, by_generator } => self.found.unproven = Some((rate, why, by_generator)),
@@ -104,15 +106,15 @@ impl Search<'_> {
         }
     }
 
-    /// Tries `rate` until it has proved something, longer where samples are too few. A miss counts if it is clear, or seen
-    /// twice.
+    /// Probes `rate` until the result is conclusive, longer if samples are too few. A miss counts if it is clear or
+    /// seen twice.
     fn prove(&mut self, rate: f64) -> Result<Proof, CommandError> {
         let asked = self.plan.duration;
         let most = (asked * MAX_LONGER).max(MAX_PROBE);
         let (mut misses, mut last) = (0, Proof::Interrupted);
         for attempt in 1..=MAX_TRIES {
             let samples_s = self.slo.samples_needed() / rate * 1.02;
-            // What the generator spoiled is tried again for longer, too.
+            // A probe that the generator spoiled is also repeated for longer.
             let longer = Duration::from_secs_f64(samples_s.min(most.as_secs_f64())).max(asked);
             let longer = if matches!(last, Proof::Nothing { .. }) {
                 (longer * attempt.min(MAX_STRETCH)).min(most)
@@ -149,7 +151,7 @@ impl Search<'_> {
                         by_generator: false,
                     }
                 }
-                // More samples than in the longest probe there will not be.
+                // A further probe would not have more samples than the longest one.
                 None if result.invalid.is_empty() && longer == most => {
                     return Ok(Proof::Nothing { why, by_generator: false });
                 }
@@ -160,7 +162,7 @@ impl Search<'_> {
     }
 }
 
-/// Whether a probe met its SLO, and why not, or why it proves nothing.
+/// Whether a probe met its SLO; if not, or if that is unknown, why.
 fn judged(result: &RunResult) -> (Option<bool>, String) {
     if let Some(why) = result.invalid.first() {
         return (None, format!("INVALID: {why}"));
@@ -186,14 +188,14 @@ fn judged(result: &RunResult) -> (Option<bool>, String) {
     }
 }
 
-/// What is known.
+/// The results so far.
 #[derive(Default)]
 struct Found {
     steps: Vec<SearchStep>,
     best: Option<(f64, RunResult)>,
-    /// The lowest rate that missed, and what was achieved.
+    /// The lowest rate that missed, and the achieved rate.
     missed: Option<(f64, f64)>,
-    /// The lowest rate that proved nothing, why, and whether that was the generator.
+    /// The lowest rate without a conclusive probe, the reason, and whether the generator was the reason.
     unproven: Option<(f64, String, bool)>,
 }
 
@@ -205,7 +207,7 @@ impl Found {
         let upper = upper.into_iter().flatten().reduce(f64::min);
         let next = match (met, upper) {
             (Some(met), Some(upper)) if upper / met <= 1.0 + precision => return Err(self.end(met, upper, precision)),
-            // The geometric middle: the search is for a factor.
+            // The geometric mean, because precision is relative.
             (Some(met), Some(upper)) => (met * upper).sqrt(),
             (Some(met), None) => met * 2.0,
             (None, Some(upper)) => {
@@ -223,13 +225,13 @@ impl Found {
         Ok(next)
     }
 
-    /// `met` and `upper` are near enough.
+    /// Ends the search, because `met` and `upper` are close enough.
     fn end(&self, met: f64, upper: f64, precision: f64) -> End {
         let Some((unproven, why, _)) = self.unproven.as_ref().filter(|(unproven, ..)| *unproven <= upper) else {
             return End::Known(self.between(met, upper));
         };
         match self.missed {
-            // Where the next rate that is known to miss is near enough, the answer is known, if less finely.
+            // If a rate that is known to miss is close enough, the answer is known with less precision.
             Some((missed, _)) if missed / met <= 1.0 + precision * WIDER => {
                 End::Known(format!("{}; nothing nearer is proved: {why}", self.between(met, missed)))
             }
@@ -240,7 +242,7 @@ impl Found {
         }
     }
 
-    /// The interval, with the probes that prove its ends.
+    /// The interval in words, with the probes that prove its ends.
     fn between(&self, met: f64, missed: f64) -> String {
         let probe = |wanted: f64, met| {
             let is_it = |step: &SearchStep| step.rate.to_bits() == wanted.to_bits() && step.met == Some(met);
