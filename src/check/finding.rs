@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use super::admin::{Connection, Refusal};
 use super::advice::{self, Advice};
+use super::strangers::protocol;
+use super::tls::Fault;
 use proxy::{Header, Status, Version};
 
 /// What comes back before our own words.
@@ -101,13 +103,22 @@ pub(super) enum Finding {
     Untrusted,
     /// Nothing arrives at the server, by its admin port.
     NotArrived,
-    /// The listener answers with a TLS alert.
-    Tls,
+    /// The listener speaks TLS, and we do not: it answers with an alert, or closes and answers a `ClientHello`.
+    Tls {
+        is_alert: bool,
+    },
+    /// There is no TLS with the listener.
+    NoTls(Fault),
+    /// The client's address is preserved, and the SSL TLV contradicts the handshake.
+    OtherTls,
     ClosedAtOnce {
         is_server_asked: bool,
+        lacks_certificate: bool,
     },
     Closed {
         is_server_asked: bool,
+        /// The server asked for the client's certificate, and there was none.
+        lacks_certificate: bool,
     },
     Silent {
         timeout: Duration,
@@ -167,12 +178,9 @@ fn compare(told: Option<[SocketAddr; 2]>, server: Option<&Connection>, known: &K
 pub(super) fn stranger(received: &[u8]) -> Finding {
     // RFC 8446, section 5.1: an alert record of two bytes.
     if let [21, 3, _, 0, 2, ..] = received {
-        return Finding::Tls;
+        return Finding::Tls { is_alert: true };
     }
-    let starts =
-        [(&b"HTTP/"[..], "HTTP"), (b"SSH-", "SSH"), (b"220 ", "SMTP or FTP"), (b"* OK", "IMAP"), (b"+OK", "POP3")];
-    let protocol = starts.iter().find(|(start, _)| received.starts_with(start)).map(|&(_, name)| name);
-    Finding::NoEcho { protocol }
+    Finding::NoEcho { protocol: protocol(received) }
 }
 
 impl Finding {
@@ -194,7 +202,9 @@ impl Finding {
             Finding::Refused(_) => "header_refused",
             Finding::Untrusted => "not_trusted",
             Finding::NotArrived => "not_arrived",
-            Finding::Tls => "tls",
+            Finding::Tls { .. } => "tls",
+            Finding::NoTls(_) => "no_tls",
+            Finding::OtherTls => "other_tls",
             Finding::ClosedAtOnce { .. } => "closed_at_once",
             Finding::Closed { .. } => "closed",
             Finding::Silent { .. } => "silent",
@@ -208,13 +218,22 @@ impl Finding {
         match self {
             Finding::Preserved { .. } => 0,
             Finding::NotArrived
-            | Finding::Tls
+            | Finding::Tls { .. }
+            | Finding::NoTls(_)
             | Finding::ClosedAtOnce { .. }
             | Finding::Closed { .. }
             | Finding::Silent { .. }
             | Finding::NoEcho { .. }
             | Finding::Unreachable { .. } => 3,
             _ => 1,
+        }
+    }
+
+    /// Why there is no TLS.
+    pub(super) fn fault(&self) -> Option<&Fault> {
+        match self {
+            Finding::NoTls(fault) => Some(fault),
+            _ => None,
         }
     }
 
@@ -262,10 +281,14 @@ impl Finding {
             },
             Finding::Untrusted => vec!["name the balancer's address with --trust".to_owned()],
             Finding::NotArrived => NOT_ARRIVED.map(str::to_owned).to_vec(),
-            Finding::Tls => vec!["check a listener that takes plain TCP".to_owned()],
-            Finding::ClosedAtOnce { is_server_asked } | Finding::Closed { is_server_asked } => {
+            Finding::Tls { .. } => vec!["check it with --tls, or a listener that takes plain TCP".to_owned()],
+            Finding::NoTls(fault) => fault.advice.clone(),
+            Finding::OtherTls => vec!["another hop before it may end TLS, and begin a session of its own".to_owned()],
+            Finding::ClosedAtOnce { is_server_asked, lacks_certificate }
+            | Finding::Closed { is_server_asked, lacks_certificate } => {
+                let certificate = lacks_certificate.then_some(CERTIFICATE);
                 let ask = (!is_server_asked).then_some(ASK_SERVER);
-                CLOSED.into_iter().chain(ask).map(str::to_owned).collect()
+                certificate.into_iter().chain(CLOSED).chain(ask).map(str::to_owned).collect()
             }
             Finding::Silent { .. } => by_product(&advice::MISSING),
             _ => Vec::new(),
@@ -274,6 +297,9 @@ impl Finding {
 }
 
 const TWO_HOPS: &str = "let each hop accept the header of the hop before it, or only one of them send a header";
+
+const CERTIFICATE: &str =
+    "the listener asked for the client's certificate and got none: --tls-cert and --tls-key give it one";
 
 const ASK_SERVER: &str = "--via-admin URL tells these apart";
 
@@ -349,7 +375,16 @@ impl fmt::Display for Finding {
                 f.write_str("the connection arrives, and the server does not trust its peer (--trust)")
             }
             Finding::NotArrived => f.write_str("the connection is closed, and none arrives at this server"),
-            Finding::Tls => f.write_str("the listener speaks TLS: it answers plain text with a TLS alert"),
+            Finding::Tls { is_alert: true } => {
+                f.write_str("the listener speaks TLS: it answers plain text with a TLS alert")
+            }
+            Finding::Tls { is_alert: false } => {
+                f.write_str("the listener speaks TLS: it closes on plain text, and answers a ClientHello")
+            }
+            Finding::NoTls(fault) => write!(f, "the TLS handshake {}", fault.words),
+            Finding::OtherTls => f.write_str(
+                "the client's address is preserved, but the back end is told of other TLS than was negotiated",
+            ),
             Finding::ClosedAtOnce { .. } => f.write_str("the connection is closed at once; why is unknown"),
             Finding::Closed { .. } => {
                 f.write_str("the connection is closed, with a header of ours or without; why is unknown")

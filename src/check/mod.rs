@@ -1,9 +1,8 @@
 //! `proxy-echo check`: what the back end behind a balancer is told about us, found out from the client's side.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::thread;
-use std::time::Duration;
 
 use proxy::Version;
 use proxy_echo_args::print;
@@ -16,24 +15,29 @@ mod advice;
 mod finding;
 mod probe;
 mod report;
+mod strangers;
+mod tls;
 
 use admin::{Arrival, Status};
 use finding::{Finding, Known, Reflected};
-use probe::{End, GREETING, Opening, probe};
+use probe::{End, GREETING, How, Opening, Seen, probe};
 use report::{Answer, Report};
+use tls::told::Told;
+use tls::{Client, ClientCertificate, Fault};
 
 /// Checks the balancer, prints the findings, and returns the exit code.
 ///
 /// # Errors
 ///
-/// An error of writing, unless the reader left before the end.
+/// An error of writing, unless the reader left before the end; or what is wrong with the options of TLS.
 pub fn run(args: &CheckArgs) -> io::Result<u8> {
+    let check = Check { args, how: How { timeout: args.timeout, tls: Client::new(args)? } };
     let mut report = Report::default();
     for round in 0..args.count {
         if round > 0 {
             thread::sleep(args.interval);
         }
-        for answer in ask_all(args) {
+        for answer in ask_all(&check) {
             let is_new = report.add(answer);
             if is_new && args.json.has_words() {
                 print(report.last().as_bytes())?;
@@ -47,18 +51,25 @@ pub fn run(args: &CheckArgs) -> io::Result<u8> {
     Ok(report.code())
 }
 
+/// What is asked for, and how connections are made.
+struct Check<'a> {
+    args: &'a CheckArgs,
+    how: How,
+}
+
 /// What each address of the target answers.
-fn ask_all(args: &CheckArgs) -> Vec<Answer> {
-    match resolve(&args.target, Family::Any) {
-        Ok(addresses) => report::reachable(addresses.into_iter().map(|address| ask(address, args)).collect()),
-        Err(error) => vec![Answer::unreachable(args.target.clone(), &error)],
+fn ask_all(check: &Check<'_>) -> Vec<Answer> {
+    match resolve(&check.args.target, Family::Any) {
+        Ok(addresses) => report::reachable(addresses.into_iter().map(|address| ask(address, check)).collect()),
+        Err(error) => vec![Answer::unreachable(check.args.target.clone(), &error)],
     }
 }
 
-fn ask(address: SocketAddr, args: &CheckArgs) -> Answer {
+fn ask(address: SocketAddr, check: &Check<'_>) -> Answer {
+    let Check { args, how } = check;
     let before = args.via_admin.as_ref().map(|url| Status::read(url, args.timeout));
     let opening = args.send.map_or(Opening::Nothing, Opening::Header);
-    let seen = match probe(address, opening, args.timeout) {
+    let mut seen = match probe(address, opening, how) {
         Ok(seen) => seen,
         Err(error) => return Answer::unreachable(address.to_string(), &error),
     };
@@ -72,18 +83,31 @@ fn ask(address: SocketAddr, args: &CheckArgs) -> Answer {
     let known = Known { local: seen.local, client, is_client_given: args.client.is_some(), balancer: address };
     let finding = match seen.end {
         End::Echoed => finding::judge(&reflected, server.as_ref().and_then(|found| found.as_ref().ok()), &known),
-        End::Closed | End::ClosedAtOnce => {
-            let arrival = before.map(|before| arrived(address, &before?, seen.local, args)).transpose();
+        End::Closed | End::ClosedAtOnce | End::NoTls => {
+            let arrival = before.map(|before| arrived(address, &before?, seen.local, check)).transpose();
             server = arrival.as_ref().err().map(|error| Err(error.clone()));
-            why_closed(address, seen.end, arrival.ok().flatten(), args)
+            let arrival = arrival.ok().flatten();
+            match &seen.fault {
+                Some(fault) => why_no_tls(address, fault, arrival, check),
+                None => why_closed(address, &seen, arrival, check),
+            }
         }
         End::Silent => Finding::Silent { timeout: args.timeout },
         End::NoEcho => finding::stranger(&seen.received),
     };
     // A server that reads no header sends a line back like one that does.
     let is_in_doubt = args.send == Some(SendVersion::V1) && matches!(finding, Finding::Preserved { .. });
-    let finding = if is_in_doubt && !reads_headers(address, args.timeout) { Finding::Unread } else { finding };
-    Answer::new(address, &seen, args.send.is_some(), server, finding)
+    let finding = if is_in_doubt && !reads_headers(address, how) { Finding::Unread } else { finding };
+    let told = seen.session.as_ref().map(|session| Told::of(session, server.as_ref()));
+    let is_contradicted = told.as_ref().is_some_and(Told::contradicts);
+    if let (Some(session), Some(told)) = (&mut seen.session, told) {
+        session.told = told;
+    }
+    let finding = match finding {
+        Finding::Preserved { .. } if is_contradicted => Finding::OtherTls,
+        finding => finding,
+    };
+    Answer::new(address, seen, args.send.is_some(), server, finding)
 }
 
 /// What arrived at the server of the connection from `client`, which was closed. What does not name the client may belong to
@@ -92,12 +116,16 @@ fn ask(address: SocketAddr, args: &CheckArgs) -> Answer {
 /// # Errors
 ///
 /// The admin port does not answer, or other connections arrive, so that ours cannot be told apart.
-fn arrived(address: SocketAddr, before: &Status, client: SocketAddr, args: &CheckArgs) -> Result<Arrival, String> {
+fn arrived(address: SocketAddr, before: &Status, client: SocketAddr, check: &Check<'_>) -> Result<Arrival, String> {
+    /// The record of a `ClientHello` (RFC 8446, section 5.1), as the server shows it.
+    const CLIENT_HELLO: &str = "<16><03>";
     const CONFIRMATIONS: usize = 2;
     const MAX_TRIES: usize = 6;
+    let Check { args, how } = check;
     let Some(url) = &args.via_admin else { return Ok(Arrival::Unknown) };
     let opening = args.send.map_or(Opening::Nothing, Opening::Header);
-    let is_ours = |received: &str| args.send.is_none() && received.starts_with(GREETING);
+    let first_words = if how.tls.is_some() { [GREETING, CLIENT_HELLO] } else { [GREETING; 2] };
+    let is_ours = |received: &str| args.send.is_none() && first_words.iter().any(|words| received.starts_with(words));
     let mut arrival = admin::arrival(before, client, url, is_ours, args.timeout)?;
     let mut confirmed = 0;
     for _ in 0..MAX_TRIES {
@@ -106,7 +134,7 @@ fn arrived(address: SocketAddr, before: &Status, client: SocketAddr, args: &Chec
         }
         let is_quiet = admin::is_quiet(url, args.timeout)?;
         let before = Status::read(url, args.timeout)?;
-        let Ok(seen) = probe(address, opening, args.timeout) else { break };
+        let Ok(seen) = probe(address, opening, how) else { break };
         let again = admin::arrival(&before, seen.local, url, is_ours, args.timeout)?;
         confirmed = if is_quiet && again.is_like(&arrival) { confirmed + 1 } else { 0 };
         arrival = again;
@@ -115,7 +143,8 @@ fn arrived(address: SocketAddr, before: &Status, client: SocketAddr, args: &Chec
 }
 
 /// Why the connection was closed: the admin port knows, or another connection shows it.
-fn why_closed(address: SocketAddr, end: End, arrival: Option<Arrival>, args: &CheckArgs) -> Finding {
+fn why_closed(address: SocketAddr, seen: &Seen, arrival: Option<Arrival>, check: &Check<'_>) -> Finding {
+    let Check { args, how } = check;
     let is_server_asked = args.via_admin.is_some();
     let may_have_arrived = match arrival {
         Some(Arrival::Refused(refusal, _)) => return Finding::Refused(refusal),
@@ -124,17 +153,52 @@ fn why_closed(address: SocketAddr, end: End, arrival: Option<Arrival>, args: &Ch
         Some(Arrival::OurWords | Arrival::Unknown | Arrival::Several) | None => true,
     };
     // A balancer that wants a header from us hands nothing on either.
-    let wants = (end == End::Closed && args.send.is_none()).then(|| who_wants_a_header(address, args)).flatten();
-    wants.unwrap_or(match end {
-        _ if !may_have_arrived => Finding::NotArrived,
-        End::Closed => Finding::Closed { is_server_asked },
-        _ => Finding::ClosedAtOnce { is_server_asked },
+    let is_after_words = seen.end == End::Closed;
+    let wants = (is_after_words && args.send.is_none()).then(|| who_wants_a_header(address, check)).flatten();
+    // Our words are neither a header nor TLS.
+    let wants =
+        wants.or_else(|| (is_after_words && speaks_tls(address, how)).then_some(Finding::Tls { is_alert: false }));
+    let certificate = seen.session.as_ref().map(|session| session.client_certificate);
+    let lacks_certificate = certificate == Some(ClientCertificate::Asked);
+    wants.unwrap_or(match seen.end {
+        _ if !may_have_arrived && !lacks_certificate => Finding::NotArrived,
+        End::Closed => Finding::Closed { is_server_asked, lacks_certificate },
+        _ => Finding::ClosedAtOnce { is_server_asked, lacks_certificate },
     })
 }
 
+/// Why there is no TLS: the handshake tells, or the admin port, or another connection that begins with a header.
+fn why_no_tls(address: SocketAddr, fault: &Fault, arrival: Option<Arrival>, check: &Check<'_>) -> Finding {
+    if fault.name != Fault::CLOSED {
+        return Finding::NoTls(fault.clone());
+    }
+    match arrival {
+        Some(Arrival::Refused(refusal, _)) => return Finding::Refused(refusal),
+        Some(Arrival::Untrusted) => return Finding::Untrusted,
+        Some(Arrival::OurWords) => return Finding::NoTls(Fault::passed_through()),
+        Some(Arrival::Nothing | Arrival::Unknown | Arrival::Several) | None => {}
+    }
+    if check.args.send.is_none()
+        && let Ok(seen) = probe(address, Opening::UnknownFirst, &check.how)
+        && seen.session.is_some()
+    {
+        let sends = Reflected::of(&seen.received).header().and_then(finding::ends).is_some();
+        return Finding::WrongSide { sends };
+    }
+    Finding::NoTls(fault.clone())
+}
+
+/// Whether the listener speaks TLS, where we do not.
+fn speaks_tls(address: SocketAddr, how: &How) -> bool {
+    let is_plain = how.tls.is_none();
+    is_plain
+        && TcpStream::connect_timeout(&address, how.timeout)
+            .is_ok_and(|socket| Client::is_answered(socket, how.timeout))
+}
+
 /// Whether a binary header comes back as a line, or at all events not as it was.
-fn reads_headers(address: SocketAddr, timeout: Duration) -> bool {
-    probe(address, Opening::Header(SendVersion::V2), timeout).is_ok_and(
+fn reads_headers(address: SocketAddr, how: &How) -> bool {
+    probe(address, Opening::Header(SendVersion::V2), how).is_ok_and(
         |seen| !matches!(Reflected::of(&seen.received), Reflected::One(header) if header.version == Version::V2),
     )
 }
@@ -144,9 +208,10 @@ fn reads_headers(address: SocketAddr, timeout: Duration) -> bool {
 /// A header that names nobody tells. A server that it reaches reflects it as it is; a balancer takes it for its own,
 /// and puts our address into the one that it sends. One that sends none lets the second of two through. Where nothing is
 /// reflected, the admin port knows.
-fn who_wants_a_header(address: SocketAddr, args: &CheckArgs) -> Option<Finding> {
+fn who_wants_a_header(address: SocketAddr, check: &Check<'_>) -> Option<Finding> {
+    let Check { args, how } = check;
     for headers in 1..=2 {
-        let Ok(seen) = probe(address, Opening::Unknown(headers), args.timeout) else { break };
+        let Ok(seen) = probe(address, Opening::Unknown(headers), how) else { break };
         if seen.end != End::Echoed {
             continue;
         }

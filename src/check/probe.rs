@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use memchr::memmem;
 
+use super::tls::{Client, Fault, Session, Stream};
 use crate::cli::SendVersion;
 use proxy::{Addresses, Command, MAX_V2_LEN, Transport, V2};
 
@@ -26,8 +27,17 @@ pub(super) enum Opening {
     Nothing,
     /// So many headers that name no client.
     Unknown(usize),
-    /// The header that a balancer would send for this connection.
+    /// The header that a balancer would send for this connection; before the handshake, where there is one.
     Header(SendVersion),
+    /// A header that names no client, before the handshake.
+    UnknownFirst,
+}
+
+/// How connections are made.
+pub(super) struct How {
+    /// Longest time for one to open, for a handshake, and for each answer.
+    pub(super) timeout: Duration,
+    pub(super) tls: Option<Client>,
 }
 
 /// What was seen. The connection stays open as long, so that the server can be asked about it.
@@ -43,6 +53,10 @@ pub(super) struct Seen {
     pub(super) round_trip: Option<Duration>,
     /// What we said, behind the opening, in bytes.
     pub(super) said: u64,
+    /// What was negotiated, where TLS is spoken.
+    pub(super) session: Option<Session>,
+    /// Why TLS ended the connection, if it did.
+    pub(super) fault: Option<Fault>,
     _stream: TcpStream,
 }
 
@@ -58,42 +72,85 @@ pub(super) enum End {
     Silent,
     /// Something else came.
     NoEcho,
+    /// TLS ended it.
+    NoTls,
 }
 
 /// Connects, waits for a header, says something, and waits for that to come back.
-pub(super) fn probe(address: SocketAddr, opening: Opening, timeout: Duration) -> io::Result<Seen> {
+pub(super) fn probe(address: SocketAddr, opening: Opening, how: &How) -> io::Result<Seen> {
     let start = Instant::now();
-    let stream = TcpStream::connect_timeout(&address, timeout)?;
+    let stream = TcpStream::connect_timeout(&address, how.timeout)?;
     let connect = start.elapsed();
     stream.set_nodelay(true)?;
-    stream.set_write_timeout(Some(timeout))?;
+    stream.set_write_timeout(Some(how.timeout))?;
     let local = stream.local_addr()?;
-    let mut line = Line { stream: stream.try_clone()?, received: Vec::new(), timeout };
-    let opening = opening.bytes(local, address);
-    let awaited = if opening.is_empty() { line.more(timeout.min(QUIET)) } else { More::Nothing };
-    let mut said = 0;
-    let (mut end, mut round_trip) = (End::ClosedAtOnce, None);
+    let mut seen = Seen {
+        local,
+        connect,
+        received: Vec::new(),
+        is_early: false,
+        end: End::NoTls,
+        round_trip: None,
+        said: 0,
+        session: None,
+        fault: None,
+        _stream: stream.try_clone()?,
+    };
+    let mut opening_bytes = opening.bytes(local, address);
+    let socket = stream.try_clone()?;
+    let stream: Box<dyn Stream> = match &how.tls {
+        None => Box::new(stream),
+        Some(tls) => {
+            let clear = if opening.is_in_clear() { mem::take(&mut opening_bytes) } else { Vec::new() };
+            match tls.shake(stream, &clear, how.timeout) {
+                Ok((stream, session)) => {
+                    seen.session = Some(session);
+                    stream
+                }
+                Err(fault) => return Ok(Seen { fault: Some(fault), ..seen }),
+            }
+        }
+    };
+    let mut line = Line { socket, stream, received: Vec::new(), timeout: how.timeout };
+    talk(&mut line, &opening_bytes, !matches!(opening, Opening::Header(_)), &mut seen);
+    if matches!(seen.end, End::Closed | End::ClosedAtOnce) {
+        seen.fault = line.stream.fault();
+    }
+    if seen.fault.is_some() {
+        seen.end = End::NoTls;
+    }
+    Ok(seen)
+}
+
+/// Waits for a header where `opening` is none, says something, and waits for that to come back.
+fn talk(line: &mut Line, opening: &[u8], may_come_early: bool, seen: &mut Seen) {
+    let is_awaited = opening.is_empty() && may_come_early;
+    let awaited = if is_awaited { line.more(line.timeout.min(QUIET)) } else { More::Nothing };
+    seen.end = End::ClosedAtOnce;
     if awaited != More::Closed {
         let words = words();
-        end = line.say(&opening, &words);
-        said += words.len();
+        seen.end = line.say(opening, &words);
+        seen.said += words.len() as u64;
     }
-    if end == End::Echoed {
-        let received = mem::take(&mut line.received);
+    if seen.end == End::Echoed {
+        seen.received = mem::take(&mut line.received);
         let mut times: Vec<_> = (0..ROUND_TRIPS).map_while(|_| line.round_trip()).collect();
-        line.received = received;
-        said += times.len() * PING.len();
+        seen.said += (times.len() * PING.len()) as u64;
         times.sort_unstable();
-        round_trip = times.get(times.len() / 2).copied();
-    } else if !line.received.is_empty() {
-        end = End::NoEcho;
+        seen.round_trip = times.get(times.len() / 2).copied();
+    } else {
+        seen.received = mem::take(&mut line.received);
+        if !seen.received.is_empty() {
+            seen.end = End::NoEcho;
+        }
     }
-    let is_early = awaited == More::Some;
-    Ok(Seen { local, connect, received: line.received, is_early, end, round_trip, said: said as u64, _stream: stream })
+    seen.is_early = awaited == More::Some;
 }
 
 struct Line {
-    stream: TcpStream,
+    /// Of the stream, for its time limits.
+    socket: TcpStream,
+    stream: Box<dyn Stream>,
     received: Vec<u8>,
     timeout: Duration,
 }
@@ -109,8 +166,10 @@ impl Line {
     /// Waits for bytes. A connection that fails is as good as closed.
     fn more(&mut self, timeout: Duration) -> More {
         let mut bytes = [0; 16 * 1024];
+        let end = Instant::now() + timeout;
         loop {
-            let read = self.stream.set_read_timeout(Some(timeout)).and_then(|()| self.stream.read(&mut bytes));
+            let left = end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+            let read = self.socket.set_read_timeout(Some(left)).and_then(|()| self.stream.read(&mut bytes));
             return match read {
                 Ok(0) => More::Closed,
                 Ok(count) => {
@@ -118,8 +177,8 @@ impl Line {
                     More::Some
                 }
                 Err(error) => match error.kind() {
-                    ErrorKind::Interrupted => continue,
-                    ErrorKind::WouldBlock | ErrorKind::TimedOut => More::Nothing,
+                    ErrorKind::Interrupted if Instant::now() < end => continue,
+                    ErrorKind::Interrupted | ErrorKind::WouldBlock | ErrorKind::TimedOut => More::Nothing,
                     _ => More::Closed,
                 },
             };
@@ -155,10 +214,16 @@ impl Line {
 }
 
 impl Opening {
+    /// Whether it goes before the handshake.
+    fn is_in_clear(self) -> bool {
+        matches!(self, Opening::Header(_) | Opening::UnknownFirst)
+    }
+
     fn bytes(self, local: SocketAddr, peer: SocketAddr) -> Vec<u8> {
         let version = match self {
             Opening::Nothing => return Vec::new(),
             Opening::Unknown(count) => return proxy::encode_v1(&Addresses::Unspecified).repeat(count),
+            Opening::UnknownFirst => return proxy::encode_v1(&Addresses::Unspecified).to_vec(),
             Opening::Header(version) => version,
         };
         let transport = Transport::Stream;

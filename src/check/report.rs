@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::admin::{Connection, Refusal};
 use super::finding::{Finding, Reflected};
 use super::probe::Seen;
+use super::tls::Session;
 use proxy::escape::Escaped;
 use proxy::{Header, Version};
 
@@ -32,6 +33,7 @@ struct Heard {
     /// What came before our own words: a header, or two, or something else.
     received: Vec<String>,
     when: When,
+    session: Option<Session>,
 }
 
 /// When the header came.
@@ -49,7 +51,7 @@ enum When {
 impl Answer {
     pub(super) fn new(
         address: SocketAddr,
-        seen: &Seen,
+        seen: Seen,
         is_ours: bool,
         server: Option<Result<Connection, String>>,
         finding: Finding,
@@ -65,7 +67,8 @@ impl Answer {
             }
             Reflected::Nothing => (When::Never, vec![]),
         };
-        let heard = Heard { local: seen.local, connect: seen.connect, round_trip: seen.round_trip, received, when };
+        let Seen { local, connect, round_trip, session, .. } = seen;
+        let heard = Heard { local, connect, round_trip, received, when, session };
         Answer { place: address.to_string(), finding, heard: Some(heard), server, count: 1 }
     }
 
@@ -84,7 +87,9 @@ impl Answer {
         let key = |answer: &Answer| {
             let version =
                 answer.server.as_ref().and_then(|found| found.as_ref().ok()).map(|connection| connection.version);
-            (answer.place.clone(), answer.finding.to_string(), answer.heard.as_ref().map(|heard| heard.when), version)
+            let heard = answer.heard.as_ref();
+            let session = heard.and_then(|heard| heard.session.as_ref()).map(Session::without_times);
+            (answer.place.clone(), answer.finding.to_string(), heard.map(|heard| heard.when), version, session)
         };
         key(self) == key(other)
     }
@@ -113,6 +118,9 @@ impl Answer {
             None => {}
             Some(Ok(connection)) => writeln!(out, "  server      {}", connection.describe())?,
             Some(Err(error)) => writeln!(out, "  server      {error}")?,
+        }
+        if let Some(session) = &heard.session {
+            write!(out, "{session}")?;
         }
         if let Some(round_trip) = heard.round_trip {
             let [round_trip, connect] = [round_trip, heard.connect].map(|time| time.as_secs_f64() * 1000.0);
@@ -222,6 +230,11 @@ struct AnswerJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     server_error: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<&'a Session>,
+    /// The name of a fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_fault: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     connect_seconds: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     round_trip_seconds: Option<f64>,
@@ -243,6 +256,8 @@ impl<'a> AnswerJson<'a> {
             received: heard.map(|heard| heard.received.as_slice()),
             server: server.and_then(Result::ok),
             server_error: server.and_then(Result::err).map(String::as_str),
+            tls: heard.and_then(|heard| heard.session.as_ref()),
+            tls_fault: answer.finding.fault().map(|fault| fault.name),
             connect_seconds: heard.map(|heard| heard.connect.as_secs_f64()),
             round_trip_seconds: heard.and_then(|heard| heard.round_trip).map(|time| time.as_secs_f64()),
         }

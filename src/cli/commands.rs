@@ -74,6 +74,11 @@ pub struct CheckArgs {
     #[arg(long, value_name = "FILE", env = "PROXY_ECHO_CHECK_JSON", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "-", default_value = "false", hide_default_value = true)]
     pub json: Json,
+
+    /// Whether to speak TLS, and how.
+    #[cfg(feature = "tls")]
+    #[command(flatten)]
+    pub tls: proxy_echo_client::tls::TlsArgs,
 }
 
 /// Which header to send.

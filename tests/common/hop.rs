@@ -38,7 +38,13 @@ impl Hop {
 }
 
 /// nginx that accepts a header, and sends one of its own. Whose header it believes is up to `trust`, a directive of the server.
+#[allow(dead_code, reason = "not every test needs it")]
 pub fn nginx_behind_a_hop(next: SocketAddr, trust: &str) -> Hop {
+    nginx(next, "proxy_protocol", trust)
+}
+
+/// nginx that sends a header; `listen` stands behind its listening address, and `directives` are the server's.
+pub fn nginx(next: SocketAddr, listen: &str, directives: &str) -> Hop {
     const MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -47,7 +53,7 @@ pub fn nginx_behind_a_hop(next: SocketAddr, trust: &str) -> Hop {
     let config = format!(
         "daemon off; worker_processes 1; error_log stderr; pid {}; load_module {MODULE};\n\
          events {{ worker_connections 64; }}\n\
-         stream {{ server {{ listen {address} proxy_protocol; {trust} proxy_pass {next}; proxy_protocol on; }} }}\n",
+         stream {{ server {{ listen {address} {listen}; {directives} proxy_pass {next}; proxy_protocol on; }} }}\n",
         pid.display()
     );
     fs::write(&file, config).expect("a file");

@@ -1,0 +1,8 @@
+//! Servers of other protocols, by what they say.
+
+/// The protocol of a server that speaks first, or that answers what it does not understand.
+pub(super) fn protocol(received: &[u8]) -> Option<&'static str> {
+    let starts =
+        [(&b"HTTP/"[..], "HTTP"), (b"SSH-", "SSH"), (b"220 ", "SMTP or FTP"), (b"* OK", "IMAP"), (b"+OK", "POP3")];
+    starts.iter().find(|(start, _)| received.starts_with(start)).map(|&(_, name)| name)
+}

@@ -1,0 +1,152 @@
+//! What a certificate says (RFC 5280, section 4.1): its names and its time. rustls verifies it; here it is only read.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::{Duration, SystemTime};
+
+use der::asn1::{AnyRef, GeneralizedTime, ObjectIdentifier, UtcTime};
+use der::{Decode, Reader, SliceReader, Tag, TagNumber, Tagged};
+use proxy::escape::Escaped;
+
+use super::Certificate;
+
+const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
+const ORGANIZATION: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.10");
+const SUBJECT_ALTERNATIVE_NAMES: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.17");
+
+const DAY: u64 = 24 * 60 * 60;
+
+/// Reads the certificate, as it is at `now`.
+pub(super) fn read(der: &[u8], now: SystemTime) -> der::Result<Certificate> {
+    let fields = Fields::read(der)?;
+    let [not_before, not_after] = fields.validity;
+    let days = |time: Duration| i64::try_from(time.as_secs() / DAY).unwrap_or(i64::MAX);
+    let end = SystemTime::UNIX_EPOCH + not_after;
+    let days_left = match end.duration_since(now) {
+        Ok(left) => days(left),
+        // A part of a day counts as one: what has expired is never "0 days left".
+        Err(over) => -days(over.duration()) - 1,
+    };
+    let date = |time| humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + time).to_string();
+    Ok(Certificate {
+        names: fields.names,
+        subject: attribute(fields.subject, COMMON_NAME)?,
+        issuer: attribute(fields.issuer, COMMON_NAME)?.or(attribute(fields.issuer, ORGANIZATION)?),
+        not_before: date(not_before),
+        not_after: date(not_after),
+        days_left,
+    })
+}
+
+/// The subject's Common Name.
+pub(super) fn common_name(der: &[u8]) -> Option<String> {
+    attribute(Fields::read(der).ok()?.subject, COMMON_NAME).ok()?
+}
+
+struct Fields<'a> {
+    issuer: AnyRef<'a>,
+    /// Since 1970.
+    validity: [Duration; 2],
+    subject: AnyRef<'a>,
+    names: Vec<String>,
+}
+
+impl<'a> Fields<'a> {
+    fn read(der: &'a [u8]) -> der::Result<Self> {
+        // Certificate, and TBSCertificate in it.
+        let mut certificate = inside(AnyRef::from_der(der)?)?;
+        let mut reader = inside(AnyRef::decode(&mut certificate)?)?;
+        // The version, where it is not the first; the serial number; the algorithm of the signature.
+        if is_context(AnyRef::decode(&mut reader)?, 0) {
+            AnyRef::decode(&mut reader)?;
+        }
+        AnyRef::decode(&mut reader)?;
+        let issuer = AnyRef::decode(&mut reader)?;
+        let mut times = inside(AnyRef::decode(&mut reader)?)?;
+        let validity = [time(AnyRef::decode(&mut times)?)?, time(AnyRef::decode(&mut times)?)?];
+        let subject = AnyRef::decode(&mut reader)?;
+        let mut names = Vec::new();
+        while !reader.is_finished() {
+            let field = AnyRef::decode(&mut reader)?;
+            if is_context(field, 3) {
+                names = alternative_names(AnyRef::from_der(field.value())?)?;
+            }
+        }
+        Ok(Fields { issuer, validity, subject, names })
+    }
+}
+
+/// The names in the extensions.
+fn alternative_names(extensions: AnyRef<'_>) -> der::Result<Vec<String>> {
+    let mut names = Vec::new();
+    let mut extensions = inside(extensions)?;
+    while !extensions.is_finished() {
+        let mut extension = inside(AnyRef::decode(&mut extensions)?)?;
+        let is_wanted = ObjectIdentifier::decode(&mut extension)? == SUBJECT_ALTERNATIVE_NAMES;
+        // Whether it is critical may stand in between.
+        let mut value = AnyRef::decode(&mut extension)?;
+        while !extension.is_finished() {
+            value = AnyRef::decode(&mut extension)?;
+        }
+        if !is_wanted {
+            continue;
+        }
+        let mut general = inside(AnyRef::from_der(value.value())?)?;
+        while !general.is_finished() {
+            names.extend(general_name(AnyRef::decode(&mut general)?));
+        }
+    }
+    Ok(names)
+}
+
+/// A name of DNS, or an address (RFC 5280, section 4.2.1.6); a client of TCP looks for no other.
+fn general_name(name: AnyRef<'_>) -> Option<String> {
+    match name.value() {
+        text if is_context(name, 2) => Some(Escaped(text).to_string()),
+        address if is_context(name, 7) => match address.len() {
+            4 => Some(Ipv4Addr::from(<[u8; 4]>::try_from(address).ok()?).to_string()),
+            16 => Some(Ipv6Addr::from(<[u8; 16]>::try_from(address).ok()?).to_string()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The last attribute of this kind in a name, which is the most specific one.
+fn attribute(name: AnyRef<'_>, kind: ObjectIdentifier) -> der::Result<Option<String>> {
+    let mut found = None;
+    let mut name = inside(name)?;
+    while !name.is_finished() {
+        let mut set = reader(AnyRef::decode(&mut name)?.value())?;
+        while !set.is_finished() {
+            let mut attribute = inside(AnyRef::decode(&mut set)?)?;
+            let is_wanted = ObjectIdentifier::decode(&mut attribute)? == kind;
+            let value = AnyRef::decode(&mut attribute)?;
+            if is_wanted {
+                found = Some(Escaped(value.value()).to_string());
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn time(time: AnyRef<'_>) -> der::Result<Duration> {
+    match time.tag() {
+        Tag::UtcTime => time.decode_as::<UtcTime>().map(|time| time.to_unix_duration()),
+        _ => time.decode_as::<GeneralizedTime>().map(|time| time.to_unix_duration()),
+    }
+}
+
+/// What is in a sequence.
+fn inside(sequence: AnyRef<'_>) -> der::Result<SliceReader<'_>> {
+    sequence.tag().assert_eq(Tag::Sequence)?;
+    reader(sequence.value())
+}
+
+fn reader(bytes: &[u8]) -> der::Result<SliceReader<'_>> {
+    SliceReader::new(bytes)
+}
+
+/// Whether it is the field that its sequence counts as `number`.
+fn is_context(field: AnyRef<'_>, number: u32) -> bool {
+    matches!(field.tag(), Tag::ContextSpecific { number: found, .. } if found == TagNumber(number))
+}
