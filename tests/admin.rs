@@ -1,4 +1,4 @@
-//! The admin port: its figures are those of what was done, and its clients are as bounded as any.
+//! The admin port: its figures match what the test did, and its clients are limited.
 
 #[path = "common/admin.rs"]
 mod admin;
@@ -42,7 +42,7 @@ fn v2(tlvs: &[Tlv<'_>]) -> Vec<u8> {
     header
 }
 
-/// Waits until the server has seen all that was done: `count` connections are closed.
+/// Waits until the server has closed `count` connections.
 fn wait_for_closed(admin: SocketAddr, count: u64) {
     let end = Instant::now() + DEADLINE;
     let closed = || {
@@ -67,7 +67,7 @@ fn every_count_is_that_of_what_was_done() {
     (0..2).for_each(|_| drop(server.exchange(unknown)));
     server.exchange(local);
     server.exchange(b"");
-    // Refused at once, cut, late.
+    // Refused at once, cut off, too late.
     for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"PROXY TCP4 1.2.3.256 ", b"PROXY TCP4 1.2.3.256 "] {
         let mut stream = server.connect();
         stream.write_all(bytes).expect("the server reads");
@@ -130,10 +130,10 @@ fn every_count_is_that_of_what_was_done() {
     assert_eq!((&refusals[3]["offset"], refusals.len()), (&19.into(), 5));
     #[cfg(target_os = "linux")]
     {
-        // The request itself needed a connection, and that of the metrics before may not have been closed.
+        // The request itself needs a connection, and the connection of the metrics before may not be closed yet.
         let files = server.files() as u64;
         let told = status["process"]["open_files"].as_u64().expect("a count");
-        assert!((files..=files + 2).contains(&told), "{told} files are told, {files} are open");
+        assert!((files..=files + 2).contains(&told), "{told} files are reported, {files} are open");
         assert!(metric(&text, "process_resident_memory_bytes") > 1_000_000);
     }
 }
@@ -255,7 +255,7 @@ fn connections_are_listed_filtered_and_sorted() {
     assert!(words.starts_with("limit=2000 makes no sense: "), "{words}");
 }
 
-/// Takes the reflected line, and then a round trip.
+/// Reads the reflected line, then makes a round trip.
 fn round_trip_behind_line(stream: &mut std::net::TcpStream) {
     let mut byte = [0];
     while byte != *b"\n" {
@@ -282,7 +282,7 @@ fn readiness_follows_limits_and_signals() {
     while get(admin, "/readyz").1 != "draining\n" {
         assert!(Instant::now() < end);
     }
-    // Who comes in the delay is served, and served to the end.
+    // A client that connects during the delay is served to its end.
     let mut late = client(&server);
     server.wait_for("server is leaving: it accepts for 1s more");
     assert_eq!(get(admin, "/livez").0, 200);
@@ -354,7 +354,7 @@ fn clients_that_say_nothing_keep_nobody_out_and_leak_nothing() {
     let before = server.files();
     let mut silent: Vec<_> = (0..100).map(|_| connect(admin)).collect();
     for stream in &mut silent {
-        // The first of them are gone already.
+        // The server may have closed the first ones already.
         let _ = stream.write_all(b"GET / HTTP/1.1\r\n");
     }
     for _ in 0..100 {
@@ -374,7 +374,7 @@ fn clients_that_say_nothing_keep_nobody_out_and_leak_nothing() {
 #[test]
 fn a_client_that_does_not_read_its_answers_is_not_read_from() {
     let (server, admin) = start(&["--log", "quiet"]);
-    // The smaller its window, the sooner it is full.
+    // A small window is full sooner.
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.set_recv_buffer_size(4096).expect("a small buffer");
     socket.connect(&admin.into()).expect("the admin port accepts");
@@ -394,7 +394,7 @@ fn a_client_that_does_not_read_its_answers_is_not_read_from() {
     stream.set_nonblocking(false).expect("blocking");
     stream.shutdown(Shutdown::Write).expect("half-close");
     let mut answers = String::new();
-    // What was cut in half is answered by the end of the connection.
+    // An answer may be cut off by the end of the connection.
     let _ = stream.read_to_string(&mut answers);
     assert!(answers.matches("HTTP/1.1 200 OK\r\n").count() > 100);
 }
@@ -425,7 +425,7 @@ fn a_page_of_another_site_cannot_ask_by_its_own_name() {
         for host in known {
             assert_eq!(status(path, host), 200, "{path} of {host}");
         }
-        // Health checks and scrapes by a service's name go on working.
+        // Health checks and scrapes under a service's name still work.
         let expected = if matches!(path, "/metrics" | "/livez" | "/readyz") { 200 } else { 421 };
         for host in ["evil.example", "evil.example:9000", "echo.example.evil", "127.0.0.1.evil.example"] {
             assert_eq!(status(path, host), expected, "{path} of {host}");
@@ -470,7 +470,7 @@ fn health_checks_are_answered_while_others_flood_the_port() {
     });
 }
 
-/// A health check, from an address of its own as it is in practice, that does not take a reset for an answer.
+/// A health check from its own source address, as in practice. A reset is not an answer.
 fn probe(admin: SocketAddr) -> std::io::Result<()> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.bind(&SocketAddr::from(([127, 0, 0, 2], 0)).into())?;

@@ -15,7 +15,7 @@ const V1: &[u8] = b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n";
 const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x01\xc0\0\x02\x02\xdc\x04\x01\xbb";
 const MESSAGE: [u8; 64] = [b'x'; 64];
 
-/// Connects, sends the header and messages, and takes what comes back.
+/// Connects, sends the header and messages, and reads the answers.
 fn converse(server: SocketAddr, header: &[u8], messages: usize) {
     let mut stream = TcpStream::connect(server).expect("the server accepts");
     stream.write_all(header).expect("the server reads");

@@ -1,4 +1,4 @@
-//! The log: the article's scenes in its words, the levels, both formats, and what no peer may do to it.
+//! The log: the article's scenes in its words, the levels, both formats, and protection against hostile peers.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -16,12 +16,12 @@ mod server;
 
 use server::{DEADLINE, Server};
 
-/// What ends a line, drives a terminal, or looks like one of the log's own escapes.
+/// Bytes that end a line, control a terminal, or look like one of the log's own escapes.
 const HOSTILE: &[u8] = b"\x1b[2J\r2026-11-22T06:30:32.898Z #9 is gone\x07\0\x7f\xc2\x9b\xe2\x80\xae\"<LF>\\\n";
 const ESCAPED: &str = "<1B>[2J<CR>2026-11-22T06:30:32.898Z #9 is gone<07><00><7F><C2><9B><E2><80><AE><22><3C>LF>\\<LF>";
 
-/// The lines of the log without what differs from run to run: the time before them, which must be UTC, and a connection's
-/// duration behind them.
+/// The lines of the log without the parts that differ between runs: the time at their start, which must be UTC, and a
+/// connection's duration at their end.
 fn told(log: &[String]) -> Vec<String> {
     let tell = |line: &String| {
         assert!(line.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{line:?}");
@@ -37,7 +37,7 @@ fn told(log: &[String]) -> Vec<String> {
     log.iter().map(tell).collect()
 }
 
-/// The lines of a log in JSON without what differs from run to run.
+/// The lines of a JSON log without the fields that differ between runs.
 fn told_in_json(log: &[String]) -> Vec<Value> {
     let tell = |line: &String| {
         assert!(line.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{line:?}");
@@ -178,7 +178,7 @@ fn clients_are_logged_in_whole_and_health_checks_not_at_all() {
     );
 }
 
-/// Every TLV that has a name, with a value of its form, and some that have not.
+/// Every TLV that has a name, with a value of its form, and some without a name.
 const TLVS: &[Tlv] = &[
     Tlv { kind: tlv::ALPN, value: b"h2" },
     Tlv { kind: tlv::AUTHORITY, value: b"example.com" },
@@ -305,10 +305,11 @@ fn no_peer_writes_a_line_or_a_control_character_into_the_log() {
             "text" => told(&log),
             _ => told_in_json(&log).iter().map(|event| event["event"].to_string()).collect(),
         };
-        // Start and stop; header, one line; header as a line; refused; refused; and four times accepted and gone.
+        // Start and stop; a header and one line; a header as a line; two refusals; and four connections accepted and
+        // gone.
         assert_eq!(events.len(), 2 + 2 + 2 + 1 + 1 + 4 * 2, "{log:#?}");
         let shown = log.iter().map(|line| line.replace("\\\\", "\\").matches(ESCAPED).count()).sum::<usize>();
-        // Paths, host, protocol, namespace and subject in the first; then all that is shown as it came.
+        // Paths, host, protocol, namespace and subject in the first; then the texts that are shown as received.
         assert_eq!(shown, 2 + 4 + 1 + 1 + 1 + 1, "{log:#?}");
     }
 }
@@ -332,7 +333,7 @@ fn what_a_server_in_json_says_of_itself() {
 
 #[test]
 fn a_log_that_nobody_reads_holds_up_nobody_and_counts_what_it_loses() {
-    /// What the pipe and the queue take, and we before we wait, is less.
+    /// More than the pipe, the queue and the test's own buffer take.
     const LINES: usize = 1 << 20;
     const HEADER: &[u8] = b"PROXY UNKNOWN\r\n";
     let mut server = Server::start(&["--log", "lines"]);
@@ -345,7 +346,7 @@ fn a_log_that_nobody_reads_holds_up_nobody_and_counts_what_it_loses() {
     });
     let (end, is_told) = (Instant::now() + DEADLINE, AtomicBool::new(false));
     let more = thread::scope(|scope| {
-        // The loss is told with the next line that finds room.
+        // The next line that finds room reports the loss.
         let sender = scope.spawn(|| {
             let mut sent = 0;
             while !is_told.load(Relaxed) && Instant::now() < end {

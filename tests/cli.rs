@@ -1,4 +1,5 @@
-//! The command line as a user has it: help, environment, nonsense, and what each option does to a connection.
+//! The command line from a user's view: help, environment, wrong arguments, and the effect of each option on a
+//! connection.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -17,7 +18,7 @@ mod server;
 use client::{HEADER, client};
 use server::{DEADLINE, Server};
 
-/// Every option with its variable, a value that it takes (a flag takes none) and one that it refuses.
+/// Every option with its variable, a value that it accepts (a flag has none) and one that it refuses.
 const OPTIONS: &[(&str, &str, &str, &str)] = &[
     ("[PORT]", "PROXY_ECHO_PORT", "0", "65536"),
     ("--listen", "PROXY_ECHO_LISTEN", "127.0.0.1:0", "localhost"),
@@ -54,7 +55,7 @@ fn program(args: &[&str], variables: &[(&str, &str)]) -> Command {
     command
 }
 
-/// What a program that ends by itself says: exit code, standard output, standard error.
+/// Runs the program until it ends by itself. Returns exit code, standard output, standard error.
 fn run(args: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String, String) {
     let mut child = program(args, variables)
         .stdin(Stdio::null())
@@ -76,7 +77,7 @@ fn run(args: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String, Strin
     (status.code(), stdout.join().expect("it was read"), stderr.join().expect("it was read"))
 }
 
-/// The program ends with `code` after one line that begins with "error: " and has `words` in it.
+/// Asserts that the program ends with `code` after one line that begins with "error: " and contains `words`.
 fn assert_fails(code: i32, args: &[&str], variables: &[(&str, &str)], words: &str) {
     let (status, stdout, stderr) = run(args, variables);
     let is_clear = stderr.starts_with("error: ") && stderr.contains(words);
@@ -97,7 +98,7 @@ fn assert_echoes(stream: &mut TcpStream) {
     read(stream, b"Hello\r\n");
 }
 
-/// The server has closed the connection, with a reset if it left something unread.
+/// Asserts that the server closes the connection, with a reset if it left bytes unread.
 fn assert_closed(stream: &mut TcpStream) {
     let end = stream.read(&mut [0]);
     assert!(
@@ -123,7 +124,7 @@ fn help_names_every_option_and_its_variable_in_groups() {
     assert!(positions.is_sorted());
 }
 
-/// With the commit where this is built from a repository, alone where it is not.
+/// The version is followed by the commit only if the program is built from a repository.
 #[test]
 fn the_version_names_the_commit() {
     let (status, version, _) = run(&["--version"], &[]);
@@ -164,7 +165,7 @@ fn every_shell_has_completions() {
     }
 }
 
-/// A positional argument of the program itself would take the place of the commands.
+/// A positional argument of the program would hide the commands.
 #[test]
 fn zsh_completes_commands_first() {
     let (_, script, _) = run(&["completions", "zsh"], &[]);
@@ -201,7 +202,7 @@ fn bash_completes_commands_and_what_stands_behind_them() {
     }
 }
 
-/// In Kubernetes a Service of this program's name sets `PROXY_ECHO_PORT` to what is no port.
+/// In Kubernetes a Service with this program's name sets `PROXY_ECHO_PORT` to a value that is not a port.
 #[test]
 fn a_command_has_nothing_to_do_with_the_servers_variables() {
     for &(_, variable, _, bad) in OPTIONS {
@@ -387,7 +388,7 @@ fn a_silent_connection_can_be_left_in_the_kernel() {
     server.wait_for(&format!("#1 is accepted, peer {peer}"));
 }
 
-/// How long it looks for events shows in its CPU time, unless others have the processor: then in one of the next rounds.
+/// Spinning shows in the CPU time. If other programs have the processor, it shows in one of the next rounds.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_server_that_spins_looks_for_events_and_then_sleeps() {
@@ -494,7 +495,7 @@ fn a_signal_lets_connections_finish_and_no_new_ones_in() {
     for signal in [Signal::TERM, Signal::INT] {
         let mut server = Server::start(&[]);
         let mut open = client(&server);
-        // Already in the kernel's queue when the signal comes.
+        // These connections are in the kernel's queue when the signal comes.
         server.signal(Signal::STOP);
         let mut queued = server.connect();
         server.signal(signal);
@@ -547,7 +548,7 @@ fn an_unfinished_header_has_its_time_however_many_bytes_come() {
     }
     assert!(server.story(3).last().is_some_and(|gone| gone.starts_with("is gone: header timeout")));
 
-    // The time runs from a header's first byte: who says nothing is only idle.
+    // The time limit runs from a header's first byte: a silent client is only idle.
     silent.write_all(HEADER).expect("the server reads");
     read(&mut silent, HEADER);
 }
@@ -583,8 +584,8 @@ fn who_is_silent_while_the_server_stops_is_not_said_to_have_idled_too_long() {
 fn at_a_terminal_the_server_says_what_it_waits_for_and_how_to_end_it() {
     let (input, mut keyboard) = io::pipe().unwrap();
     let mut command = Command::new("script");
-    // `script --return` now and then looks for the status before there is one. The shell, which Ctrl-C must not end, says it;
-    // `cat` keeps the terminal open until that has been read.
+    // `script --return` sometimes looks for the status before there is one. The shell, which Ctrl-C must not end,
+    // prints it; `cat` keeps the terminal open until it was read.
     let run = format!("trap : INT; {} --listen 127.0.0.1:0; echo status $?; cat", env!("CARGO_BIN_EXE_proxy-echo"));
     command.args(["--quiet", "--command", &run, "/dev/null"]).stdin(input);
     let mut server = Server::spawn_with_input(command);

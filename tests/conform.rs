@@ -1,5 +1,5 @@
-//! `proxy-echo conform` as a user has it: what it finds in receivers that keep to the specification and in those that do not,
-//! exit codes, JSON by its schema.
+//! `proxy-echo conform` from a user's view: its findings for receivers that keep to the specification and for others,
+//! exit codes, and JSON compared with its schema.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -14,7 +14,7 @@ mod server;
 
 use server::{DEADLINE, Server};
 
-/// Runs `conform` without variables of its own.
+/// Runs `conform` without its environment variables.
 fn conform(args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_proxy-echo"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PROXY_ECHO_")) {
@@ -43,7 +43,7 @@ impl Results {
         self.document["counts"][name].as_u64().expect("a count")
     }
 
-    /// The names of the cases with this in that field.
+    /// The names of the cases whose `field` has this `value`.
     fn named(&self, field: &str, value: &str) -> Vec<&str> {
         let cases = self.document["cases"].as_array().expect("a list");
         cases.iter().filter(|case| case[field] == value).map(|case| case["id"].as_str().expect("a name")).collect()
@@ -56,7 +56,8 @@ impl Results {
     }
 }
 
-/// A receiver that does with the first bytes of each connection what `answer` says: close, say nothing, or answer.
+/// A receiver that passes the first bytes of each connection to `answer`: `None` closes, empty bytes are silence,
+/// others are the answer.
 fn receiver(answer: impl Fn(&[u8]) -> Option<Vec<u8>> + Clone + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -97,7 +98,7 @@ fn proxy_echo_misses_nothing() {
     assert_eq!(results.document["versions"], json!([1, 2]));
 }
 
-/// What the specification leaves open, as this server decides it. A change of mind shows here.
+/// This server's decisions where the specification leaves them open. The test shows when one changes.
 #[test]
 fn what_proxy_echo_does_where_it_may() {
     let server = Server::start(&[]);
@@ -136,7 +137,7 @@ fn what_proxy_echo_does_where_it_may() {
     assert_eq!(refused, expected);
 }
 
-/// The first line of what a receiver was sent, and what is behind it.
+/// Splits a receiver's input into its first line and the rest.
 fn split_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = bytes.windows(2).position(|pair| pair == b"\r\n")?;
     Some(bytes.split_at(end + 2))
@@ -149,7 +150,7 @@ fn a_setting_that_cannot_tell_is_refused_before_anything() {
         ("closes at once", receiver(|_| None), "a valid header is not accepted. Version 1: closed"),
         ("says nothing", receiver(|_| Some(Vec::new())), "a valid header is not accepted. Version 1: silence for"),
     ] {
-        // An echo that reads no header sends all back: what comes back is not what was said behind the header.
+        // An echo that reads no header sends all bytes back, not only those after the header.
         let output = conform(&[&address.to_string(), "--preset=echo", "--timeout=500ms"]);
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{name}: {error}");
@@ -160,7 +161,7 @@ fn a_setting_that_cannot_tell_is_refused_before_anything() {
 
 #[test]
 fn usage_and_unreachable_receivers_have_codes_of_their_own() {
-    // A port that was just given back: nobody listens there.
+    // Nobody listens on a port that was just released.
     let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr()).expect("a port");
     let free = free.to_string();
     for (args, code, words) in [
@@ -181,7 +182,7 @@ fn usage_and_unreachable_receivers_have_codes_of_their_own() {
     }
 }
 
-/// Reads version 1 only, takes any line for a header, and names the client that it says.
+/// Reads version 1 only, takes any line for a header, and shows the client that the line names.
 fn careless(bytes: &[u8]) -> Option<Vec<u8>> {
     if !bytes.starts_with(b"PROXY ") {
         return None;
@@ -214,7 +215,7 @@ fn a_careless_receiver_is_found_out() {
 
 #[test]
 fn silence_is_a_result() {
-    // Refuses a wrong line by silence, and waits for the end of any.
+    // Refuses a wrong line by silence, and waits for the end of every line.
     let silent = |bytes: &[u8]| match split_line(bytes) {
         _ if !bytes.starts_with(b"PROXY") => None,
         Some((line, payload)) if line == b"PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\r\n" => Some(payload.to_vec()),
@@ -225,7 +226,7 @@ fn silence_is_a_result() {
     let results = Results::of(receiver(silent), &args);
     assert_eq!(results.verdict("v1-tcp4"), "passed");
     assert_eq!(results.verdict("v1-tcp6"), "must_missed");
-    // It is not served, but it is not told either.
+    // The client is not served, but not closed either.
     assert_eq!(results.verdict("v1-tcp5"), "should_missed");
     assert_eq!(results.verdict("v1-ends-in-lf"), "passed");
     assert_eq!(results.verdict("v1-incomplete-address"), "passed");
@@ -237,7 +238,7 @@ fn silence_is_a_result() {
 
 #[test]
 fn answers_of_any_protocol_are_understood() {
-    // A header of version 1 by its first field alone; refusals have an answer, and the connection stays open.
+    // Checks only the first field of a version 1 line. Refusals have an answer, and the connection stays open.
     let answers = |accepted: &'static str, refused: &'static str| {
         receiver(move |bytes: &[u8]| {
             let (line, _) = split_line(bytes).unwrap_or((bytes, b""));
@@ -252,7 +253,7 @@ fn answers_of_any_protocol_are_understood() {
         ("imap", "* OK ready\r\n", "* BYE no\r\n"),
         ("mysql", "J\0\0\0\x0a11.4.2\0", "B\0\0\0\u{7f}"),
     ] {
-        // Its first byte is no text.
+        // The first byte of the answer is not text.
         let own = ["--rejected=^B"];
         let own: &[&str] = if preset == "mysql" { &own } else { &[] };
         let preset = format!("--preset={preset}");
@@ -329,7 +330,7 @@ fn the_cases_are_for_others_to_read() {
     }
 }
 
-/// `conform --listen` that ends after `count` headers.
+/// A running `conform --listen` that ends after `count` headers.
 struct Listening {
     child: Child,
     address: SocketAddr,
@@ -387,14 +388,14 @@ fn a_header_in_pieces_is_a_senders_fault() {
     let listening = Listening::start(1, &[]);
     let mut stream = listening.connect();
     stream.write_all(b"PROXY TCP4 192.0.2.1 198.51").expect("it reads");
-    // Until the kernel says that the first piece was taken, the second could be read with it.
+    // Wait until the kernel shows that the first piece was read: otherwise both could be read at once.
     await_taken(&stream);
     stream.write_all(b".100.2 56324 443\r\n").expect("it reads");
     let (text, code) = listening.end();
     assert!(code == Some(1) && text.contains("section 2: the header came in 2 pieces"), "{text}");
 }
 
-/// Waits until the peer's program has read all that was sent.
+/// Waits until the peer has read all bytes sent.
 fn await_taken(stream: &TcpStream) {
     let [ours, theirs] = [stream.local_addr(), stream.peer_addr()].map(|address| address.expect("an address").port());
     let end = Instant::now() + DEADLINE;
@@ -448,7 +449,7 @@ fn a_senders_json_keeps_to_its_schema() {
     assert!(!validator.is_valid(&json!({ "schema": "conform-sender-1" })), "a schema that takes anything");
 }
 
-/// The cookbook shows what was tested: each file of it stands there as it is.
+/// The cookbook shows the files that were tested, unchanged.
 #[test]
 fn the_cookbook_has_the_files_that_were_tested() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -1,4 +1,4 @@
-//! `proxy-echo decode` as a user has it: words, forms of input, exit codes, JSON by its schema.
+//! `proxy-echo decode` from a user's view: words, forms of input, exit codes, and JSON compared with its schema.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -10,14 +10,14 @@ fn decode(args: &[&str], input: &[u8]) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_proxy-echo"));
     command.arg("decode").args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the program starts");
-    // It need not read all of it, or any.
+    // The program need not read all of its input.
     let _ = child.stdin.take().expect("it is piped").write_all(input);
     let output = child.wait_with_output().expect("it ends");
     let text = |bytes| String::from_utf8(bytes).expect("text");
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
-/// Of `input`, exactly `words` are said.
+/// Asserts that `input` is explained with exactly `words`.
 fn assert_explains(input: &[u8], code: i32, words: &str) {
     let (status, stdout, stderr) = decode(&[], input);
     assert_eq!((status, stdout.as_str(), stderr.as_str()), (Some(code), words, ""));
@@ -70,7 +70,7 @@ SSL (client 0x07, verify 0, VERSION \"TLSv1.3\", CN \"test\"), 0xe1 , 70 bytes
     assert_explains(header, 0, &words[1..]);
 }
 
-/// The health check of an AWS NLB names addresses and has none.
+/// The health check of an AWS NLB states a family with addresses, but has none.
 #[test]
 fn what_local_carries_is_shown_as_skipped() {
     let header =
@@ -132,7 +132,7 @@ fn what_is_no_header_at_all_is_guessed() {
     }
 }
 
-/// The line of the field that is wrong, and the verdict.
+/// Compares the line of the wrong field and the verdict.
 #[test]
 fn every_fault_is_told_in_its_own_words() {
     let v2 = |rest: &[u8]| [b"\r\n\r\n\0\r\nQUIT\n", rest].concat();
@@ -221,7 +221,7 @@ fn every_fault_is_told_in_its_own_words() {
     }
 }
 
-/// A header for TCP over IPv4 with one SSL TLV of this value.
+/// A header for TCP over IPv4 with one SSL TLV with this value.
 fn with_ssl(value: &[u8]) -> Vec<u8> {
     let length = |bytes: usize| u16::try_from(bytes).unwrap().to_be_bytes();
     let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11".to_vec();
@@ -232,7 +232,7 @@ fn with_ssl(value: &[u8]) -> Vec<u8> {
     header
 }
 
-/// Section 2.2.6: `verify` is 0 if the client presented a certificate that was verified, and says nothing else.
+/// Section 2.2.6: `verify` is 0 if the client presented a certificate and it was verified; it means nothing else.
 #[test]
 fn verify_is_read_with_the_flags_beside_it() {
     for client in 0..=u8::MAX {
@@ -254,7 +254,7 @@ fn verify_is_read_with_the_flags_beside_it() {
     }
 }
 
-/// The server does not read these TLVs, and takes the header.
+/// The server does not read these TLVs, and accepts the header.
 #[test]
 fn faults_inside_an_ssl_tlv_are_marked_and_the_header_stays_valid() {
     for (value, marked) in [
@@ -404,7 +404,7 @@ fn what_cannot_be_read_is_no_bad_header() {
     }
 }
 
-/// Every prefix of headers of each kind, and of what is none: all that JSON can say.
+/// Decodes every prefix of headers of each kind, and of bytes that are not a header.
 #[test]
 fn json_keeps_to_its_schema() {
     let schema = serde_json::from_str(include_str!("../docs/schema/decode-1.json")).expect("JSON");

@@ -1,11 +1,11 @@
-//! What the programs are built from: licences that allow it, and no crate in two versions.
+//! The dependencies of the programs: allowed licences, and no crate in two versions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use serde_json::Value;
 
-/// Licences that ask for no more than to be named.
+/// Licences that demand only attribution.
 const ALLOWED: [&str; 9] = [
     "MIT",
     "MIT-0",
@@ -18,11 +18,11 @@ const ALLOWED: [&str; 9] = [
     "Unicode-3.0",
 ];
 
-/// Name, version and licence of all packages that the workspace's programs and libraries are built from, on any system but
-/// Windows, for which the programs are not made: what only tests and build scripts need is not among them.
+/// Name, version and licence of all packages that the workspace's programs and libraries are built from, without those
+/// only for tests and build scripts. Windows is left out, because the programs do not support it.
 fn packages() -> Vec<[String; 3]> {
     let output = Command::new(env!("CARGO"))
-        // Packages of other systems are fetched only now.
+        // cargo fetches the packages of other systems only now.
         .args(["metadata", "--format-version", "1", "--locked"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
@@ -41,7 +41,7 @@ fn packages() -> Vec<[String; 3]> {
             continue;
         }
         for dependency in list(&nodes[&id]["deps"]) {
-            // A normal dependency is of no kind.
+            // The kind of a normal dependency is null.
             let is_needed = |kind: &Value| kind["kind"].is_null() && !text(&kind["target"]).contains("windows");
             if list(&dependency["dep_kinds"]).iter().any(is_needed) {
                 open.push(text(&dependency["pkg"]));
@@ -52,7 +52,7 @@ fn packages() -> Vec<[String; 3]> {
     packages.map(|package| [&package["name"], &package["version"], &package["license"]].map(text)).collect()
 }
 
-/// Whether an SPDX expression, without brackets inside brackets, leaves a choice that is allowed.
+/// Whether an SPDX expression (without nested brackets) has an allowed choice.
 fn is_allowed(licence: &str) -> bool {
     // The old spelling of OR is a slash.
     let licence = licence.replace('/', " OR ");

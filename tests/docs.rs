@@ -1,8 +1,10 @@
-//! The commands of README and docs/, run from their text as a reader runs them: their output must have the shape of the sample.
+//! Runs the commands of README and docs/ from their text, as a reader runs them. Their output must have the shape of
+//! the sample.
 //!
-//! In a page, a fenced block is run if its language is `sh` (a script that must succeed) or `console` (commands behind `$ `, each
-//! with its output). `console stays` starts a program that runs on, in place of a terminal of its own. `console part` shows some
-//! lines of the output. A block behind `<!-- not run: REASON -->` is listed instead. Each page has a network of its own.
+//! A fenced block is run if its language is `sh` (a script that must succeed) or `console` (commands after `$ `, each
+//! with its output). `console stays` starts a program that keeps running, as in a second terminal. The sample of
+//! `console part` has only some lines of the output. A block after `<!-- not run: REASON -->` is listed instead. Each
+//! page has its own network.
 #![cfg(target_os = "linux")]
 
 use std::collections::BTreeMap;
@@ -15,9 +17,9 @@ use std::{env, fs, thread};
 
 use regex::Regex;
 
-/// For one command, on a machine that does other work.
+/// The longest wait for one command, on a machine that does other work.
 const DEADLINE: Duration = Duration::from_secs(60);
-/// Words of a sample that another run may have in another form.
+/// Verdicts in a sample that may differ in another run.
 const VERDICTS: &str = "FINE|INVALID|RATE NOT ACHIEVED|UNKNOWN";
 
 struct Block {
@@ -73,7 +75,7 @@ fn blocks(name: &str, page: &str) -> Vec<Block> {
     blocks
 }
 
-/// A shell in namespaces of its own. All that runs in it ends with it.
+/// A shell in its own namespaces. All programs started in it end with it.
 struct Shell {
     child: Child,
     folder: tempfile::TempDir,
@@ -95,13 +97,13 @@ impl Shell {
         command.args(["--map-root-user", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh"]);
         command.env("PATH", path).current_dir(folder.path()).stdin(Stdio::piped());
         let mut shell = Shell { child: command.spawn().expect("unshare starts"), folder, commands: 0 };
-        // Of `cargo`, the pages need only the program that it runs, which is built.
+        // The pages use `cargo` only to run the program, which is already built.
         let (_, said) = shell.run("ip link set lo up; cargo() { shift; [ \"$1\" != --release ] || shift; [ \"$1\" != -- ] || shift; proxy-echo \"$@\"; }");
         assert_eq!(said, "");
         shell
     }
 
-    /// The file with what the next command says.
+    /// Starts a command. Returns the file with its output.
     fn start(&mut self, command: &str, suffix: &str) -> PathBuf {
         self.commands += 1;
         let output = self.folder.path().join(format!(".output-{}", self.commands));
@@ -110,7 +112,7 @@ impl Shell {
         output
     }
 
-    /// The exit status of `command`, and what it said.
+    /// Runs `command`. Returns its exit status and its output.
     fn run(&mut self, command: &str) -> (i32, String) {
         let status = self.folder.path().join(".status");
         let output = self.start(command, &format!("; echo $? >{0}.new; mv {0}.new {0}", status.display()));
@@ -119,7 +121,7 @@ impl Shell {
         (code.trim().parse().expect("a status"), fs::read_to_string(output).expect("an output"))
     }
 
-    /// Starts `command`, and waits until it has said what `sample` shows.
+    /// Starts `command`, and waits until it has printed what `sample` shows.
     fn stays(&mut self, command: &str, sample: &str, part: bool) {
         let output = self.start(command, "&");
         let said = || fs::read_to_string(&output).unwrap_or_default();
@@ -146,7 +148,7 @@ fn until<T>(mut found: impl FnMut() -> Option<T>) -> Option<T> {
     None
 }
 
-/// A line without its figures: numbers, their units, and the width of columns.
+/// A line without its numbers, their units, and the width of columns.
 fn shape(line: &str) -> String {
     let number = Regex::new(r"[0-9]+([.,:-][0-9]+)*").expect("a pattern");
     let unit = Regex::new(r"# ?(ns|µs|ms|s|min|B|KiB|MiB|GiB)(?-u:\b)").expect("a pattern");
@@ -156,13 +158,13 @@ fn shape(line: &str) -> String {
     unit.replace_all(&line, "#").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The name of a line: what stands before its figures.
+/// The label of a line: the text before its figures.
 fn label(line: &str) -> String {
     let shape = shape(line.trim());
     shape.split(['#', ':']).next().unwrap_or_default().trim().to_owned()
 }
 
-/// Whether `said` has the lines of `sample`: all of them and no others, or, if it is a part, their labels in this order.
+/// Whether `said` has exactly the lines of `sample`, or, if it is a part, their labels in this order.
 fn has_shape(said: &str, sample: &str, part: bool) -> bool {
     if part {
         let mut lines = said.lines().map(label);
@@ -171,7 +173,7 @@ fn has_shape(said: &str, sample: &str, part: bool) -> bool {
     said.lines().map(shape).eq(sample.lines().map(shape))
 }
 
-/// The commands of a block, each with its sample. A command goes on behind `> `.
+/// The commands of a block, each with its sample. A command continues after `> `.
 fn commands(text: &str) -> Vec<(String, String)> {
     let mut commands: Vec<(String, String)> = Vec::new();
     for line in text.lines() {
@@ -211,7 +213,7 @@ fn run(page: &str, blocks: &[Block]) -> usize {
                 shell.stays(&command, &sample, flags.contains(&"part"));
                 continue;
             }
-            // Again, as a reader would, where a program that was started before it is not ready yet.
+            // Try again, as a reader would, if a program that was started before is not ready yet.
             let mut said = String::new();
             let found = until(|| {
                 let status;
@@ -248,7 +250,8 @@ fn the_commands_of_the_pages_do_what_the_pages_show() {
     }
 }
 
-/// The load generator is another package's program: it is there when the whole workspace is tested, else it is built here.
+/// Builds the load generator, which is a program of another package. It exists already if the whole workspace is
+/// tested.
 fn build_loadtest() {
     let built = Command::new(env!("CARGO")).args(["build", "--quiet", "--package", "loadtest"]).status();
     assert!(built.expect("cargo runs").success());
@@ -279,7 +282,7 @@ fn no_link_of_the_pages_is_dead() {
     assert!(dead.is_empty(), "{dead:#?}");
 }
 
-/// The anchors that headings have, as GitHub makes them.
+/// The anchors that GitHub makes from headings.
 fn anchors(text: &str) -> Vec<String> {
     let kept = |c: &char| c.is_alphanumeric() || "-_ ".contains(*c);
     let headings = text.lines().filter_map(|line| line.strip_prefix('#'));
@@ -295,7 +298,7 @@ fn the_front_page_is_short_and_no_sentence_stands_twice() {
     assert!(pages["README.md"].lines().count() <= 200);
     let mut seen: BTreeMap<String, String> = BTreeMap::new();
     let mut twice = Vec::new();
-    // The cookbook's files, and the crate's own page, stand for themselves.
+    // The cookbook's files and the crate's page may repeat sentences, because they are read alone.
     for (page, text) in
         pages.iter().filter(|(page, _)| !["proxy/README.md", "docs/receivers.md"].contains(&page.as_str()))
     {

@@ -1,4 +1,5 @@
-//! System calls that fail, by `strace -e inject`: a shim by `LD_PRELOAD` does not see those that rustix makes itself.
+//! Makes system calls fail by `strace -e inject`. A library in `LD_PRELOAD` would not see the calls that rustix makes
+//! itself.
 #![cfg(target_os = "linux")]
 
 #[path = "common/client.rs"]
@@ -22,11 +23,11 @@ use program::program;
 use rustix::process::{Pid, Signal, kill_process};
 use server::{DEADLINE, Server};
 
-/// A server of which `inject` says what fails, such as `accept4:error=EMFILE:when=3`.
+/// A server in which a call fails as `inject` says, such as `accept4:error=EMFILE:when=3`.
 fn traced(inject: &str, args: &[&str]) -> Command {
     let mut command = program("strace", "strace");
     let inject = format!("inject={inject}");
-    // As a child of its own child, strace leaves it to us to signal the server.
+    // With strace as the server's grandchild, the test can signal the server directly.
     command.args(["--daemonize", "--follow-forks", "--quiet=all", "--output=/dev/null", "-e", &inject]);
     command.arg(env!("CARGO_BIN_EXE_proxy-echo")).args(["--listen", "127.0.0.1:0"]).args(args);
     command
@@ -35,7 +36,7 @@ fn traced(inject: &str, args: &[&str]) -> Command {
 #[test]
 fn a_connection_that_cannot_be_watched_yet_waits_and_is_served() {
     for (errno, limit) in [("ENOSPC", "fs.epoll.max_user_watches"), ("ENOMEM", "memory")] {
-        // The server itself needs five watches, and the first connection the sixth.
+        // The server itself needs five watches; the first connection needs the sixth.
         let mut server = Server::spawn(traced(&format!("epoll_ctl:error={errno}:when=7..9"), &[]));
         let mut first = client(&server);
         let mut second = client(&server);
@@ -50,8 +51,9 @@ fn a_connection_that_cannot_be_watched_yet_waits_and_is_served() {
 
 #[test]
 fn a_signal_that_its_handler_cannot_report_is_taken_all_the_same() {
-    // From the handler alone: without clients and a manager, nothing else is sent once the server listens. Two sends before that
-    // ask what kind of file the pipe is. The last call is the pipe's: what the log says is written before.
+    // These calls come only from the signal handler: without clients and a manager, the server sends nothing else once
+    // it listens. Two sends before that find out the kind of file of the pipe. The last call is the pipe's, because the
+    // log is written before.
     for inject in ["sendto:error=ENOBUFS:when=3+", "write:error=ENOMEM:when=2+"] {
         let mut server = Server::spawn(traced(inject, &["--log", "quiet"]));
         server.signal(Signal::TERM);
@@ -59,9 +61,9 @@ fn a_signal_that_its_handler_cannot_report_is_taken_all_the_same() {
     }
 }
 
-/// What each call can fail by, as its manual page and the kernel have it. EAGAIN stands here only where it may come at any time:
-/// on a socket it would be a lie, which loses an edge that the kernel never loses. `close` never runs when it is made to fail, and
-/// the C library's own locks cannot fail.
+/// The errors of each call, from its manual page and the kernel. EAGAIN is listed only where it may come at any time:
+/// on a socket it would be wrong, and lose an edge that the kernel never loses. `close` is missing, because strace does
+/// not run it when it injects an error, and so are the C library's locks, which cannot fail.
 const ERRNOS: &[(&str, &[&str])] = &[
     ("accept4", &["EINTR", "ECONNABORTED", "EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EPROTO", "EPERM"]),
     ("bind", &["EADDRINUSE", "EACCES"]),
@@ -101,18 +103,18 @@ const ERRNOS: &[(&str, &[&str])] = &[
     ("write", &["EINTR", "EAGAIN", "EIO", "ENOSPC", "EFBIG", "EPIPE"]),
 ];
 
-/// What became of a server of which one call failed.
+/// The outcome of a server in which one call failed.
 #[derive(Debug, PartialEq, Eq)]
 enum Outcome {
-    /// It served all clients, or all but the one whose call failed.
+    /// It served all clients, except perhaps the one whose call failed.
     Served { failed: usize },
     /// It said why it cannot start.
     NotStarted,
-    /// It had no memory for what grows with no peer, and said so.
+    /// It had no memory for a structure that does not grow with peers, and said so.
     Aborted,
 }
 
-/// A scene with every feature on: three clients of which one stays, the admin port, the manager, signals, the end.
+/// A scene with every feature on: three clients (one of them stays), the admin port, the manager, signals, the end.
 struct Scene {
     folder: tempfile::TempDir,
     manager: UnixDatagram,
@@ -124,7 +126,7 @@ impl Scene {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let manager = UnixDatagram::bind(folder.path().join("notify")).expect("a socket");
-        // Addresses of this process alone, so that a port that was free a moment ago still is.
+        // Use addresses that only this process uses, so that a port that was free a moment ago still is.
         let [.., high, low] = std::process::id().to_be_bytes();
         let free = |last| {
             let address = SocketAddr::from(([127, 100 + high % 100, low, last], 0));
@@ -150,7 +152,7 @@ impl Scene {
         command
     }
 
-    /// Plays it, and says what became of the server.
+    /// Plays the scene. Returns the outcome of the server.
     fn play(&self, mut command: Command) -> Result<Outcome, String> {
         let mut server = Child(command.spawn().expect("strace starts"));
         let stdout = drained(server.0.stdout.take().expect("it is piped"));
@@ -193,23 +195,23 @@ impl Scene {
     }
 }
 
-/// Why a server ended before it was asked to: it must have said so, and may not have said that it listens.
+/// The outcome of a server that ended early: it must have given a reason, and must not have said that it listens.
 fn ended(mut server: Child, stdout: JoinHandle<String>, stderr: JoinHandle<String>) -> Result<Outcome, String> {
     let status = server.wait()?;
     let [log, words] = [stdout, stderr].map(|said| said.join().expect("it was read"));
     let listened = log.contains("\"event\":\"listening\"");
     match status.code() {
         Some(1 | 2) if !words.is_empty() && !listened => Ok(Outcome::NotStarted),
-        // The dynamic linker's.
+        // The exit code of the dynamic linker.
         Some(127) if !words.is_empty() && log.is_empty() => Ok(Outcome::NotStarted),
         None if words.contains("memory allocation of") => Ok(Outcome::Aborted),
-        // Before `main`, in the standard library or the C library, which need not say anything.
+        // The standard library or the C library failed before `main`, which need not print anything.
         None if words.contains("fatal runtime error") || log.is_empty() => Ok(Outcome::Aborted),
         _ => Err(format!("it ended: {status}\n{words}\n{log}")),
     }
 }
 
-/// Reads all that a server says, so that it never waits.
+/// Reads all output of a server, so that it never blocks.
 fn drained(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
     thread::spawn(move || {
         let mut said = Vec::new();
@@ -228,7 +230,7 @@ fn visit(address: SocketAddr) -> io::Result<()> {
     }
 }
 
-/// A header the first time, or a line that looks like one; and lines. All must come back.
+/// Sends a header the first time, or a line that looks like one, and further lines. All must come back.
 fn talk(stream: &mut TcpStream) -> io::Result<()> {
     stream.set_read_timeout(Some(DEADLINE))?;
     stream.set_nodelay(true)?;
@@ -257,7 +259,7 @@ struct Child(std::process::Child);
 
 impl Child {
     fn signal(&self, signal: Signal) {
-        // It may be gone, which the scene finds out.
+        // It may have ended already, which the scene finds out.
         let _ = kill_process(Pid::from_child(&self.0), signal);
     }
 }
@@ -282,7 +284,7 @@ impl Drop for Child {
     }
 }
 
-/// How often a server makes each call in a scene.
+/// The number of times that a server makes each call in a scene.
 fn calls_of_a_scene() -> BTreeMap<String, usize> {
     let scene = Scene::new();
     let trace = scene.folder.path().join("trace");
@@ -298,8 +300,9 @@ fn calls_of_a_scene() -> BTreeMap<String, usize> {
     calls
 }
 
-/// `INJECT=all cargo test --test inject -- --nocapture` makes every call of a scene fail in turn by every error that it can
-/// have; otherwise one in ten of them, which are the same in each run: how often a call is made depends on the machine's pace.
+/// `INJECT=all cargo test --test inject -- --nocapture` makes every call of a scene fail in turn with every error that
+/// it can have. Otherwise one in ten of them fail, the same ones in each run, although the number of calls depends on
+/// the machine's speed.
 #[test]
 fn one_call_that_fails_costs_one_client_at_most() {
     let calls = calls_of_a_scene();

@@ -1,4 +1,4 @@
-//! What a connection costs in memory, in bytes.
+//! The memory of a connection in bytes.
 #![cfg(target_os = "linux")]
 
 #[path = "common/client.rs"]
@@ -14,7 +14,7 @@ use server::Server;
 
 const COUNT: usize = 15_000;
 
-/// The limit on open files has room for one of the tests at a time.
+/// The limit on open files suffices for only one of these tests at a time.
 static FILES: Mutex<()> = Mutex::new(());
 
 #[test]
@@ -43,7 +43,7 @@ fn fifteen_thousand_unfinished_headers_cost_little_memory() {
 #[test]
 fn idle_connections_cost_no_more_than_they_may() {
     let _files = FILES.lock();
-    // The log's writer has buffers of its own, which come with the first burst.
+    // The log's writer has its own buffers, which it allocates at the first burst.
     for (args, most) in [
         (&["--log", "quiet"][..], 64),
         (&["--log", "quiet", "--admin", "127.0.0.1:0"], 96),

@@ -1,4 +1,4 @@
-//! Who must, may or must not send a header: by address, by listener and by version, each on a real socket.
+//! Which peers must, may or must not send a header: by address, by listener and by version, each on a real socket.
 
 #[path = "common/admin.rs"]
 mod admin;
@@ -37,7 +37,8 @@ fn connect(source: Ipv4Addr, address: SocketAddr) -> TcpStream {
     client::connect(socket, address)
 }
 
-/// Sends `bytes` and FIN, and returns what comes back until the end, which may be a reset: what was refused is not read.
+/// Sends `bytes` and FIN, and returns all bytes received until the end. The end may be a reset, because the server does
+/// not read refused bytes.
 fn exchange(source: Ipv4Addr, address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let mut stream = connect(source, address);
     let mut answer = Vec::new();
@@ -207,7 +208,7 @@ fn a_passed_socket_has_the_mode_that_it_is_called_by() {
     let [first, second] = sockets.each_ref().map(|socket| socket.local_addr().expect("an address"));
     let mut command = with_passed([&sockets[0], &sockets[1]], "proxy-echo.socket:off", &[]);
     command.stdout(Stdio::piped());
-    // The standard input is the first socket, so that it is not taken away.
+    // The first socket is the standard input: keep it.
     let mut server = Server::spawn_with_input(command);
     server.wait_for(&format!("server is on {second} (--proxy-protocol off)"));
     assert_eq!(exchange(STRANGER, first, HEADER), HEADER);

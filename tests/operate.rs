@@ -1,4 +1,4 @@
-//! What an operator does to a server: starts it by a service manager, restarts it under load, stops it, breaks its log.
+//! Operating a server: starting it by a service manager, restarting it under load, stopping it, and a broken log.
 #![cfg(target_os = "linux")]
 
 #[path = "common/client.rs"]
@@ -22,7 +22,7 @@ use server::{DEADLINE, Server};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_proxy-echo");
 
-/// A server, to be started, that is passed `listener` as a service manager does it: `sd_listen_fds(3)`.
+/// The command of a server that is passed `listener` as a service manager does (`sd_listen_fds(3)`).
 fn activated(listener: &TcpListener, args: &[&str]) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\"", "sh", PROGRAM]).args(args);
@@ -46,7 +46,7 @@ fn talk_to(mut stream: TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Visits at full rate while `restarts` happen, and returns how many there were. The server that is left serves to the end.
+/// Makes visits at full rate while `restarts` runs, and returns their number. The last server serves to the end.
 fn visit_during(address: SocketAddr, restarts: impl FnOnce(&AtomicUsize) -> Server) -> usize {
     let (is_over, visits) = (AtomicBool::new(false), AtomicUsize::new(0));
     let _last = thread::scope(|scope| {
@@ -65,7 +65,7 @@ fn visit_during(address: SocketAddr, restarts: impl FnOnce(&AtomicUsize) -> Serv
     visits.into_inner()
 }
 
-/// Waits until there were a hundred more visits.
+/// Waits for a hundred more visits.
 fn wait_for_visits(visits: &AtomicUsize) {
     let (end, enough) = (Instant::now() + DEADLINE, visits.load(Ordering::Relaxed) + 100);
     while visits.load(Ordering::Relaxed) < enough {
@@ -74,7 +74,7 @@ fn wait_for_visits(visits: &AtomicUsize) {
     }
 }
 
-/// Ten times a new server, and then the end of the old one.
+/// Ten times starts a new server and then ends the old one.
 fn restart_ten_times(mut old: Server, visits: &AtomicUsize, start: impl Fn() -> Server) -> Server {
     for _ in 0..10 {
         let mut talk = client(&old);
@@ -82,7 +82,7 @@ fn restart_ten_times(mut old: Server, visits: &AtomicUsize, start: impl Fn() -> 
         let new = start();
         old.signal(Signal::TERM);
         wait_for_visits(visits);
-        // A connection of the old one has its time.
+        // A connection of the old server may finish.
         round_trip(&mut talk);
         drop(talk);
         assert!(old.ended().success());
@@ -144,7 +144,7 @@ fn a_drain_under_load_cuts_no_connection() {
     let before = thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
-                // Once the port is closed nobody gets in; until then everybody is served to the end.
+                // Until the port is closed, every client is served to its end. After that none can connect.
                 while Instant::now() < end {
                     match TcpStream::connect(address) {
                         Ok(stream) => {
@@ -168,7 +168,7 @@ fn a_drain_under_load_cuts_no_connection() {
     assert!(server.ended().success());
 }
 
-/// A socket for `sd_notify(3)`, and what comes to it.
+/// A socket for `sd_notify(3)`, and its messages.
 struct Manager {
     socket: UnixDatagram,
     folder: tempfile::TempDir,
@@ -277,7 +277,7 @@ fn a_log_that_cannot_be_written_costs_only_its_lines() {
 
 #[test]
 fn a_log_that_nobody_reads_stops_nothing_however_little_is_said() {
-    /// More lines than a pipe takes.
+    /// More log lines than a pipe holds.
     const SIGNALS: usize = 2000;
     let (_reader, writer) = io::pipe().expect("a pipe");
     let listener = TcpListener::bind("127.0.0.1:0").expect("an address");
@@ -296,7 +296,7 @@ fn a_log_that_nobody_reads_stops_nothing_however_little_is_said() {
 #[test]
 fn a_service_manager_that_reads_nothing_stops_nothing() {
     let manager = Manager::new();
-    // The queue of a datagram socket is full after a moment (net.unix.max_dgram_qlen).
+    // The queue of a datagram socket is soon full (net.unix.max_dgram_qlen).
     let mut server = manager.start("2000", &[]);
     let full = UnixDatagram::unbound().expect("a socket");
     full.set_nonblocking(true).expect("it can");
@@ -305,7 +305,7 @@ fn a_service_manager_that_reads_nothing_stops_nothing() {
         assert!(Instant::now() < end, "the queue takes everything");
     }
     let mut talk = client(&server);
-    // A hundred times of the watchdog.
+    // A hundred periods of the watchdog.
     let since = Instant::now();
     while since.elapsed() < Duration::from_millis(100) {
         round_trip(&mut talk);
@@ -353,7 +353,7 @@ fn a_log_that_meets_its_limit_of_size_costs_only_its_lines() {
     let path = folder.path().join("log");
     let listener = TcpListener::bind("127.0.0.1:0").expect("an address");
     let mut limited = Command::new("sh");
-    // In units of 512 bytes or of 1 KiB, by the shell.
+    // The unit is 512 bytes or 1 KiB, depending on the shell.
     limited.args(["-c", "ulimit -f 8; exec \"$@\"", "sh"]);
     let activated = activated(&listener, &["--log", "lines"]);
     limited.arg(activated.get_program()).args(activated.get_args());
@@ -406,7 +406,7 @@ fn passed_sockets_that_make_no_sense_are_refused() {
     assert!(words.contains("LISTEN_FDS=300000000, and at most 1024 sockets can be passed"), "{words}");
 }
 
-/// A server whose log the test has for itself. It ends with its test.
+/// A server whose log the test reads itself. It ends with its test.
 struct Child(std::process::Child);
 
 impl Child {

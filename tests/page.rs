@@ -1,5 +1,5 @@
-//! The status page as a browser shows it: light, dark and on a telephone, with no connections and with 10,000, with
-//! figures that are the server's, and with what hostile peers send shown as text.
+//! The status page in a browser: light, dark and on a telephone, without connections and with 10,000. Its figures are
+//! the server's, and bytes from hostile peers are shown as text.
 #![cfg(target_os = "linux")]
 
 #[path = "common/browser.rs"]
@@ -26,7 +26,7 @@ use rustix::process::Signal;
 use serde_json::json;
 use site::{Site, inet, mixed, texts, until, v1, v2};
 
-/// How the page is looked at: name, width in px, colour scheme.
+/// The views of the page: name, width in px, colour scheme.
 const VIEWS: [(&str, u32, &str); 3] = [("light", 1280, "light"), ("dark", 1280, "dark"), ("phone", 360, "light")];
 
 #[test]
@@ -50,7 +50,7 @@ fn it_says_what_the_server_says_and_is_legible() {
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 
-/// Checks the page in each of [`VIEWS`], and leaves pictures in the target's directory for a person to look at.
+/// Checks the page in each of [`VIEWS`], and leaves pictures for people in the target's directory.
 fn check(browser: &mut Browser, site: &Site, name: &str, connections: usize) {
     for (view, width, scheme) in VIEWS {
         browser.look(width, scheme, "screen");
@@ -73,7 +73,7 @@ fn take_picture(browser: &mut Browser, name: &str) {
 
 #[test]
 fn ten_thousand_connections_are_listed_without_lag() {
-    /// What a user may have to wait for on a machine that is busy with other tests, in ms.
+    /// The longest wait for the page on a machine that is busy with other tests, in ms.
     const BOUND: f64 = 2000.0;
     const COUNT: usize = 10_000;
     let site = Site::start("127.0.0.1:0", &["--log", "quiet", "--reflect-header", "false"]);
@@ -97,7 +97,7 @@ fn ten_thousand_connections_are_listed_without_lag() {
         waits.push((name.to_owned(), took));
     };
     let descending = "find('#list th[data-sort=age]').getAttribute('aria-sort') === 'descending'";
-    // Of those that came in the same millisecond, the last is the first.
+    // Of connections of the same millisecond, the last comes first.
     let sorted = format!("{descending} && Number(find('#list td').textContent) < {}", COUNT / 10);
     wait(&mut browser, "the oldest first", "find('#list th[data-sort=age] button').click()", &sorted);
     wait(&mut browser, "the newest number", "find('#list th[data-sort=number] button').click()", &first(COUNT));
@@ -111,7 +111,7 @@ fn ten_thousand_connections_are_listed_without_lag() {
         assert!(took < BOUND, "{name} takes {took} ms");
     }
 
-    // Page after page, and wherever one goes: the connections of that page, each once.
+    // Page after page, and after jumps: the page shows its connections, each once.
     let turn_to =
         |page: usize| format!("find('#page').value = {page}; find('#page').dispatchEvent(new Event('change'))");
     let next = "find('[data-to=next]').click()".to_owned();
@@ -124,7 +124,7 @@ fn ten_thousand_connections_are_listed_without_lag() {
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 
-/// In the page: writes into the filter as a user does.
+/// Script in the page: writes into the filter as a user does.
 fn filter(text: &str) -> String {
     let text = json!(text);
     format!("find('#filter').value = {text}; find('#filter').dispatchEvent(new InputEvent('input'))")
@@ -152,7 +152,7 @@ fn what_hostile_peers_send_is_shown_as_text() {
     browser.evaluate("find('#list details').open = true");
     take_picture(&mut browser, "hostile");
 
-    // Even if the server escaped nothing.
+    // This holds even if the server escaped nothing.
     let raw = "const real = fetch;
         window.fetch = async (...asked) => {
             const text = await (await real(...asked)).text();
@@ -169,7 +169,7 @@ fn what_hostile_peers_send_is_shown_as_text() {
     assert_eq!(browser.evaluate("typeof window.evil"), "undefined");
     assert_eq!(browser.complaints(), Vec::<String>::new());
 
-    // That nothing was complained about says something: what the policy forbids is.
+    // Prove that the check for complaints works: a request that the policy forbids must be reported.
     browser.evaluate("new Image().src = '/x.png'; new Promise((next) => setTimeout(next, 0))");
     assert!(browser.complaints().iter().any(|complaint| complaint.contains("Content Security Policy")));
 }
@@ -219,7 +219,7 @@ fn the_list_is_filtered_and_sorted_as_the_address_says() {
     numbers(&filter("nobody"), nothing);
     numbers(&filter("v2"), "all('#list tbody tr').length === 8 && !find('#nothing').checkVisibility()");
 
-    // Who sends the address on shows others what he sees.
+    // The page's address holds the state of the view, so that it can be passed on.
     let address = browser.evaluate("location.href");
     assert_eq!(address, format!("{}#sort=bytes_in&order=asc&filter=v2", site.url()));
     browser.open("about:blank");
@@ -227,7 +227,7 @@ fn the_list_is_filtered_and_sorted_as_the_address_says() {
     until(&mut browser, "", "all('#list tbody tr').length === 8");
     assert_eq!(texts(&mut browser, "#list td:first-child").join(" "), "4 6 9 11 7 5 10 8");
     assert_eq!(browser.evaluate("find('#filter').value"), "v2");
-    // An address from elsewhere does no harm.
+    // An address with nonsense in it does no harm.
     until(&mut browser, "location.hash = 'sort=x&order=y&offset=-7&every=0&filter='", all_there);
     assert_eq!(texts(&mut browser, "#list td:first-child").join(" "), "11 10 9 8 7 6 5 4 3 2 1");
     assert_eq!(browser.complaints(), Vec::<String>::new());
@@ -235,7 +235,7 @@ fn the_list_is_filtered_and_sorted_as_the_address_says() {
 
 #[test]
 fn a_server_that_is_gone_is_told_and_its_successor_shown() {
-    // An address that no other test uses, so that the port stays free for the successor.
+    // No other test uses this address, so that the port stays free for the next server.
     let site = Site::start("127.0.77.1:0", &[]);
     let streams = site.connect(mixed());
     let mut browser = Browser::start();
@@ -275,7 +275,7 @@ fn rates_are_those_between_two_refreshes() {
         bytes += count;
         site.await_figure("/bytes/in", bytes);
         streams.extend(site.connect([v1(inet(2)), v1(inet(3))]));
-        // Answers that are closer together than this say little about a rate.
+        // Rates are too inexact if the answers are closer together than this.
         while site.get("/status.json")["uptime_seconds"].as_f64().is_none_or(|now| now < before + 0.8) {
             sleep(Duration::from_millis(5));
         }
@@ -313,7 +313,7 @@ fn a_page_that_is_paused_or_hidden_asks_nothing() {
     let site = Site::start("127.0.0.1:0", &[]);
     let mut browser = Browser::start();
     browser.open(&format!("{}#every=1", site.url()));
-    // A counter of its own: Chromium's list of requests ends at 250.
+    // Count requests in the page, because Chromium's list of them ends at 250.
     browser.evaluate(
         "var fetched = 0; const real = fetch; window.fetch = (...rest) => { fetched += 1; return real(...rest); };
          var hide = (hidden) => {
@@ -323,7 +323,7 @@ fn a_page_that_is_paused_or_hidden_asks_nothing() {
     );
     for (stop, go) in [("find('#pause').click()", "find('#pause').click()"), ("hide(true)", "hide(false)")] {
         until(&mut browser, "fetched = 0", "fetched >= 4");
-        // What was asked before is answered; then over two seconds pass, in which the page would ask twice.
+        // Let earlier requests be answered; then wait over two seconds, in which the page would make two requests.
         let then = "new Promise((next) => setTimeout(next, 300)).then(() => { fetched = 0; \
                     return new Promise((next) => setTimeout(() => next(fetched), 2100)); })";
         assert_eq!(browser.evaluate(&format!("{stop}; {then}")), 0, "{stop}");
@@ -351,7 +351,7 @@ fn balancers_are_told_apart() {
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 
-/// In the page: puts an hour of figures in the place of the server's.
+/// Script in the page: replaces the server's history by an hour of figures.
 const AN_HOUR: &str = "
     const real = fetch;
     const wave = (high, shape) => Array.from({ length: 360 }, (_, n) => Math.round(high * shape(n)));
@@ -382,7 +382,7 @@ fn the_last_hour_is_drawn_and_told_sample_by_sample() {
         let values = texts(&mut browser, "#charts .value");
         assert_eq!(values[0], "12:00:00: 359 open");
         assert_eq!(values[2], "12:00:00: 476 MiB/s in, 571 MiB/s out");
-        // The pointer at a third of the hour, the keyboard from there, and neither.
+        // First the pointer at a third of the hour, then the keyboard from there, then neither.
         let point = "const plot = find('.plot'); const { left, width, top } = plot.getBoundingClientRect();
             plot.dispatchEvent(new PointerEvent('pointermove', { clientX: left + width / 3, clientY: top }))";
         until(&mut browser, point, "find('.value').textContent === '11:20:10: 120 open'");
@@ -394,7 +394,7 @@ fn the_last_hour_is_drawn_and_told_sample_by_sample() {
         let leave = "find('.plot').dispatchEvent(new PointerEvent('pointerleave'))";
         until(&mut browser, leave, "find('.value').textContent === '12:00:00: 359 open'");
     }
-    // The server's own.
+    // Now the server's own history.
     drop(streams);
     browser.open("about:blank");
     browser.open(&format!("{}#every=1", site.url()));

@@ -1,4 +1,4 @@
-//! What a server meets that stays up: fairness, limits, and peers and kernels that misbehave.
+//! Situations of a long-running server: fairness, limits, and peers and kernels that misbehave.
 #![cfg(target_os = "linux")]
 
 #[path = "common/client.rs"]
@@ -18,13 +18,13 @@ use rustix::process::{Resource, Rlimit, Signal, getrlimit, prlimit};
 use server::{DEADLINE, Server};
 use socket2::{Domain, SockRef, Socket, Type};
 
-/// Closes by a reset.
+/// Closes with a reset.
 fn reset(stream: TcpStream) {
     SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("linger");
     drop(stream);
 }
 
-/// Watches for half a second that the server uses next to no CPU time.
+/// Asserts that the server uses almost no CPU time for half a second.
 fn assert_at_rest(server: &Server) {
     let window = Duration::from_millis(500);
     let mut silent = client(server);
@@ -48,7 +48,7 @@ fn a_reader_that_takes_one_byte_and_then_all_gets_every_byte() {
     let before = server.data();
     stream.set_nonblocking(true).expect("non-blocking");
     let (mut sent, mut refused) = (0, 0);
-    // Full is what stays full while the server has had many turns.
+    // The path is full when it stays full over many turns of the server.
     while refused < 100 {
         match (&stream).write(&payload[sent..]) {
             Ok(count) => (sent, refused) = (sent + count, 0),
@@ -116,7 +116,7 @@ fn exhausted_descriptors_are_waited_for_at_rest() {
 
     let mut streams: Vec<_> = (0..30).map(|_| server.connect()).collect();
     server.wait_for("cannot accept: ");
-    // One of those that were accepted serves as the client here.
+    // One of the accepted connections is the client of this test.
     let window = Duration::from_millis(500);
     streams[0].set_read_timeout(Some(window)).expect("a timeout");
     let before = server.cpu();
@@ -124,7 +124,7 @@ fn exhausted_descriptors_are_waited_for_at_rest() {
     let used = server.cpu().saturating_sub(before);
     assert!(used < window / 20, "{used:?} of CPU time in {window:?}: it spins");
 
-    // As those that were accepted go, the others get their turn, one by one.
+    // As accepted connections end, the others are accepted, one by one.
     for mut stream in streams {
         stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
         stream.write_all(HEADER).expect("the server reads");
@@ -168,7 +168,7 @@ fn resets_in_every_state_leave_nothing_behind() {
     let big = vec![b'x'; 1 << 20];
     let mut number = 1;
     for _ in 0..20 {
-        // Before the header, inside it, behind it, with an answer unread, with an answer that does not fit.
+        // Resets before the header, inside it, after it, with an unread answer, and with an answer that does not fit.
         for bytes in [&b""[..], &HEADER[..20], HEADER, b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\nhello", &big] {
             let mut stream = server.connect();
             if bytes.len() == big.len() {
@@ -211,7 +211,7 @@ fn a_budget_that_is_used_up_is_waited_for_and_comes_back() {
     let server = Server::start(&["--log", "quiet", "--max-held", "256KiB", "--max-line", "64KiB"]);
     let payload = vec![b'x'; 8 << 20];
     let streams: Vec<_> = (0..20).map(|_| client(&server)).collect();
-    // None of them reads until all of them have filled what they can.
+    // No client reads until all of them have filled their buffers.
     thread::scope(|scope| {
         for mut stream in &streams {
             let payload = &payload;
@@ -242,7 +242,7 @@ fn a_connection_that_held_something_goes_on_when_others_have_used_up_the_budget(
             writer.write_all(payload).expect("the server reads");
             writer.shutdown(Shutdown::Write).expect("half-close");
         });
-        // The hoarders send what the server takes, and never read.
+        // The hoarders send as much as the server takes, and never read.
         for mut hoarder in &hoarders {
             hoarder.set_nonblocking(true).expect("non-blocking");
             while hoarder.write(payload).is_ok() {
@@ -318,7 +318,7 @@ fn an_unfinished_line_has_its_time_after_a_signal() {
 #[test]
 fn who_blocks_while_the_budget_is_used_up_falls_to_the_stall_timeout() {
     let mut server = Server::start(&["--max-held", "256KiB", "--stall-timeout", "1s"]);
-    // More than the kernel takes for a client that never reads.
+    // More than the kernel's buffers hold for a client that never reads.
     let payload = vec![b'x'; 64 << 20];
     let hoarders: Vec<_> = (0..20).map(|_| client(&server)).collect();
     thread::scope(|scope| {
@@ -365,7 +365,7 @@ fn who_spoke_in_time_is_not_closed_because_the_server_was_stopped() {
     }
     for stream in &mut talkers {
         let answer = stream.write_all(b"x").and_then(|()| stream.read_exact(&mut [0]));
-        // On a busy machine the rest may idle for too long meanwhile.
+        // On a busy machine the other connections may reach the idle timeout meanwhile.
         if continued.elapsed() >= Duration::from_secs(2) {
             break;
         }
@@ -399,8 +399,8 @@ fn an_urgent_byte_is_not_overlooked_while_signals_come() {
     });
 }
 
-/// A client with a small window that takes a little at a time: its kernel acknowledges, but the server's socket has no space for
-/// a long time, because Linux reports a socket as writable only when a third of its buffer is free.
+/// A client with a small window that reads a little at a time. Its kernel acknowledges bytes, but the server's socket
+/// has no space for a long time, because Linux reports a socket as writable only when a third of its buffer is free.
 #[test]
 fn who_takes_a_little_at_a_time_is_not_closed_and_the_log_counts_what_who_takes_nothing_missed() {
     const SIZE: usize = 1 << 20;
@@ -439,7 +439,7 @@ fn who_takes_a_little_at_a_time_is_not_closed_and_the_log_counts_what_who_takes_
     };
     let received = number(" bytes in").expect("a count");
     let unsent = number(" bytes unsent").expect("a count");
-    // The client's kernel took as much as its small buffer holds.
+    // The client's kernel has taken as much as its small buffer holds.
     assert!(gone.starts_with("is gone: stall timeout, "), "{gone}");
     assert!((received - 64 * 1024..=received + HEADER.len()).contains(&unsent), "{gone}");
 }
@@ -453,7 +453,7 @@ fn at_the_limit_of_connections_the_longest_silent_one_makes_room() {
     let newcomers = thread::scope(|scope| {
         let (is_over, talker) = (&is_over, &mut talker);
         scope.spawn(move || {
-            // It is never silent for as long as a header may take.
+            // It is never silent for the header timeout.
             while !is_over.load(Ordering::Relaxed) {
                 round_trip(talker);
                 thread::sleep(Duration::from_millis(20));
@@ -484,7 +484,7 @@ fn the_first_byte_has_a_time_limit_of_its_own() {
 fn long_header(length: usize) -> Vec<u8> {
     let mut bytes = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff".to_vec();
     bytes.extend([192, 0, 2, 1, 192, 0, 2, 2, 0xdc, 4, 1, 0xbb]);
-    // One TLV without meaning that takes the rest.
+    // One TLV of an application type takes the rest.
     bytes.extend([0xe0, 0xff, 0xf0]);
     bytes.resize(length, b'x');
     bytes
@@ -507,7 +507,7 @@ fn unfinished_headers_do_not_keep_out_whoever_sends_a_usual_one() {
     for _ in 0..20 {
         round_trip(&mut client(&server));
     }
-    // In two segments; the one that began before the others, too.
+    // Both in two segments, including the one that began before the others.
     let mut late = server.connect();
     late.write_all(&HEADER[..20]).expect("the server reads");
     round_trip(&mut client(&server));
@@ -516,7 +516,7 @@ fn unfinished_headers_do_not_keep_out_whoever_sends_a_usual_one() {
         stream.read_exact(&mut [0; HEADER.len()]).expect("the header comes back");
         round_trip(stream);
     }
-    // The longest legal header is taken beside them.
+    // The longest legal header is accepted beside them.
     let mut long = server.connect();
     let header = long_header(65_551);
     for piece in header.chunks(20_000) {
@@ -590,7 +590,7 @@ fn unfinished_lines_do_not_starve_others() {
     server.stop();
 }
 
-/// What the server may still send is read, and the end must come.
+/// Reads whatever the server still sends, and asserts that the end comes.
 fn assert_closed(stream: &mut TcpStream) {
     let mut rest = Vec::new();
     let end = stream.read_to_end(&mut rest);

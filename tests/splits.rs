@@ -1,4 +1,4 @@
-//! Headers that come in pieces, with payload behind them, through a real socket.
+//! Headers that arrive in pieces, with payload after them, through a real socket.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -15,7 +15,7 @@ const PAYLOAD: &[u8] = b"Hello\r\nPROXY TCP4 \0\xff";
 
 const UNKNOWN: &[u8] = b"PROXY UNKNOWN\r\n";
 
-/// A valid header, and the line that comes back for it.
+/// A valid header, and the line that the server reflects for it.
 struct Case {
     header: Vec<u8>,
     line: Vec<u8>,
@@ -25,7 +25,7 @@ fn v1(line: &str) -> Case {
     Case { header: line.into(), line: line.into() }
 }
 
-/// A version 2 header of the bytes 13 and 14, and what its length counts.
+/// A version 2 header from its bytes 13 and 14 and the bytes after its length.
 fn v2(command_and_family: [u8; 2], rest: &[u8], line: &[u8]) -> Case {
     let length = u16::try_from(rest.len()).expect("it can be counted").to_be_bytes();
     let header = [b"\r\n\r\n\0\r\nQUIT\n", &command_and_family[..], &length, rest].concat();
@@ -46,7 +46,7 @@ fn cases() -> Vec<Case> {
     let ipv6 = [&[0xff; 32][..], &[0xdc, 0x04, 0x01, 0xbb]].concat();
     let ipv6_line = format!("PROXY TCP6 {0} {0} 56324 443\r\n", ["ffff"; 8].join(":"));
     let unix = [&b"/run/client.sock"[..], &[0; 92], b"/run/server.sock", &[0; 92]].concat();
-    // As a balancer of AWS sends it: a health check that names a family, but has TLVs in place of addresses.
+    // An AWS balancer's health check: it states a family, but has TLVs in place of the addresses.
     let local = [&b"\x03\0\x04\xbc\xe5\x95\x1f\x04\0\x4a"[..], &[0; 74]].concat();
     let tlvs = [
         Tlv { kind: tlv::AUTHORITY, value: b"example.com" },
@@ -74,15 +74,15 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-/// The longest header that there is.
+/// The longest possible header.
 fn longest() -> Case {
     let padding = vec![0; usize::from(u16::MAX) - 12 - 7 - 3];
     let tlvs = [Tlv { kind: tlv::NOOP, value: &padding }];
     v2_with_tlvs(Transport::Stream, &tlvs, b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n")
 }
 
-/// A connection that tells when the server has read what was sent on others. Its answers come behind theirs: connections
-/// are accepted in their order, and then reported in the order in which their data came.
+/// A connection that shows when the server has read the bytes of others. Its answers come after theirs, because
+/// connections are accepted in order and reported in the order in which their data arrived.
 struct Control(TcpStream);
 
 impl Control {
@@ -105,7 +105,7 @@ impl Control {
     }
 }
 
-/// Sends FIN, and expects what the whole of `case` brings.
+/// Sends FIN, and expects the whole answer of `case`.
 fn finish(mut stream: TcpStream, case: &Case, line: &[u8], pieces: &str) {
     stream.shutdown(Shutdown::Write).expect("half-close");
     let mut answer = Vec::new();
@@ -114,12 +114,12 @@ fn finish(mut stream: TcpStream, case: &Case, line: &[u8], pieces: &str) {
     assert!(answer == expected, "{} {pieces}: {}", case.header.escape_ascii(), answer.escape_ascii());
 }
 
-/// Sends `case` in two pieces, each time cut at another of `positions`; the server reads the first before the second is
+/// Sends `case` in two pieces, once for each of `positions`. The server reads the first piece before the second is
 /// sent.
 fn split(server: &Server, case: &Case, line: &[u8], positions: impl Iterator<Item = usize>) {
     let whole = [&case.header, PAYLOAD].concat();
     let positions: Vec<usize> = positions.collect();
-    // Fewer than are accepted or reported at a time.
+    // Fewer than the server accepts or polls at a time.
     for positions in positions.chunks(100) {
         let send_first = |&at: &usize| {
             let mut stream = server.connect();
@@ -141,7 +141,7 @@ fn split(server: &Server, case: &Case, line: &[u8], positions: impl Iterator<Ite
 fn crumble(server: &Server, case: &Case, line: &[u8], size: usize) {
     let mut control = Control::new(server);
     let mut stream = server.connect();
-    // So that it is accepted and reported from now on.
+    // After this, the connection is accepted and its events are reported.
     Control::new(server);
     for piece in [&case.header, PAYLOAD].concat().chunks(size) {
         stream.write_all(piece).expect("the server reads");

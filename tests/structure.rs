@@ -1,7 +1,7 @@
-//! The structure of the two programs, read off their sources: few rooms, and arrows that run one way.
+//! The module structure of the two programs, read from their sources: few top-level modules, and no circular dependencies.
 //!
-//! At each level of folders, the arrows between the files and folders beside each other must have no circle. What a file
-//! and the `mod.rs` above it know of each other does not count.
+//! In each folder, the dependencies between its files and folders must have no circle. Those between a file and the
+//! `mod.rs` of its folder do not count.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -36,7 +36,7 @@ fn modules(folder: &str) -> BTreeMap<Module, String> {
 
 /// The paths that `source` names from `crate`, `super` or `self`, with the groups of `use` written out.
 fn paths(source: &str) -> Vec<Vec<&str>> {
-    // Inside the module of tests, `super` is the file itself.
+    // In the module `tests`, `super` is the file itself: skip it.
     let code = source.split("#[cfg(test)]\nmod tests").next().unwrap();
     let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
     let mut found = Vec::new();
@@ -55,7 +55,7 @@ fn paths(source: &str) -> Vec<Vec<&str>> {
     found
 }
 
-/// The module that `path` leads to from `module`: as much of it as names one.
+/// The module that `path` names, seen from `module`: the longest part of the path that is a module.
 fn target(module: &Module, path: &[&str], all: &BTreeMap<Module, String>) -> Option<Module> {
     let mut at = module.clone();
     for &part in path {
@@ -75,7 +75,7 @@ fn target(module: &Module, path: &[&str], all: &BTreeMap<Module, String>) -> Opt
     (at != *module).then_some(at)
 }
 
-/// Arrows between neighbours, by the module above them.
+/// Dependencies between neighbours, by their parent module.
 fn arrows(all: &BTreeMap<Module, String>) -> BTreeMap<Module, BTreeSet<(String, String)>> {
     let mut arrows: BTreeMap<Module, BTreeSet<_>> = BTreeMap::new();
     for (module, source) in all {
@@ -90,7 +90,7 @@ fn arrows(all: &BTreeMap<Module, String>) -> BTreeMap<Module, BTreeSet<(String, 
     arrows
 }
 
-/// What stays when all that point nowhere are taken away, again and again: the circles.
+/// The circles: the dependencies that are left after modules without dependencies are removed again and again.
 fn circles(arrows: &BTreeSet<(String, String)>) -> BTreeSet<(String, String)> {
     let mut left = arrows.clone();
     loop {

@@ -1,12 +1,12 @@
 //! A client of the admin port, as plain as a health check.
-#![allow(dead_code, reason = "no test needs all of it")]
+#![allow(dead_code, reason = "no test uses all of it")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use crate::server::{DEADLINE, Server};
 
-/// The address of the admin port, which the log tells.
+/// The address of the admin port, read from the log.
 pub fn address(server: &mut Server) -> SocketAddr {
     let line = server.wait_for("admin is on ");
     line.rsplit(' ').next().and_then(|word| word.parse().ok()).expect("an address")
@@ -18,7 +18,7 @@ pub fn connect(admin: SocketAddr) -> TcpStream {
     stream
 }
 
-/// What comes back for `request` until the server closes.
+/// The answer to `request`, up to the server's close.
 pub fn exchange(admin: SocketAddr, request: &[u8]) -> String {
     let mut stream = connect(admin);
     stream.write_all(request).expect("the server reads");
@@ -32,7 +32,7 @@ pub fn get(admin: SocketAddr, path: &str) -> (u16, String) {
     get_with(admin, path, "")
 }
 
-/// The same with further header lines. The version has no chunks.
+/// The same with further header lines. HTTP/1.0, so that the answer has no chunks.
 pub fn get_with(admin: SocketAddr, path: &str, lines: &str) -> (u16, String) {
     let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n{lines}\r\n");
     let answer = exchange(admin, request.as_bytes());
@@ -40,7 +40,7 @@ pub fn get_with(admin: SocketAddr, path: &str, lines: &str) -> (u16, String) {
     (head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status"), body.to_owned())
 }
 
-/// The value of a metric by its name and labels as they are written, such as `up{job="a"}`.
+/// The value of a metric, given by its name and labels as written, such as `up{job="a"}`.
 pub fn metric(metrics: &str, name: &str) -> u64 {
     let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.unwrap_or_else(|| panic!("no {name} in {metrics}")).parse().expect("a whole number")

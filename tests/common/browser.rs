@@ -1,5 +1,5 @@
-//! Chromium without a window, told what to do through its `DevTools` protocol over a pipe.
-#![allow(dead_code, reason = "no test needs all of it")]
+//! Chromium without a window, controlled through its `DevTools` protocol over a pipe.
+#![allow(dead_code, reason = "no test uses all of it")]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -14,10 +14,10 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// The longest that any answer may take.
+/// The longest wait for an answer.
 const DEADLINE: Duration = Duration::from_secs(60);
 const CHROMIUM: &str = "chromium";
-/// The protocol's descriptors are 3 and 4; the shell makes them of what a child process can be given.
+/// The protocol uses descriptors 3 and 4; the shell makes them from the child's standard input and output.
 const ON_PIPE: &str = r#"exec "$@" 3<&0 4>&1 </dev/null >/dev/null"#;
 
 /// A browser with one page.
@@ -27,14 +27,14 @@ pub struct Browser {
     messages: Receiver<Value>,
     last_id: u64,
     session: String,
-    /// Events that came while an answer was awaited.
+    /// Events received while waiting for an answer.
     events: Vec<Value>,
     complaints: Vec<String>,
     _profile: TempDir,
 }
 
 impl Browser {
-    /// Starts one of its own, which ends with the value.
+    /// Starts a new browser, which ends when the value is dropped.
     pub fn start() -> Self {
         let found = Command::new(CHROMIUM).arg("--version").stderr(Stdio::null()).output();
         assert!(
@@ -55,7 +55,7 @@ impl Browser {
             .expect("a shell");
         let answers = BufReader::new(process.stdout.take().expect("it is piped"));
         let (sender, messages) = channel();
-        // A pipe cannot be read with a deadline, a channel can. Ends with the browser.
+        // A pipe cannot be read with a deadline, but a channel can. The thread ends with the browser.
         thread::spawn(move || {
             for message in answers.split(0).map_while(Result::ok) {
                 let message = serde_json::from_slice(&message).expect("the protocol is JSON");
@@ -83,7 +83,7 @@ impl Browser {
         browser
     }
 
-    /// Sets the width of the window in px, the user's colour scheme and the medium.
+    /// Sets the width of the window in px, the user's colour scheme, and the medium.
     pub fn look(&mut self, width: u32, scheme: &str, medium: &str) {
         let metrics = json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600});
         self.call("Emulation.setDeviceMetricsOverride", &metrics);
@@ -91,7 +91,7 @@ impl Browser {
         self.call("Emulation.setEmulatedMedia", &json!({"media": medium, "features": features}));
     }
 
-    /// Opens the page at an address, and returns the addresses that were asked for meanwhile.
+    /// Opens the page at an address, and returns the addresses requested meanwhile.
     pub fn open(&mut self, url: &str) -> Vec<String> {
         self.events.clear();
         self.call("Page.navigate", &json!({"url": url}));
@@ -99,15 +99,15 @@ impl Browser {
         self.requests()
     }
 
-    /// The addresses that were asked for since the page was opened.
+    /// The addresses requested since the page was opened.
     pub fn requests(&mut self) -> Vec<String> {
-        // An answer to a later command comes after all that the page did until then.
+        // The answer to a later command comes after everything that the page did before.
         self.evaluate("document.readyState");
         let requests = self.events.iter().filter(|event| event["method"] == "Network.requestWillBeSent");
         requests.filter_map(|event| event["params"]["request"]["url"].as_str()).map(str::to_owned).collect()
     }
 
-    /// The value of an expression in the page, or what its promise comes to.
+    /// The value of an expression in the page; of a promise, its result.
     pub fn evaluate(&mut self, expression: &str) -> Value {
         let command = json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
         let mut answer = self.call("Runtime.evaluate", &command);
@@ -115,7 +115,7 @@ impl Browser {
         answer["result"]["value"].take()
     }
 
-    /// Writes a picture of the whole page, as PNG.
+    /// Writes a picture of the whole page as PNG.
     pub fn take_picture(&mut self, path: &Path) {
         let clip = self.whole_page();
         let whole = json!({"captureBeyondViewport": true, "format": "png", "clip": clip});
@@ -123,13 +123,13 @@ impl Browser {
         write_decoded(path, &picture);
     }
 
-    /// Writes the page as it is printed, as PDF.
+    /// Prints the page to a PDF file.
     pub fn print(&mut self, path: &Path) {
         let pages = self.call("Page.printToPDF", &json!({"preferCSSPageSize": true}));
         write_decoded(path, &pages);
     }
 
-    /// What the console and the log said that is no mere information.
+    /// Warnings and errors of the console and the log.
     pub fn complaints(&mut self) -> Vec<String> {
         self.evaluate("0");
         std::mem::take(&mut self.complaints)
@@ -194,7 +194,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // It ends by itself, with all its processes, when nobody is left at the pipe's other end.
+        // The browser ends by itself, with all its processes, when the other end of the pipe is closed.
         self.commands.take();
         let end = Instant::now() + DEADLINE;
         while self.messages.recv_timeout(end.saturating_duration_since(Instant::now())).is_ok() {}

@@ -1,5 +1,5 @@
 //! Clients behind a balancer, played by the test.
-#![allow(dead_code, reason = "no test needs all of it")]
+#![allow(dead_code, reason = "no test uses all of it")]
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -11,17 +11,17 @@ use crate::server::{DEADLINE, Server};
 
 pub const HEADER: &[u8] = b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n";
 
-/// Many connections.
+/// Opens many connections.
 pub fn connect_many(server: &Server, count: usize) -> Vec<TcpStream> {
     rlimit::increase_nofile_limit(u64::MAX).expect("the limit can be raised");
     (0..count).map(|index| connect(socket_of_many(index), server.address)).collect()
 }
 
-/// The socket of one of many clients. They are spread over source addresses: one has 28,000 ports, and finding a free one
-/// gets slow halfway.
+/// The socket of one of many clients. They are spread over source addresses, because one address has 28,000 ports, and
+/// finding a free one gets slow when half of them are used.
 pub fn socket_of_many(index: usize) -> Socket {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-    // Without this the kernel looks for a port that is free for every destination.
+    // Without this option the kernel searches for a port that is free for all destinations.
     let no_port = uapi::setsockopt(socket.as_raw_fd(), libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, &1i32);
     no_port.expect("Linux has it");
     let source = Ipv4Addr::from_bits(Ipv4Addr::new(127, 0, 0, 2).to_bits() + index as u32 / 4000);
@@ -29,7 +29,7 @@ pub fn socket_of_many(index: usize) -> Socket {
     socket
 }
 
-/// Connects; reads and writes fail after the deadline.
+/// Connects. Reads and writes fail after the deadline.
 pub fn connect(socket: Socket, address: SocketAddr) -> TcpStream {
     socket.connect(&address.into()).expect("the server accepts");
     socket.set_read_timeout(Some(DEADLINE)).expect("a timeout");
@@ -38,7 +38,7 @@ pub fn connect(socket: Socket, address: SocketAddr) -> TcpStream {
     TcpStream::from(socket)
 }
 
-/// Sends a line and takes it back. Whatever was sent to the server before, it has seen then.
+/// Sends a line and reads it back. The server has then seen everything that was sent before.
 pub fn round_trip(stream: &mut TcpStream) {
     stream.write_all(b"round trip\n").expect("the server reads");
     let mut answer = [0; 11];
@@ -46,7 +46,7 @@ pub fn round_trip(stream: &mut TcpStream) {
     assert_eq!(&answer, b"round trip\n");
 }
 
-/// A connection behind its header.
+/// A connection whose header was sent and reflected.
 pub fn client(server: &Server) -> TcpStream {
     let mut stream = server.connect();
     stream.write_all(HEADER).expect("the server reads");

@@ -1,10 +1,10 @@
-//! The body of the fuzz target for `decode`; a test runs it on the inputs of the parser's tests.
+//! The body of the fuzz target for `decode`. A test runs it on the inputs of the parser's tests.
 
 use proxy::Status;
 use proxy_echo::decode::{Decoded, Field, Outcome};
 
-/// The explanation of `input` agrees with the parser, its fields cover the header without a gap, and the one that is wrong
-/// has the wrong byte in it.
+/// Asserts that the explanation of `input` agrees with the parser, that its fields cover the header without a gap, and
+/// that the field marked wrong contains the wrong byte.
 pub(crate) fn decode(input: &[u8]) {
     let decoded = Decoded::new(input);
     let shown = [decoded.to_string(), decoded.json()].concat();
@@ -32,7 +32,7 @@ pub(crate) fn decode(input: &[u8]) {
         (Outcome::Invalid(error, at), Err(parsed)) => {
             assert_eq!((error, Some(at)), (parsed, proxy::error_offset(input)));
             let [field] = wrong[..] else { panic!("{shown}") };
-            // This one shows with the header's last byte, wherever it is.
+            // A wrong checksum shows only at the header's last byte, wherever the checksum is.
             let is_checksum = error == proxy::Error::Crc32cMismatch && field.value.starts_with("CRC32C 0x");
             assert!(is_checksum || (field.offset..field.offset + field.length).contains(&at), "{shown}");
         }

@@ -1,4 +1,4 @@
-//! What stands between a client and the server: real HAProxy, or a thread that does what no HAProxy would.
+//! A hop between a client and the server: a real HAProxy or nginx, or a thread that does what no HAProxy would do.
 
 use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::program::{Running, program};
 use crate::server::DEADLINE;
 
-/// HAProxy with one way through. It inherits a socket that listens already, as its standard input.
+/// HAProxy with one front end and one back end. It inherits a listening socket as its standard input.
 pub struct Hop {
     pub address: SocketAddr,
     _running: Running,
@@ -19,7 +19,8 @@ pub struct Hop {
 }
 
 impl Hop {
-    /// From `address` to `next`; `bind` stands behind the listening address, `server` behind the server's.
+    /// Starts a hop from `address` to `next`. `bind` follows the listening address in the configuration, `server` the
+    /// server's.
     pub fn start(address: &str, next: SocketAddr, bind: &str, server: &str) -> Hop {
         let listener = TcpListener::bind((address, 0)).expect("a port");
         let front = listener.local_addr().expect("an address");
@@ -37,13 +38,14 @@ impl Hop {
     }
 }
 
-/// nginx that accepts a header, and sends one of its own. Whose header it believes is up to `trust`, a directive of the server.
+/// Starts an nginx that accepts a header and sends its own. The directive `trust` says whose header it believes.
 #[allow(dead_code, reason = "not every test needs it")]
 pub fn nginx_behind_a_hop(next: SocketAddr, trust: &str) -> Hop {
     nginx(next, "proxy_protocol", trust)
 }
 
-/// nginx that sends a header; `listen` stands behind its listening address, and `directives` are the server's.
+/// Starts an nginx that sends a header. `listen` follows its listening address in the configuration, `directives` are the
+/// server's.
 pub fn nginx(next: SocketAddr, listen: &str, directives: &str) -> Hop {
     const MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -57,13 +59,13 @@ pub fn nginx(next: SocketAddr, listen: &str, directives: &str) -> Hop {
         pid.display()
     );
     fs::write(&file, config).expect("a file");
-    // It inherits the socket, as its standard input.
+    // It inherits the socket as its standard input.
     let mut command = program("nginx", "nginx libnginx-mod-stream");
     command.env("NGINX", "0;").args(["-e", "stderr", "-c"]).arg(&file).stdin(OwnedFd::from(listener));
     Hop { address, _running: Running(command.spawn().expect("nginx starts")), _directory: directory }
 }
 
-/// A server of the test's own: each connection is `handle`d by a thread, with its number.
+/// Starts a server in the test: `handle` runs in a thread for each connection, and gets its number.
 pub fn serve(handle: impl Fn(TcpStream, usize) -> io::Result<()> + Clone + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -77,7 +79,7 @@ pub fn serve(handle: impl Fn(TcpStream, usize) -> io::Result<()> + Clone + Send 
     address
 }
 
-/// Carries a connection on to `to`, whose first bytes are `opening`.
+/// Forwards a connection to `to`, after sending `opening`.
 pub fn carry(near: &TcpStream, to: SocketAddr, opening: &[u8]) -> io::Result<()> {
     let far = TcpStream::connect(to)?;
     (&far).write_all(opening)?;

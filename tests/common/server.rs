@@ -1,5 +1,5 @@
-//! The program under test, as a user runs it, and what its log says.
-#![allow(dead_code, reason = "no test needs all of it")]
+//! The program under test, run as a user runs it, and its log.
+#![allow(dead_code, reason = "no test uses all of it")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// What should happen must happen in this time, however slow the machine.
+/// Everything that a test waits for must happen within this time, however slow the machine.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
-/// A server on a port of its own, on loopback. It ends with its test.
+/// A server on its own port on loopback. It ends with its test.
 pub struct Server {
     child: Child,
     process: Process,
@@ -25,7 +25,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Lines of the log that are read before somebody waits for one.
+    /// Most lines of the log that are read ahead.
     const LINES_AHEAD: usize = 1 << 17;
 
     /// Starts `proxy-echo --listen 127.0.0.1:0` with further arguments.
@@ -67,7 +67,7 @@ impl Server {
         stream
     }
 
-    /// Sends `bytes` and FIN, and returns all that comes back until the server's FIN.
+    /// Sends `bytes` and FIN, and returns all bytes received up to the server's FIN.
     pub fn exchange(&self, bytes: &[u8]) -> Vec<u8> {
         let mut stream = self.connect();
         stream.write_all(bytes).expect("the server reads");
@@ -77,7 +77,7 @@ impl Server {
         answer
     }
 
-    /// The first line of the log, from its beginning on, that contains `text`. Waits for it until the deadline.
+    /// The first line of the whole log that contains `text`. Waits for it until the deadline.
     pub fn wait_for(&mut self, text: &str) -> String {
         let end = Instant::now() + DEADLINE;
         let mut looked_at = 0;
@@ -95,14 +95,14 @@ impl Server {
         }
     }
 
-    /// What is behind the time and the number in all lines of connection `number`, when it is gone.
+    /// All lines of connection `number` without time and number, after waiting until it is gone.
     pub fn story(&mut self, number: u64) -> Vec<String> {
         let mark = format!(" #{number} ");
         self.wait_for(&format!("{mark}is gone"));
         self.log.iter().filter_map(|line| line.split_once(&mark)).map(|(_, event)| event.to_owned()).collect()
     }
 
-    /// From now on the log is read, but forgotten, so that any number of lines can come.
+    /// From now on reads the log and discards it, so that any number of lines can come.
     pub fn forget_log(&mut self) {
         let lines = std::mem::replace(&mut self.lines, sync_channel(0).1);
         thread::spawn(move || lines.iter().for_each(drop));
@@ -136,7 +136,7 @@ impl Drop for Server {
     }
 }
 
-/// What can be asked of the server from any thread.
+/// The server's process, for questions from any thread.
 #[derive(Clone, Copy)]
 pub struct Process(Pid);
 
@@ -163,14 +163,15 @@ impl Process {
         self.number("status", name)
     }
 
-    /// Its resident memory in KiB. The kernel counts the pages for it: `VmRSS` leaves out what each CPU has not added to the sum
-    /// yet, which is up to 128 KiB for each.
+    /// Its resident memory in KiB, from a count of its pages. `VmRSS` leaves out up to 128 KiB per CPU that are not
+    /// added to the sum yet.
     #[cfg(target_os = "linux")]
     pub fn resident(self) -> usize {
         self.number("smaps_rollup", "Rss:")
     }
 
-    /// What of that is its own data in KiB: how much of its program is resident depends on what the system has read of the file.
+    /// Its own data in that memory, in KiB. How much of the program file is resident depends on how much of it the
+    /// system has read.
     #[cfg(target_os = "linux")]
     pub fn data(self) -> usize {
         self.number("smaps_rollup", "Anonymous:")
@@ -184,13 +185,13 @@ impl Process {
         line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
     }
 
-    /// How many descriptors it has open.
+    /// The number of its open descriptors.
     #[cfg(target_os = "linux")]
     pub fn files(self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.0.as_raw_pid())).expect("the server runs").count()
     }
 
-    /// The CPU time that its threads have used.
+    /// The CPU time of its threads.
     #[cfg(target_os = "linux")]
     pub fn cpu(self) -> Duration {
         let threads = std::fs::read_dir(format!("/proc/{}/task", self.0.as_raw_pid())).expect("the server runs");

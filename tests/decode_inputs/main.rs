@@ -1,4 +1,4 @@
-//! `decode` explains whatever the parser is tested with: every row of its tables, and what its properties are tried on.
+//! `decode` explains all inputs of the parser's tests: every row of their tables, and their generated inputs.
 
 use proptest::prelude::*;
 use proxy::{Error, Header, Status};
@@ -6,7 +6,7 @@ use proxy::{Error, Header, Status};
 #[path = "../common/decode_body.rs"]
 mod decode_body;
 #[path = "../../proxy/tests/common/oracle.rs"]
-#[allow(dead_code, reason = "the inputs need its checksum alone")]
+#[allow(dead_code, reason = "the inputs need only its checksum")]
 mod oracle;
 #[path = "../../proxy/tests/common/strategies.rs"]
 mod strategies;
@@ -21,14 +21,14 @@ use oracle::SIGNATURE;
 use strategies::{bytes, damaged, header, shuffled_words, v2_odd_tlvs};
 use words::described;
 
-/// A row of the parser's tables: `input` is a header as a whole.
+/// A row of the parser's tables: `input` is one whole header.
 fn accepted<'a>(name: &str, input: &'a [u8]) -> Header<'a> {
     decode_body::decode(input);
     let Ok(Status::Complete(header)) = proxy::parse(input) else { panic!("{name}: {:?}", proxy::parse(input)) };
     header
 }
 
-/// A row of the parser's tables: with the first byte of `rest` it is no header.
+/// A row of the parser's tables: with the first byte of `rest`, the input is refused.
 fn refused(_: &str, good: &[u8], rest: &[u8], _: Error) {
     decode_body::decode(good);
     decode_body::decode(&[good, rest].concat());

@@ -1,4 +1,4 @@
-//! What must hold of the page whatever it shows.
+//! Checks that must hold for the page whatever it shows.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::browser::Browser;
 use crate::site::{Site, until};
 
-/// Every figure is the one of /status.json, and its text says the same to the last digit.
+/// Asserts that every figure equals that of /status.json, and that its text agrees to the last digit shown.
 pub fn assert_figures(browser: &mut Browser, site: &Site) {
     let before = site.get("/status.json");
     let is_new = format!("Number(find('[data-json=uptime_seconds]').value) >= {}", before["uptime_seconds"]);
@@ -20,7 +20,7 @@ pub fn assert_figures(browser: &mut Browser, site: &Site) {
         match [&before, &after].map(|status| status.pointer(&pointer).expect("a figure of the status")) {
             [Value::Number(low), Value::Number(high)] => {
                 let [low, high] = [low, high].map(|bound| bound.as_f64().expect("finite"));
-                // The process's memory and files go up and down by what the requests themselves need.
+                // The requests themselves change the process's memory and files a little.
                 let slack = if path.starts_with("process.") { high * 0.1 + 8.0 } else { 0.0 };
                 let value: f64 = value.parse().expect("a number");
                 assert!((low - slack..=high + slack).contains(&value), "{path}: {value} is not {low} to {high}");
@@ -35,7 +35,7 @@ pub fn assert_figures(browser: &mut Browser, site: &Site) {
         }
     }
 
-    // The figures that matter are there at all.
+    // The important figures must be on the page.
     let shown: BTreeSet<_> = figures.iter().map(|[path, ..]| path.as_str()).collect();
     let closed = after["connections"]["closed"].as_object().expect("counts").iter().filter(|(_, count)| **count != 0);
     let closed = closed.map(|(reason, _)| format!("connections.closed.{reason}"));
@@ -48,7 +48,7 @@ pub fn assert_figures(browser: &mut Browser, site: &Site) {
     }
 }
 
-/// `text` is `value`, rounded to the last digit that it has.
+/// Asserts that `text` is `value`, rounded to the last digit shown.
 pub fn assert_says(kind: &str, text: &str, value: f64) {
     let words: Vec<_> = text.split(' ').collect();
     let (mut shown, mut place) = (0.0, 1.0);
@@ -66,12 +66,12 @@ pub fn assert_says(kind: &str, text: &str, value: f64) {
         place = digits.chars().fold(unit, |place, _| place / 10.0);
         shown += number.parse::<f64>().unwrap_or_else(|_| panic!("{text} is no figure")) * unit;
     }
-    // A duration is cut, any other figure rounded.
+    // Durations are cut off; all other figures are rounded.
     let error = if kind == "duration" { place } else { place * 0.5001 };
     assert!((shown - value).abs() <= error, "{text} is shown for {value}");
 }
 
-/// Nothing sticks out to the side, and all text stands out from what is behind it, by the rule of WCAG 2.2 (1.4.3).
+/// Asserts that the page is not wider than the window, and that all text has the contrast of WCAG 2.2 (1.4.3).
 pub fn assert_legible(browser: &mut Browser, view: &str, width: u32) {
     let wide = browser.evaluate("document.documentElement.scrollWidth");
     assert!(wide.as_u64().is_some_and(|wide| wide <= u64::from(width)), "{view}: the page is {wide} px wide");

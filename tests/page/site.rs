@@ -13,7 +13,8 @@ use crate::browser::Browser;
 use crate::client::connect_many;
 use crate::server::{DEADLINE, Server};
 
-/// In the page: waits until a condition holds, looking at every frame. Comes to the milliseconds that it took.
+/// Script in the page: waits until a condition holds, checking it at every frame. Returns the milliseconds that it
+/// took.
 const UNTIL: &str = "async (condition) => {
     const start = performance.now();
     while (!condition()) {
@@ -29,7 +30,7 @@ pub struct Site {
 }
 
 impl Site {
-    /// Starts a server whose admin port is on `admin`.
+    /// Starts a server with its admin port on `admin`.
     pub fn start(admin: &str, args: &[&str]) -> Site {
         let mut server = Server::start(&[&["--admin", admin], args].concat());
         let line = server.wait_for("admin is on ");
@@ -75,7 +76,7 @@ impl Site {
         streams
     }
 
-    /// The same from another address, one after the other.
+    /// The same from another source address, one after the other.
     pub fn connect_from(&self, address: &str, headers: &[Vec<u8>]) -> Vec<TcpStream> {
         let before = self.headers();
         let connect = |header: &Vec<u8>| {
@@ -100,36 +101,36 @@ impl Site {
         }
     }
 
-    /// Headers that the server has taken.
+    /// The number of headers that the server has accepted.
     fn headers(&self) -> u64 {
         let status = self.get("/status.json");
         status["headers"].as_object().expect("counts").values().filter_map(Value::as_u64).sum()
     }
 
-    /// What must be refused, and is.
+    /// Sends `bytes`, which the server must refuse.
     pub fn send_refused(&self, bytes: &[u8]) {
         let mut stream = self.server.connect();
         stream.write_all(bytes).expect("the server reads");
         let mut answer = Vec::new();
-        // A reset is a refusal, too.
+        // A reset is a refusal too.
         let _ = stream.read_to_end(&mut answer);
         assert!(answer.is_empty());
     }
 }
 
-/// Waits until `condition` holds in the page, and returns how many milliseconds that took after `action`.
+/// Runs `action` in the page, waits until `condition` holds, and returns the milliseconds that this took.
 pub fn until(browser: &mut Browser, action: &str, condition: &str) -> f64 {
     let took = browser.evaluate(&format!("{{ {action}; ({UNTIL})(() => {condition}) }}"));
     took.as_f64().expect("milliseconds")
 }
 
-/// The texts of a column of the list, or of anything else.
+/// The texts of all elements that match `selector`.
 pub fn texts(browser: &mut Browser, selector: &str) -> Vec<String> {
     let texts = browser.evaluate(&format!("[...document.querySelectorAll('{selector}')].map((e) => e.textContent)"));
     serde_json::from_value(texts).expect("texts")
 }
 
-/// Addresses of a client, one for each number.
+/// A client's addresses for this number.
 pub fn inet(number: u32) -> Addresses<'static> {
     let source = SocketAddrV4::new(Ipv4Addr::from_bits(0xC633_6400 + number % 256), 20_000 + (number % 40_000) as u16);
     let destination = SocketAddrV4::new(Ipv4Addr::new(10, 0, 8, 154), 8888);

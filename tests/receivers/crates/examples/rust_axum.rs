@@ -16,7 +16,7 @@ struct Proxied {
 }
 
 impl Proxied {
-    /// Reads each header in a task of its own, so that no slow balancer keeps others waiting.
+    /// Reads each header in its own task, so that a slow balancer does not keep others waiting.
     fn new(listener: TcpListener) -> io::Result<Self> {
         let (sender, ready) = mpsc::channel(64);
         let address = listener.local_addr()?;

@@ -1,5 +1,5 @@
-//! A library behind the smallest echo: `receivers LIBRARY` listens on 127.0.0.1:8080, tells each client who its header says
-//! that it is, and sends back what follows.
+//! Runs a library behind a minimal echo server: `receivers LIBRARY` listens on 127.0.0.1:8080, sends each client the
+//! address in its header, and echoes the rest.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 /// A header's length and the client that it names.
 type Parsed = (usize, Option<SocketAddr>);
 
-/// Nothing where more bytes must come.
+/// `None` if more bytes are needed.
 type Parse = fn(&[u8]) -> Result<Option<Parsed>, String>;
 
 fn main() -> io::Result<()> {
@@ -26,7 +26,7 @@ fn main() -> io::Result<()> {
     }
 }
 
-/// As its example `server` does: reads until the result is complete.
+/// Reads until the result is complete, as the library's example `server` does.
 fn ppp(bytes: &[u8]) -> Result<Option<Parsed>, String> {
     let result = ppp::HeaderResult::parse(bytes);
     if result.is_incomplete() {
@@ -56,8 +56,8 @@ fn ppp(bytes: &[u8]) -> Result<Option<Parsed>, String> {
     Ok(Some((length, client)))
 }
 
-/// Its errors of an unexpected end are those of a header that is not whole; that of less than a signature is not told apart
-/// from garbage.
+/// Its errors of an unexpected end mean an unfinished header. For input shorter than a signature it gives the same
+/// error as for garbage.
 fn proxy_protocol(bytes: &[u8]) -> Result<Option<Parsed>, String> {
     use proxy_protocol::{ParseError, ProxyHeader, parse, version1, version2};
     let mut rest = bytes;
@@ -79,7 +79,7 @@ fn proxy_protocol(bytes: &[u8]) -> Result<Option<Parsed>, String> {
     Ok(Some((bytes.len() - rest.len(), client)))
 }
 
-/// It has a parser a version: the first byte tells which.
+/// It has one parser per version; the first byte decides which to use.
 fn haproxy_protocol(bytes: &[u8]) -> Result<Option<Parsed>, String> {
     use haproxy_protocol::{Error, ProxyHdrV1, ProxyHdrV2, RemoteAddress};
     let parsed = match bytes.first() {
@@ -144,7 +144,7 @@ async fn proxy_protocol_rs() -> io::Result<()> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
     let listener = proxy_protocol_rs::ProxyProtocolListener::new(listener, Default::default());
     loop {
-        // An error is that of one connection.
+        // An error concerns only one connection.
         let Ok(stream) = listener.accept().await else { continue };
         let client = stream.client_addr();
         tokio::spawn(echo_in_tokio(stream, client));
