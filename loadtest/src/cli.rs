@@ -1,5 +1,6 @@
 //! The command line. Help, man page and completions are made from it.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use bytesize::ByteSize;
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
-use proxy_echo_args::address::target;
+use proxy_echo_args::address::{listen_one, target};
 use proxy_echo_args::json::Json;
 use proxy_echo_args::pages::Pages;
 use proxy_echo_args::values::{count, list, positive_time, rate, size, time};
@@ -96,6 +97,9 @@ pub struct RunArgs {
     /// The measured process, if it runs on this machine: its CPU time and memory are reported
     #[arg(long, value_name = "PID", env = "LOADTEST_SERVER_PID", help_heading = CHECKS)]
     pub server_pid: Option<u32>,
+    /// Serve the figures to Prometheus while it runs, at http://ADDRESS:PORT/metrics; :PORT is on all addresses
+    #[arg(long, value_name = "ADDRESS:PORT", env = "LOADTEST_METRICS", value_parser = listen_one, help_heading = OUTPUT)]
+    pub metrics: Option<SocketAddr>,
     /// What is shown and written.
     #[command(flatten)]
     pub output: OutputArgs,

@@ -13,7 +13,7 @@
 //! - [`environment`], [`cgroup`]: events on the machine during a run.
 //! - [`judge`], [`hints`]: whether the figures are valid, the exit code, and what to try.
 //! - [`output`]: the output at the end, and files.
-//! - [`progress`], [`live`]: the output during a run.
+//! - [`progress`], [`live`], [`metrics`]: the output during a run.
 //! - [`statistics`], [`join`]: confidence intervals, and joining the parts of one result.
 //! - [`result`], [`totals`], [`samples`]: a finished measurement, as in the JSON file.
 //! - [`mod@format`]: figures in words.
@@ -35,6 +35,7 @@ pub mod hosts;
 pub mod join;
 pub mod judge;
 pub mod live;
+pub mod metrics;
 pub mod output;
 pub mod pattern;
 pub mod plan;

@@ -1,5 +1,7 @@
 //! `rr`, `crr`, `stream`, `idle`: one target, one load, one or more runs.
 
+use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::CommandError;
@@ -7,6 +9,7 @@ use crate::cli::RunArgs;
 use crate::engine::{self, Progress};
 use crate::join::{self, How};
 use crate::live::Live;
+use crate::metrics::Metrics;
 use crate::plan::{Kind, Plan};
 use crate::progress::Bar;
 use crate::result::{INTERRUPTED, Report, RunResult};
@@ -22,14 +25,20 @@ pub(super) fn run(kind: Kind, args: &RunArgs, interrupt: &AtomicBool) -> Result<
         plan.begin_at(text)?;
     }
     let mut live = Live::open(&args.output.live).map_err(|error| CommandError::Usage(error.to_string()))?;
-    plan.live = live.is_some();
+    let metrics = args.metrics.map(|address| serve(address, args.output.quiet)).transpose()?;
+    plan.live = live.is_some() || metrics.is_some();
     let bar = Bar::new(args.output.quiet);
     let mut results = Vec::new();
     for index in 0..plan.runs {
         let mut watch = bar.watch(&plan, &format!("run {} of {}", index + 1, plan.runs));
-        let result = measure_with(&plan, interrupt, &mut |progress| match (progress, &mut live) {
-            (Progress::Second(second), Some(live)) => live.report(&plan, index + 1, &second),
-            (progress, _) => watch(progress),
+        let result = measure_with(&plan, interrupt, &mut |progress| {
+            if let (Progress::Second(second), Some(live)) = (&progress, &mut live) {
+                live.report(&plan, index + 1, second);
+            }
+            if let Some(metrics) = &metrics {
+                metrics.report(&plan, index + 1, &progress);
+            }
+            watch(progress);
         })?;
         results.push(result);
         if interrupt.load(Ordering::Relaxed) {
@@ -46,6 +55,16 @@ pub(super) fn run(kind: Kind, args: &RunArgs, interrupt: &AtomicBool) -> Result<
     whole.notes.extend(unwritten);
     whole.slo = plan.slo.as_ref().map(|slo| slo.judge(&whole));
     Ok(Report::Run(Box::new(whole)))
+}
+
+/// Serves metrics, and prints where.
+fn serve(address: SocketAddr, is_quiet: bool) -> Result<Metrics, CommandError> {
+    let (metrics, address) = Metrics::serve(address).map_err(|error| CommandError::Usage(error.to_string()))?;
+    if !is_quiet {
+        // That it cannot be printed does not stop the run.
+        let _ = writeln!(io::stderr(), "metrics are at http://{address}/metrics");
+    }
+    Ok(metrics)
 }
 
 /// Makes one run. `bar` shows its progress under the name `what`.

@@ -1,0 +1,154 @@
+//! The figures in the two text formats that Prometheus reads. Names and units follow its conventions.
+
+use std::fmt::{Display, Write};
+
+use super::{Buckets, Figures};
+use crate::format;
+use crate::samples::PERCENTILES;
+
+/// Most reasons of errors that have a sample of their own; the rest is added up as `other`.
+const MAX_REASONS: usize = 50;
+
+/// The formats differ in their comments and in the last line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    /// Prometheus's text format 0.0.4: comments name a counter with `_total`.
+    Prometheus,
+    /// OpenMetrics 1.0: comments name a counter without `_total` and give the unit; `# EOF` ends the text.
+    OpenMetrics,
+}
+
+impl Format {
+    pub(super) fn content_type(self) -> &'static str {
+        match self {
+            Format::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+            Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
+pub(super) fn render(figures: &Figures, format: Format) -> String {
+    let mut out = Text { text: String::new(), format };
+    out.family("loadtest_build_info", "gauge", "The version that runs");
+    out.sample("loadtest_build_info", &[("version", proxy_echo_args::VERSION)], 1);
+    out.gauge("loadtest_run", "Which of --runs this is, from 1; 0 before the first measured second", figures.run);
+    if let Some(rate) = figures.offered_per_s {
+        out.gauge("loadtest_offered_messages_per_second", "The rate asked of this process", rate);
+    }
+    out.gauge("loadtest_connections_open", "Open connections", figures.connections);
+    counters(figures, &mut out);
+    latency(figures, &mut out);
+    let workers = figures.cpu.len().max(1) as f64;
+    let busiest = figures.cpu.iter().copied().fold(0.0, f64::max);
+    let mean = figures.cpu.iter().sum::<f64>() / workers;
+    out.gauge("loadtest_worker_cpu_ratio", "Part of a core that a worker used in the last second, on average", mean);
+    out.gauge("loadtest_busiest_worker_cpu_ratio", "The same of the busiest worker", busiest);
+    if format == Format::OpenMetrics {
+        out.text.push_str("# EOF\n");
+    }
+    out.text
+}
+
+fn counters(figures: &Figures, out: &mut Text) {
+    let mut all = figures.before.clone();
+    all.add(&figures.totals);
+    for (name, help, count) in [
+        ("loadtest_messages", "Messages that came back in the measured time", all.measured_completed),
+        ("loadtest_received_bytes", "Payload that came back in the measured time", all.measured_bytes),
+        ("loadtest_connections_opened", "Connections established", all.connections_opened),
+        ("loadtest_connections_failed", "Connects that failed", all.connections_failed),
+        ("loadtest_connections_lost", "Connections that the target closed or reset", all.connections_lost),
+        ("loadtest_messages_unanswered", "Messages given up without an answer", all.requests_unanswered),
+        ("loadtest_verification_failures", "Places where other bytes came than were sent", all.verification.total()),
+    ] {
+        out.family(name, "counter", help);
+        out.sample(&format!("{name}_total"), &[], count);
+    }
+    out.family("loadtest_errors", "counter", "Connects that failed and connections that were lost, by reason");
+    for (reason, count) in all.errors.iter().take(MAX_REASONS) {
+        out.sample("loadtest_errors_total", &[("reason", reason)], count);
+    }
+    if all.errors.len() > MAX_REASONS {
+        let rest: u64 = all.errors.values().skip(MAX_REASONS).sum();
+        out.sample("loadtest_errors_total", &[("reason", "other")], rest);
+    }
+}
+
+fn latency(figures: &Figures, out: &mut Text) {
+    let Buckets { counts, sum_ns } = &figures.latency;
+    let name = "loadtest_latency_seconds";
+    out.family(name, "histogram", "From when a message was due until its answer, in the measured time");
+    let seconds = |ns: u64| ns as f64 / 1e9;
+    // OpenMetrics wants whole numbers with a fraction here.
+    let bounds = Buckets::bounds_ns().map(seconds).map(|bound| match bound.fract() {
+        0.0 => format!("{bound:.1}"),
+        _ => bound.to_string(),
+    });
+    let mut within = 0;
+    for (bound, count) in bounds.chain(["+Inf".to_owned()]).zip(counts) {
+        within += count;
+        out.sample(&format!("{name}_bucket"), &[("le", &bound)], within);
+    }
+    out.sample(&format!("{name}_count"), &[], within);
+    out.sample(&format!("{name}_sum"), &[], sum_ns / 1e9);
+    let name = "loadtest_last_second_latency_seconds";
+    out.family(name, "gauge", "Percentiles of the last second, where ten messages lie beyond them");
+    for (percentile, ns) in PERCENTILES.iter().zip(figures.percentiles_ns) {
+        if let Some(ns) = ns {
+            out.sample(name, &[("percentile", &percentile.to_string())], seconds(ns));
+        }
+    }
+}
+
+struct Text {
+    text: String,
+    format: Format,
+}
+
+impl Text {
+    fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
+        self.family(name, "gauge", help);
+        self.sample(name, &[], value);
+    }
+
+    /// The comments before a metric's samples. The name of a counter comes without `_total`.
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let is_open = self.format == Format::OpenMetrics;
+        let total = if kind == "counter" && !is_open { "_total" } else { "" };
+        self.line(format_args!("# HELP {name}{total} {help}\n# TYPE {name}{total} {kind}\n"));
+        if let Some(unit) = ["seconds", "bytes", "ratio"].into_iter().find(|&unit| is_open && name.ends_with(unit)) {
+            self.line(format_args!("# UNIT {name} {unit}\n"));
+        }
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        let labels: Vec<_> = labels.iter().map(|(label, text)| format!("{label}=\"{}\"", escaped(text))).collect();
+        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        self.line(format_args!("{name}{labels} {value}\n"));
+    }
+
+    fn line(&mut self, text: std::fmt::Arguments<'_>) {
+        // A String takes every write.
+        let _ = self.text.write_fmt(text);
+    }
+}
+
+/// A label's value: both formats escape backslash, quote and newline, of which [`format::plain`] leaves the first two.
+fn escaped(text: &str) -> String {
+    format::plain(text).replace('\\', "\\\\").replace('"', "\\\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_reasons_and_hostile_ones_do_no_harm() {
+        let mut figures = Figures::default();
+        figures.totals.errors = (10..70).map(|number| (format!("connect: {number} \"\\\n"), 2)).collect();
+        let text = render(&figures, Format::OpenMetrics);
+        assert!(text.contains("\nloadtest_errors_total{reason=\"connect: 10 \\\"\\\\\\\\n\"} 2\n"), "{text}");
+        assert!(text.contains("\nloadtest_errors_total{reason=\"other\"} 20\n"), "{text}");
+        assert!(text.ends_with("\n# EOF\n") && !text.contains("connect: 60"), "{text}");
+    }
+}
