@@ -236,13 +236,17 @@ pub fn on_addresses(all: &[AddressResult]) -> Vec<String> {
 
 /// The errors of an address in words.
 fn failing(address: &AddressResult) -> String {
-    let name = &address.address;
-    let whys: Vec<_> = address.errors.iter().map(|(why, times)| format!("{} × {why}", count(*times))).collect();
-    let whys = if whys.is_empty() { String::new() } else { format!(" ({})", whys.join(", ")) };
+    let (name, whys) = (&address.address, reasons(address));
     if address.is_dead() {
         return format!("{name} took no connection{whys}: the figures are those of the other addresses");
     }
     format!("{name} had {}{whys}", counted(address.errors(), "error"))
+}
+
+/// Why connects failed and connections were lost, in brackets.
+fn reasons(address: &AddressResult) -> String {
+    let whys: Vec<_> = address.errors.iter().map(|(why, times)| format!("{} × {why}", count(*times))).collect();
+    if whys.is_empty() { String::new() } else { format!(" ({})", whys.join(", ")) }
 }
 
 /// The verdict on a run.
@@ -296,6 +300,13 @@ pub fn verdict(report: &Report) -> Verdict {
             (None, None, None) => Verdict::Failed,
         },
     }
+}
+
+/// The first of several addresses that took no connection, in words.
+#[must_use]
+pub fn dead_address(all: &[AddressResult]) -> Option<String> {
+    let address = all.iter().find(|address| address.is_dead())?;
+    Some(format!("{} took no connection{}", address.address, reasons(address)))
 }
 
 fn has_dead_address(result: &RunResult) -> bool {

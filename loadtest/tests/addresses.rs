@@ -101,6 +101,22 @@ fn a_dead_address_is_named_and_takes_nothing_from_the_others() {
 }
 
 #[test]
+fn a_search_names_a_dead_address() {
+    let server = Server::start(Misdeed::None);
+    let (_socket, dead) = dead();
+    let search = format!("search {} {dead} -c 4 -d 60ms --first-rate 500 --precision 0.9 {LENIENT}", server.address);
+    let error = report(&search).unwrap_err();
+    assert_eq!(error.verdict(), Verdict::Failed);
+    assert!(error.to_string().starts_with(&format!("{dead} took no connection (2 × connect: ")), "{error}");
+    // An SLO that allows errors finds a rate, and says whose it is not.
+    let report = report(&format!("{search} --slo rate>=1")).unwrap();
+    assert!([Verdict::Failed, Verdict::Invalid, Verdict::Unknown].contains(&judge::verdict(&report)));
+    let Report::Search(search) = report else { panic!("no search") };
+    let note = |best: loadtest::result::RunResult| best.notes.iter().any(|note| note.starts_with(&dead.to_string()));
+    assert!(search.best.is_none_or(note));
+}
+
+#[test]
 fn if_all_addresses_fail_all_are_named() {
     let ((_one, one), (_two, two)) = (dead(), dead());
     let error = report(&format!("rr {one} {two} -c 4 -d 100ms {LENIENT}")).unwrap_err().to_string();

@@ -9,6 +9,7 @@ use super::CommandError;
 use super::run::measure;
 use crate::cli::SearchArgs;
 use crate::format::number;
+use crate::judge;
 use crate::plan::{Kind, Plan, PlanError};
 use crate::progress::Bar;
 use crate::result::{FORMAT, INTERRUPTED, Report, RunResult, SearchResult, SearchStep};
@@ -131,6 +132,15 @@ impl Search<'_> {
                 return Ok(Proof::Interrupted);
             }
             let (met, why) = judged(&result);
+            if met == Some(false)
+                && why.starts_with("errors")
+                && let Some(words) = judge::dead_address(&result.by_address)
+            {
+                let slo = self.slo.text();
+                return Err(CommandError::Failed(format!(
+                    "{words}; with it no rate meets '{slo}': leave it out, or let --slo allow errors"
+                )));
+            }
             self.found.steps.push(SearchStep {
                 rate,
                 met,

@@ -161,6 +161,14 @@ impl Worker {
         }
     }
 
+    /// A connection that is leaving has got an answer.
+    #[cold]
+    pub(super) fn go_on_leaving(&mut self, key: usize) {
+        if self.times.phase == Phase::Running && self.connections[key].in_flight == 0 {
+            self.leave(key);
+        }
+    }
+
     /// A connection makes room for one to another address.
     #[cold]
     pub(super) fn leave(&mut self, key: usize) {

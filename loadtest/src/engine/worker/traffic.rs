@@ -138,14 +138,15 @@ impl Worker {
     #[inline]
     pub(super) fn digest(&mut self, key: usize, count: usize) {
         let mut start = 0;
-        if self.connections[key].state == State::AwaitingLine {
+        let Connection { state, pieces, .. } = self.connections[key];
+        if state == State::AwaitingLine {
             match self.digest_line(key, count) {
                 Some(payload) => start = payload,
                 None => return,
             }
         }
         if start < count {
-            self.count_bytes(key, count - start);
+            self.count_bytes(pieces, count - start);
             let connection = &mut self.connections[key];
             let bytes = &self.buffer[start..count];
             match connection.take(bytes, &self.pattern, self.plan.size, self.plan.verify) {
@@ -163,11 +164,11 @@ impl Worker {
     }
 
     #[inline]
-    pub(super) fn count_bytes(&mut self, key: usize, count: usize) {
+    pub(super) fn count_bytes(&mut self, pieces: usize, count: usize) {
         self.tally.totals.bytes_received += count as u64;
         if self.times.is_measuring {
             self.tally.totals.measured_bytes += count as u64;
-            self.tally.pieces[self.connections[key].pieces + self.tally.current].bytes += count as u64;
+            self.tally.pieces[pieces + self.tally.current].bytes += count as u64;
         }
     }
 
@@ -187,9 +188,10 @@ impl Worker {
                 Some(payload)
             }
             Line::None | Line::Missing => {
-                let held = self.connections[key].take_held();
+                let connection = &mut self.connections[key];
+                let (held, pieces) = (connection.take_held(), connection.pieces);
                 if !held.is_empty() {
-                    self.count_bytes(key, held.len());
+                    self.count_bytes(pieces, held.len());
                     self.tally.unexpected(&held);
                     let connection = &mut self.connections[key];
                     let taken = connection.take_faulty(&held, &self.pattern, self.plan.size, self.plan.verify);
@@ -240,6 +242,9 @@ impl Worker {
             tally.totals.measured_completed += u64::from(whole);
             tally.pieces[piece].completed += u64::from(whole);
         }
+        if connection.is_leaving {
+            return self.go_on_leaving(key);
+        }
         self.go_on(key, whole + dropped, was_busy);
     }
 
@@ -250,12 +255,6 @@ impl Worker {
             return self.close(key);
         }
         if self.times.phase != Phase::Running {
-            return;
-        }
-        if self.connections[key].is_leaving {
-            if self.connections[key].in_flight == 0 {
-                self.leave(key);
-            }
             return;
         }
         if self.schedule.is_some() {
