@@ -291,7 +291,7 @@ impl Interval {
 }
 
 /// The figures of one run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
     /// Messages a second (`crr`: connections a second); `None` if no time was measured.
     pub rate: Option<f64>,

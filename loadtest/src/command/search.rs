@@ -23,6 +23,8 @@ const LEAST_RATE: f64 = 1.0;
 const DEFAULT_SLO: &str = "p99<10ms,errors=0";
 /// Most probes of one rate. A rate that misses the SLO only by chance seldom does so twice.
 const MAX_TRIES: u32 = 5;
+/// Most returns to a rate whose probes the generator spoiled, before that rate bounds the answer.
+const MAX_RETURNS: u32 = 3;
 /// If probes inside the interval are inconclusive, it may be this many times as wide as the wanted precision.
 const WIDER: f64 = 2.0;
 /// A repeated probe is at most this many times as long.
@@ -51,10 +53,10 @@ pub(super) fn search(args: &SearchArgs, interrupt: &AtomicBool) -> Result<Report
     };
     plan.slo = Some(slo.clone());
     let bar = Bar::new(args.output.quiet);
-    let mut search = Search { plan, bar, slo, interrupt, found: Found::default() };
+    let mut search = Search { plan, bar, slo, interrupt, found: Found::default(), best: None };
     let end = search.run(args.first_rate, args.precision)?;
     search.bar.finish();
-    Ok(Report::Search(Box::new(search.found.result(&search.plan.target_text(), search.slo.text(), end))))
+    Ok(Report::Search(Box::new(search.result(end))))
 }
 
 /// The end of a search in words, and whether the answer is known.
@@ -65,7 +67,7 @@ enum End {
 
 /// The proof for a rate.
 enum Proof {
-    Met(Box<RunResult>),
+    Met,
     /// The SLO was missed, with the achieved rate.
     Missed(f64),
     Nothing {
@@ -81,6 +83,8 @@ struct Search<'a> {
     slo: Slo,
     interrupt: &'a AtomicBool,
     found: Found,
+    /// The run at the highest rate that met the SLO.
+    best: Option<RunResult>,
 }
 
 impl Search<'_> {
@@ -88,21 +92,12 @@ impl Search<'_> {
         let mut rate = first_rate;
         loop {
             match self.prove(rate)? {
-                Proof::Met(result) => self.found.best = Some((rate, *result)),
-                Proof::Missed(achieved) => {
-                    self.found.missed = Some((rate, achieved));
-                    // Higher rates need no proof any more.
-                    self.found.unproven = None;
-                }
-                Proof::Nothing { why, by_generator } => self.found.unproven = Some((rate, why, by_generator)),
                 Proof::Interrupted => return Ok(End::Unknown(INTERRUPTED.to_owned())),
+                proof => self.found.learn(rate, proof),
             }
             match self.found.next(rate, precision) {
                 Ok(next) => rate = next,
                 Err(end) => return Ok(end),
-            }
-            if self.found.steps.len() >= MAX_STEPS {
-                return Ok(End::Unknown(format!("{MAX_STEPS} probes are the limit")));
             }
         }
     }
@@ -112,7 +107,7 @@ impl Search<'_> {
     fn prove(&mut self, rate: f64) -> Result<Proof, CommandError> {
         let asked = self.plan.duration;
         let most = (asked * MAX_LONGER).max(MAX_PROBE);
-        let (mut misses, mut last) = (0, Proof::Interrupted);
+        let (mut misses, mut was_spoiled, mut last) = (0, false, Proof::Interrupted);
         for attempt in 1..=MAX_TRIES {
             let samples_s = self.slo.samples_needed() / rate * 1.02;
             // A probe that the generator spoiled is also repeated for longer.
@@ -132,15 +127,13 @@ impl Search<'_> {
                 return Ok(Proof::Interrupted);
             }
             let (met, why) = judged(&result);
-            if met == Some(false)
-                && why.starts_with("errors")
-                && let Some(words) = judge::dead_address(&result.by_address)
-            {
+            if let Some(words) = dead_address(&result) {
                 let slo = self.slo.text();
                 return Err(CommandError::Failed(format!(
                     "{words}; with it no rate meets '{slo}': leave it out, or let --slo allow errors"
                 )));
             }
+            was_spoiled |= !result.invalid.is_empty();
             self.found.steps.push(SearchStep {
                 rate,
                 met,
@@ -150,7 +143,10 @@ impl Search<'_> {
             });
             let achieved = result.rate().unwrap_or(0.0);
             last = match met {
-                Some(true) => return Ok(Proof::Met(Box::new(result))),
+                Some(true) => {
+                    self.best = Some(result);
+                    return Ok(Proof::Met);
+                }
                 Some(false) => {
                     misses += 1;
                     if misses == 2 || achieved < rate * FAR_BELOW {
@@ -158,7 +154,7 @@ impl Search<'_> {
                     }
                     Proof::Nothing {
                         why: "one probe missed the SLO, and no other confirms it".to_owned(),
-                        by_generator: false,
+                        by_generator: was_spoiled,
                     }
                 }
                 // A further probe would not have more samples than the longest one.
@@ -170,6 +166,37 @@ impl Search<'_> {
         }
         Ok(last)
     }
+
+    fn result(self, end: End) -> SearchResult {
+        let (stopped, unknown) = match end {
+            End::Known(words) => (words, None),
+            End::Unknown(why) => (format!("unknown, because {why}"), Some(why)),
+        };
+        let Found { steps, met, missed, unproven, .. } = self.found;
+        let is_spoiled = unproven.last().is_some_and(|unproven| unproven.by_generator);
+        SearchResult {
+            format: FORMAT,
+            target: self.plan.target_text(),
+            slo: self.slo.text().to_owned(),
+            signal: None,
+            verdict: None,
+            generator_limited: unknown.is_some() && is_spoiled,
+            missed_rate: missed.map(|(rate, _)| rate).filter(|&rate| met.is_none_or(|met| rate > met)),
+            steps,
+            best_rate: met,
+            best: self.best,
+            unknown,
+            stopped,
+        }
+    }
+}
+
+/// The dead address, if the SLO allows fewer errors than there were. A share (`errors<1%`) may be met at a higher rate.
+fn dead_address(result: &RunResult) -> Option<String> {
+    let conditions = result.slo.iter().flat_map(|slo| &slo.conditions);
+    let mut missed = conditions.filter(|condition| condition.met == Some(false)).map(|condition| &condition.text);
+    let is_count = missed.any(|text| text.starts_with("errors") && !text.ends_with('%'));
+    if is_count && result.invalid.is_empty() { judge::dead_address(&result.by_address) } else { None }
 }
 
 /// Whether a probe met its SLO; if not, or if that is unknown, why.
@@ -202,20 +229,62 @@ fn judged(result: &RunResult) -> (Option<bool>, String) {
 #[derive(Default)]
 struct Found {
     steps: Vec<SearchStep>,
-    best: Option<(f64, RunResult)>,
+    /// The highest rate that met the SLO.
+    met: Option<f64>,
     /// The lowest rate that missed, and the achieved rate.
     missed: Option<(f64, f64)>,
-    /// The lowest rate without a conclusive probe, the reason, and whether the generator was the reason.
-    unproven: Option<(f64, String, bool)>,
+    /// Rates above `met` without a conclusive probe, from the highest to the lowest.
+    unproven: Vec<Unproven>,
+    returns: u32,
+}
+
+/// A rate without a conclusive probe, the reason, and whether the generator was the reason.
+struct Unproven {
+    rate: f64,
+    why: String,
+    by_generator: bool,
 }
 
 impl Found {
-    /// The next rate to try after `rate`, or how the search ends.
-    fn next(&self, rate: f64, precision: f64) -> Result<f64, End> {
-        let met = self.best.as_ref().map(|(rate, _)| *rate);
-        let upper = [self.missed.map(|(rate, _)| rate), self.unproven.as_ref().map(|(rate, ..)| *rate)];
+    fn learn(&mut self, rate: f64, proof: Proof) {
+        match proof {
+            Proof::Met => self.met = Some(rate),
+            Proof::Missed(achieved) => {
+                self.missed = Some((rate, achieved));
+                // Higher rates need no proof any more.
+                self.unproven.clear();
+            }
+            Proof::Nothing { why, by_generator } => self.unproven.push(Unproven { rate, why, by_generator }),
+            Proof::Interrupted => {}
+        }
+    }
+
+    /// The next rate to try after `rate`, or how the search ends. Before it ends without an answer, it returns to a rate that
+    /// the generator spoiled: the disturbance may be over by now.
+    fn next(&mut self, rate: f64, precision: f64) -> Result<f64, End> {
+        let end = match self.narrow(rate, precision) {
+            Ok(_) if self.steps.len() >= MAX_STEPS => End::Unknown(format!("{MAX_STEPS} probes are the limit")),
+            Err(end @ End::Unknown(_)) => end,
+            known => return known,
+        };
+        // If no lower rate met the SLO either, the cause was not the rate: start again at the highest.
+        let spoiled = if self.met.is_some() { self.unproven.last() } else { self.unproven.first() };
+        let has_probes = self.steps.len() + 2 * MAX_TRIES as usize <= MAX_STEPS && self.returns < MAX_RETURNS;
+        match spoiled {
+            Some(&Unproven { rate, by_generator: true, .. }) if has_probes => {
+                self.returns += 1;
+                self.unproven.clear();
+                Ok(rate)
+            }
+            _ => Err(end),
+        }
+    }
+
+    /// The next rate between the bounds.
+    fn narrow(&self, rate: f64, precision: f64) -> Result<f64, End> {
+        let upper = [self.missed.map(|(rate, _)| rate), self.unproven.last().map(|unproven| unproven.rate)];
         let upper = upper.into_iter().flatten().reduce(f64::min);
-        let next = match (met, upper) {
+        let next = match (self.met, upper) {
             (Some(met), Some(upper)) if upper / met <= 1.0 + precision => return Err(self.end(met, upper, precision)),
             // The geometric mean, because precision is relative.
             (Some(met), Some(upper)) => (met * upper).sqrt(),
@@ -227,8 +296,8 @@ impl Found {
             (None, None) => rate / 2.0,
         };
         if next < LEAST_RATE {
-            return Err(match &self.unproven {
-                Some((rate, why, _)) => End::Unknown(format!("at {}/s {why}", number(*rate))),
+            return Err(match self.unproven.last() {
+                Some(Unproven { rate, why, .. }) => End::Unknown(format!("at {}/s {why}", number(*rate))),
                 None => End::Known(format!("not even {}/s meets it", number(rate))),
             });
         }
@@ -237,7 +306,8 @@ impl Found {
 
     /// Ends the search, because `met` and `upper` are close enough.
     fn end(&self, met: f64, upper: f64, precision: f64) -> End {
-        let Some((unproven, why, _)) = self.unproven.as_ref().filter(|(unproven, ..)| *unproven <= upper) else {
+        let Some(Unproven { rate: unproven, why, .. }) = self.unproven.last().filter(|unproven| unproven.rate <= upper)
+        else {
             return End::Known(self.between(met, upper));
         };
         match self.missed {
@@ -262,27 +332,70 @@ impl Found {
         let (met, missed) = (number(met), number(missed));
         format!("between {met}/s (met, probe {proof}) and {missed}/s (missed, probe {disproof})")
     }
+}
 
-    fn result(self, target: &str, slo: &str, end: End) -> SearchResult {
-        let (stopped, unknown) = match end {
-            End::Known(words) => (words, None),
-            End::Unknown(why) => (format!("unknown, because {why}"), Some(why)),
-        };
-        let is_above = |rate: f64| self.best.as_ref().is_none_or(|(best, _)| rate > *best);
-        SearchResult {
-            format: FORMAT,
-            target: target.to_owned(),
-            slo: slo.to_owned(),
-            signal: None,
-            verdict: None,
-            generator_limited: unknown.is_some()
-                && self.unproven.as_ref().is_some_and(|(.., by_generator)| *by_generator),
-            missed_rate: self.missed.map(|(rate, _)| rate).filter(|&rate| is_above(rate)),
-            steps: self.steps,
-            best_rate: self.best.as_ref().map(|(rate, _)| *rate),
-            best: self.best.map(|(_, result)| result),
-            unknown,
-            stopped,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of the count of rates that were tried before, and of a rate: whether the generator spoils every probe of it.
+    type IsSpoiled = fn(usize, f64) -> bool;
+
+    /// Searches the capacity of a target, from 1,000 a second. Returns the highest rate met, how it ended, and the probes made.
+    fn search(capacity: f64, is_spoiled: impl Fn(usize, f64) -> bool) -> (Option<f64>, End, usize) {
+        let (mut found, mut rate, mut tried) = (Found::default(), 1000.0, 0);
+        loop {
+            let (proof, met, probes) = match rate <= capacity {
+                _ if is_spoiled(tried, rate) => {
+                    (Proof::Nothing { why: "INVALID: late".into(), by_generator: true }, None, MAX_TRIES)
+                }
+                true => (Proof::Met, Some(true), 1),
+                false => (Proof::Missed(capacity), Some(false), 1),
+            };
+            for _ in 0..probes {
+                let figures = crate::result::Figures::default();
+                found.steps.push(SearchStep { rate, met, measured_s: 1.0, figures, why: String::new() });
+            }
+            found.learn(rate, proof);
+            match found.next(rate, 0.05) {
+                Ok(next) => rate = next,
+                Err(end) => return (found.met, end, found.steps.len()),
+            }
+            tried += 1;
+        }
+    }
+
+    #[test]
+    fn a_rate_that_was_spoiled_once_does_not_bound_the_answer() {
+        let faults: [(&str, f64, IsSpoiled); 6] = [
+            ("the first rate", 100_000.0, |tried, _| tried < 1),
+            ("the first two rates", 20_000.0, |tried, _| tried < 2),
+            ("all rates down to the lowest", 20_000.0, |tried, _| tried < 5),
+            ("the highest rate, once", 50_000.0, |tried, rate| tried < 6 && rate > 30_000.0),
+            ("a rate below one that missed", 900.0, |tried, _| tried == 1),
+            ("the lowest rates, once", 15.0, |tried, rate| tried < 6 && rate < 100.0),
+        ];
+        for (name, capacity, is_spoiled) in faults {
+            let (met, end, probes) = search(capacity, is_spoiled);
+            let words = match end {
+                End::Known(words) => words,
+                End::Unknown(why) => panic!("{name}: {met:?}, after {probes} probes: {why}"),
+            };
+            let met = met.expect(name);
+            assert!(met <= capacity && met * 1.05 >= capacity, "{name}: {words}");
+            assert!(probes <= MAX_STEPS, "{name}: {probes} probes");
+        }
+    }
+
+    #[test]
+    fn what_the_generator_never_does_ends_a_search_without_an_answer() {
+        for limit in [0.0, 600.0, 70_000.0] {
+            let (met, end, probes) = search(1e6, |_, rate| rate > limit);
+            let End::Unknown(why) = end else { panic!("{limit}: {met:?} is known") };
+            let is_named = why.ends_with("INVALID: late") || met.is_none() && why == "40 probes are the limit";
+            assert!(is_named, "{limit}: {why}");
+            assert!(met.is_none_or(|met| met <= limit && met * 1.05 >= limit), "{limit}: {met:?}");
+            assert!(probes <= MAX_STEPS + MAX_TRIES as usize, "{limit}: {probes} probes");
         }
     }
 }
