@@ -15,6 +15,8 @@ use proxy_echo_args::values::{count, list, positive_time, rate, size, time};
 use proxy_echo_args::{Stop, Variables};
 use proxy_echo_client::resolve::Family;
 
+use crate::profile::Profile;
+
 /// Measures the capacity and latency of a TCP server, or of the load balancer in front of it. It verifies every byte,
 /// measures latencies from the schedule, and says so when the generator itself was the limit.
 #[derive(Debug, Parser)]
@@ -230,14 +232,17 @@ pub struct LoadArgs {
     #[arg(short, long, value_name = "COUNT", env = "LOADTEST_THREADS", default_value_t = 1, help_heading = LOAD)]
     #[arg(value_parser = count(1..=1024_u32))]
     pub threads: u32,
-    /// How long to measure
-    #[arg(short, long, value_name = "TIME", env = "LOADTEST_DURATION", help_heading = LOAD)]
-    #[arg(value_parser = positive_time, default_value = "10s")]
-    pub duration: Duration,
+    /// How long to measure [default: 10s; until the last point of --stages]
+    #[arg(short, long, value_name = "TIME", env = "LOADTEST_DURATION", value_parser = positive_time, help_heading = LOAD)]
+    pub duration: Option<Duration>,
     /// Messages a second in total, such as 500, 10k or 30/m, sent by a schedule (open loop) [default: closed loop, each
     /// message after the answer to the one before]
     #[arg(short = 'R', long, value_name = "RATE", env = "LOADTEST_RATE", value_parser = rate, help_heading = LOAD)]
     pub rate: Option<f64>,
+    /// A rate that changes over the measured time, as TIME:RATE points: '0s:1k,30s:10k,5m:10k' rises to 10k a second within
+    /// 30 s and stays there until 5 minutes; linear between the points, 0 is a pause
+    #[arg(long, value_name = "POINTS", env = "LOADTEST_STAGES", value_parser = Profile::parse, help_heading = LOAD)]
+    pub stages: Option<Profile>,
     /// When the messages of a rate are due: at equal distances, or at random as from independent clients [default:
     /// uniform]
     #[arg(long, value_name = "KIND", env = "LOADTEST_ARRIVAL", help_heading = LOAD)]

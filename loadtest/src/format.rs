@@ -1,5 +1,7 @@
 //! Formats figures, the same for all outputs.
 
+use crate::result::Stage;
+
 /// Shown in place of a missing figure.
 pub const NOTHING: &str = "–";
 
@@ -62,6 +64,21 @@ pub fn counted(number: u64, one: &str) -> String {
 pub fn seconds(time_s: f64) -> String {
     let text = format!("{time_s:.1}");
     format!("{} s", text.strip_suffix(".0").unwrap_or(&text))
+}
+
+/// The points of a profile of rates; of many, the first and the last.
+#[must_use]
+pub fn stages(stages: &[Stage]) -> String {
+    const SHOWN: usize = 6;
+    let point = |stage: &Stage| format!("{}/s at {} s", number(stage.rate), short(&number(stage.at_s)));
+    let joined = |some: &[Stage]| some.iter().map(point).collect::<Vec<_>>().join(", ");
+    match stages {
+        [first @ .., last] if stages.len() > SHOWN => {
+            let (shown, left) = first.split_at(SHOWN - 2);
+            format!("{}, … {} more …, {}", joined(shown), left.len(), point(last))
+        }
+        all => joined(all),
+    }
 }
 
 /// A text from outside, without characters that control a terminal or break a line.

@@ -1,6 +1,7 @@
 //! Joins results that are parts of one: runs one after the other, or shards at the same time. Histograms are added;
 //! percentiles are never averaged.
 
+use crate::held;
 use crate::result::{Achieved, AddressResult, Generator, RunResult};
 
 /// How the parts relate.
@@ -42,6 +43,10 @@ pub fn join(parts: Vec<RunResult>, how: How) -> RunResult {
     }
     for reasons in [&mut whole.invalid, &mut whole.notes] {
         *reasons = say_once(std::mem::take(reasons));
+    }
+    let held = held::held(&whole);
+    if let Some(achieved) = &mut whole.achieved {
+        achieved.held = held;
     }
     if whole.latency_corrected.is_some() {
         let expected_ns = whole.latency.percentile_ns(50.0);
@@ -115,6 +120,7 @@ fn add(whole: &mut RunResult, part: RunResult, how: How) {
             for (index, interval) in part.intervals.into_iter().enumerate() {
                 match whole.intervals.get_mut(index) {
                     Some(all) => {
+                        all.asked = sum(all.asked, interval.asked);
                         all.completed += interval.completed;
                         all.bytes += interval.bytes;
                         all.latency.add(&interval.latency);
@@ -182,7 +188,7 @@ fn most(a: Option<f64>, b: Option<f64>) -> Option<f64> {
     a.zip(b).map(|(a, b)| a.max(b)).or(a).or(b)
 }
 
-fn sum(a: Option<u64>, b: Option<u64>) -> Option<u64> {
+fn sum<T: std::ops::Add<Output = T>>(a: Option<T>, b: Option<T>) -> Option<T> {
     a.zip(b).map(|(a, b)| a + b)
 }
 

@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use crate::format::{count, counted, number, time};
+use crate::held;
 use crate::plan::Plan;
-use crate::result::{Achieved, AddressResult, Judgement, Report, RunResult, SloOutcome};
+use crate::result::{Achieved, AddressResult, Judgement, Report, RunResult, SloOutcome, Stage};
 
 /// Largest share of a core that a thread may use. Above it, messages wait for the generator.
 const MAX_CPU: f64 = 0.9;
@@ -137,7 +138,7 @@ fn invalid(result: &RunResult, plan: &Plan, withheld: u64) -> Vec<String> {
         reasons
             .push(format!("other guests took {percent:.0}% of the machine's time, over {max_wait:.0}% (--max-wait)"));
     }
-    let offered = plan.own_rate().unwrap_or(0.0) * measured_s;
+    let offered = plan.own_due(0.0, measured_s).unwrap_or(0.0);
     if withheld as f64 > offered * MAX_WITHHELD && withheld > 1 {
         reasons.push(format!("{} messages were due and not sent although connections were free", count(withheld)));
     }
@@ -145,9 +146,11 @@ fn invalid(result: &RunResult, plan: &Plan, withheld: u64) -> Vec<String> {
 }
 
 /// How much of a rate was achieved. A burst of late answers at the end does not count as a missed rate: in at least
-/// half of the intervals too few messages must have come back.
+/// half of the intervals too few messages must have come back. A profile is judged second by
+/// second.
 fn achieved(result: &RunResult, plan: &Plan) -> Option<Achieved> {
-    let (asked_per_s, achieved_per_s) = (plan.own_rate()?, result.rate()?);
+    let (asked_per_s, achieved_per_s) = (plan.own_due(0.0, result.measured_s)? / result.measured_s, result.rate()?);
+    let held = held::held(result);
     let unsent = result.totals.requests_unsent;
     let due = result.latency.count() + result.latency.missing();
     let is_sent = unsent as f64 <= due as f64 * (1.0 - ACHIEVED) || unsent <= 1;
@@ -157,7 +160,10 @@ fn achieved(result: &RunResult, plan: &Plan) -> Option<Achieved> {
         interval.completed as f64 >= expected * ACHIEVED - 1.0 - chance
     });
     let is_kept = keeps_up.count() * 2 > result.intervals.len();
-    let is_answered = result.totals.measured_completed as f64 >= due as f64 * ACHIEVED - 1.0 || is_kept;
+    let is_answered = match &held {
+        Some(held) => held.is_kept(),
+        None => result.totals.measured_completed as f64 >= due as f64 * ACHIEVED - 1.0 || is_kept,
+    };
     let limit = if !is_sent && !result.invalid.is_empty() {
         Some("the generator was the limit")
     } else if !is_sent {
@@ -168,7 +174,7 @@ fn achieved(result: &RunResult, plan: &Plan) -> Option<Achieved> {
         None
     };
     let limit = limit.map(str::to_owned);
-    Some(Achieved { asked_per_s, achieved_per_s, due, unsent, met: limit.is_none(), limit })
+    Some(Achieved { asked_per_s, achieved_per_s, due, unsent, met: limit.is_none(), limit, held })
 }
 
 fn note(result: &mut RunResult) {
@@ -359,7 +365,13 @@ fn details(result: &RunResult) -> Vec<String> {
         (Some(achieved), _) => {
             let (asked, done) = (per_second(achieved.asked_per_s), per_second(achieved.achieved_per_s));
             let limit = achieved.limit.as_ref().map_or(String::new(), |limit| format!(" ({limit})"));
-            lines.push(format!("asked {asked}, achieved {done}{limit}"));
+            lines.push(match &achieved.held {
+                Some(held) => {
+                    let range = range(&result.settings.stages);
+                    format!("asked {range}, {asked} on average, achieved {done}, {}{limit}", held.words())
+                }
+                None => format!("asked {asked}, achieved {done}{limit}"),
+            });
         }
         (None, _) if result.settings.command == "idle" => {
             let totals = &result.totals;
@@ -390,6 +402,13 @@ fn details(result: &RunResult) -> Vec<String> {
         lines.extend(dead.map(|address| format!("{} took no connection", address.address)));
     }
     lines
+}
+
+/// The lowest and the highest of the rates of a profile.
+fn range(stages: &[Stage]) -> String {
+    let rates = || stages.iter().map(|stage| stage.rate);
+    let (low, high) = (rates().fold(f64::INFINITY, f64::min), rates().fold(0.0, f64::max));
+    if low < high { format!("{}/s to {}/s", number(low), number(high)) } else { format!("{}/s", number(high)) }
 }
 
 fn slo_in_words(slo: Option<&SloOutcome>) -> &'static str {

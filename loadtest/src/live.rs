@@ -116,7 +116,7 @@ fn line(plan: &Plan, run: u32, second: &Second, left_out: u64) -> String {
         "run": run,
         "second": second.index,
         "length_s": second.length_s,
-        "offered_per_s": plan.own_rate(),
+        "offered_per_s": offered(plan, second),
         "achieved_per_s": second.achieved_per_s,
         "completed": second.completed,
         "bytes": second.bytes,
@@ -136,6 +136,15 @@ fn line(plan: &Plan, run: u32, second: &Second, left_out: u64) -> String {
         "lines_left_out": left_out,
     });
     format!("{object}\n")
+}
+
+/// What was asked for in a second, a second.
+fn offered(plan: &Plan, second: &Second) -> Option<f64> {
+    if plan.stages.is_none() {
+        return plan.own_rate();
+    }
+    let start_s = second.index as f64;
+    Some(plan.own_due(start_s, start_s + second.length_s)? / second.length_s)
 }
 
 fn latency(samples: &Samples) -> serde_json::Value {

@@ -8,11 +8,14 @@ use proxy_echo_client::resolve::{self, Family};
 
 use crate::cli::{Arrival, ExpectReflect, LoadArgs, Proxy, Verify};
 use crate::pattern::MAX_SIZE;
+use crate::profile::Profile;
 use crate::proxy::{Sender, Tlv, TooLong};
 use crate::result::{Settings, Shard};
 use crate::slo::{Slo, SloError};
 use crate::sources::{Sources, SourcesError};
 
+/// How long to measure, by default.
+const DURATION: Duration = Duration::from_secs(10);
 /// The longest run and the longest wait: a day.
 const MAX_TIME: Duration = Duration::from_secs(86_400);
 /// The highest rate in messages a second.
@@ -74,8 +77,10 @@ pub struct Plan {
     pub duration: Duration,
     /// Time to run before measuring.
     pub warmup: Duration,
-    /// Messages a second of all shards; `None` is closed loop.
+    /// Messages a second of all shards, on average; `None` is closed loop.
     pub rate: Option<f64>,
+    /// How the rate changes; `None` if it is constant.
+    pub stages: Option<Profile>,
     /// How due times are distributed.
     pub arrival: Arrival,
     /// Messages in flight on a connection.
@@ -144,9 +149,13 @@ impl Plan {
             names: names.to_vec(),
             connections: args.connections.into(),
             threads: args.threads.into(),
-            duration: args.duration,
+            duration: match &args.stages {
+                Some(profile) => Duration::from_secs_f64(profile.end_s()),
+                None => args.duration.unwrap_or(DURATION),
+            },
             warmup: args.warmup,
-            rate: args.rate,
+            rate: args.stages.as_ref().map(Profile::mean).or(args.rate),
+            stages: args.stages.clone(),
             arrival: args.arrival.unwrap_or(Arrival::Uniform),
             depth,
             size: usize::try_from(size).unwrap_or(usize::MAX),
@@ -186,6 +195,9 @@ impl Plan {
     fn check_needed(&self, args: &LoadArgs) -> Result<(), PlanError> {
         let (is_idle, is_crr) = (self.kind == Kind::Idle, self.kind == Kind::Crr);
         let table = [
+            (self.stages.is_some() && args.rate.is_some(), "--rate", "either one rate, or those of --stages"),
+            (self.stages.is_some() && args.duration.is_some(), "--duration", "the last point of --stages is the end"),
+            (is_idle && self.stages.is_some(), "--stages", "none for idle: nothing is sent"),
             (is_idle && self.rate.is_some(), "--rate", "none for idle: nothing is sent"),
             (is_idle && args.depth.is_some(), "--depth", "none for idle: nothing is sent"),
             (is_idle && args.size.is_some(), "--size", "none for idle: nothing is sent"),
@@ -195,9 +207,9 @@ impl Plan {
             (
                 is_crr && self.rate.is_some() && args.connect_rate.is_some(),
                 "--connect-rate",
-                "crr connects as --rate has it",
+                "crr connects as --rate or --stages has it",
             ),
-            (self.rate.is_none() && args.arrival.is_some(), "--arrival", "only with --rate"),
+            (self.rate.is_none() && args.arrival.is_some(), "--arrival", "only with --rate or --stages"),
             (self.header.is_none() && args.proxy_src.is_some(), "--proxy-src", "only with --proxy"),
         ];
         match table.into_iter().find(|(is_wrong, ..)| *is_wrong) {
@@ -284,11 +296,28 @@ impl Plan {
         self.shard.map_or(total, |shard| part(total, u64::from(shard.index - 1), u64::from(shard.count)))
     }
 
-    /// This shard's part of the rate.
+    /// This shard's part of the rate, on average.
     #[must_use]
     pub fn own_rate(&self) -> Option<f64> {
-        let shards = self.shard.map_or(1, |shard| shard.count);
-        self.rate.map(|rate| rate / f64::from(shards))
+        self.rate.map(|rate| rate * self.share())
+    }
+
+    /// The rate of all shards over the measured time; `None` is closed loop.
+    #[must_use]
+    pub fn profile(&self) -> Option<Profile> {
+        self.stages.clone().or(self.rate.map(Profile::constant))
+    }
+
+    /// How many messages of this shard are due from `from_s` to `to_s` of the measured time; `None` is closed loop.
+    #[must_use]
+    pub fn own_due(&self, from_s: f64, to_s: f64) -> Option<f64> {
+        let profile = self.profile()?;
+        Some((profile.count_until(to_s) - profile.count_until(from_s)) * self.share())
+    }
+
+    /// The part of the load that this shard makes.
+    fn share(&self) -> f64 {
+        1.0 / self.shard.map_or(1.0, |shard| f64::from(shard.count))
     }
 
     /// The number of this process's first thread among the threads of all shards, and the number of all those threads.
@@ -326,6 +355,7 @@ impl Plan {
             duration_s: self.duration.as_secs_f64(),
             warmup_s: self.warmup.as_secs_f64(),
             rate: self.rate,
+            stages: self.stages.as_ref().map(Profile::stages).unwrap_or_default(),
             arrival: self.arrival.to_string(),
             depth: self.depth.into(),
             size: self.size as u64,

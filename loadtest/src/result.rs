@@ -202,8 +202,11 @@ pub struct Settings {
     pub duration_s: f64,
     /// What is cut off before it, in s.
     pub warmup_s: f64,
-    /// Messages a second, all together, in open loop; `None` is closed loop.
+    /// Messages a second, all together, in open loop, on average with `--stages`; `None` is closed loop.
     pub rate: Option<f64>,
+    /// The points of `--stages`; empty without.
+    #[serde(default)]
+    pub stages: Vec<Stage>,
     /// `uniform` or `poisson`.
     pub arrival: String,
     /// Messages in flight on a connection.
@@ -227,6 +230,15 @@ pub struct Settings {
     pub spin: bool,
     /// Whether each thread is pinned to a core.
     pub pin: bool,
+}
+
+/// A point of a profile of rates; between points the rate is linear.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stage {
+    /// Since the start of the measured time, in s.
+    pub at_s: f64,
+    /// Messages a second, of all shards.
+    pub rate: f64,
 }
 
 /// What a measurement comes to.
@@ -256,6 +268,28 @@ pub struct Achieved {
     pub met: bool,
     /// Which side was the limit, if it is not.
     pub limit: Option<String>,
+    /// With `--stages`: how the profile was held.
+    #[serde(default)]
+    pub held: Option<Held>,
+}
+
+/// How a profile of rates was held, piece by piece: what came back against what was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Held {
+    /// How long a piece is, in s: 1, or a little more; more in a run of over 10 minutes.
+    pub piece_s: f64,
+    /// How many there are, in all runs.
+    pub pieces: u64,
+    /// Those within 1% of what was asked.
+    pub within: u64,
+    /// Those in which less than 99% of what was asked came back.
+    pub short: u64,
+    /// When the piece begins that is farthest from what was asked, in s since the start of its run's measured time.
+    pub farthest_at_s: f64,
+    /// Messages a second that were asked for in it.
+    pub farthest_asked_per_s: f64,
+    /// Messages a second that came back in it.
+    pub farthest_achieved_per_s: f64,
 }
 
 /// A part of a measurement that several processes make together.
@@ -274,6 +308,9 @@ pub struct Interval {
     pub start_s: f64,
     /// How long it is, in s.
     pub length_s: f64,
+    /// Open loop: messages that were due in it, by the rate.
+    #[serde(default)]
+    pub asked: Option<f64>,
     /// Messages that came back in it.
     pub completed: u64,
     /// Payload bytes received in it.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use loadtest::cli::OutputArgs;
 use loadtest::output::write_all;
 use loadtest::result::{self, Report};
+use loadtest::{held, profile};
 use serde_json::{Value, json};
 
 #[path = "../../tests/common/browser.rs"]
@@ -28,6 +29,11 @@ const VIEWS: [(&str, u32, &str, &str); 4] = [
 #[test]
 fn an_open_loop_run_is_shown_as_it_was() {
     check("open", &Report::Run(Box::new(sample::stalling())));
+}
+
+#[test]
+fn a_rate_that_changes_is_shown_as_it_was() {
+    check("stages", &Report::Run(Box::new(sample::staged())));
 }
 
 #[test]

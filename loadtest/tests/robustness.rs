@@ -82,6 +82,17 @@ fn bad_input_gets_one_line_and_its_exit_code() {
         ("rr 127.0.0.1:1 --arrival poisson".to_owned(), 2, "--arrival: only with --rate"),
         ("rr 127.0.0.1:1 --rate 30/x".to_owned(), 2, "30/m"),
         ("rr http://127.0.0.1:1/".to_owned(), 2, "a URL is not an address"),
+        ("rr 127.0.0.1:1 --stages 0s:1k,5s".to_owned(), 2, "--stages"),
+        ("rr 127.0.0.1:1 --stages 0s:1k,5s:1k,4s:2k".to_owned(), 2, "'4s:2k': it is not after '5s:1k'"),
+        ("rr 127.0.0.1:1 --stages 0s:1k,5s:1k -R 5".to_owned(), 2, "--rate: either one rate, or those of --stages"),
+        (
+            "rr 127.0.0.1:1 --stages 0s:1k,5s:1k -d 5s".to_owned(),
+            2,
+            "--duration: the last point of --stages is the end",
+        ),
+        ("crr 127.0.0.1:1 --stages 0s:1,5s:1 --connect-rate 5".to_owned(), 2, "--connect-rate: crr connects as"),
+        ("idle 127.0.0.1:1 --stages 0s:1k,5s:1k".to_owned(), 2, "--stages: none for idle"),
+        ("search 127.0.0.1:1 --stages 0s:1k,5s:1k".to_owned(), 2, "--stages: search finds the rate"),
         ("rr 127.0.0.1:1 --json x.json".to_owned(), 2, "--json=x.json"),
         ("rr 127.0.0.1:1 --json -".to_owned(), 2, "leave out the -"),
         ("rr 127.0.0.1:1 --conections 5".to_owned(), 2, "did you mean --connections"),
@@ -116,6 +127,8 @@ fn arguments_are_read_as_people_write_them() {
     assert_eq!((written.duration, written.warmup), (Duration::from_secs(10), Duration::from_millis(500)));
     assert!(written.targets[0].ip().is_loopback());
     assert_eq!(plan("127.0.0.1:1 --rate 30/m").rate, Some(0.5));
+    let staged = plan(":1 --stages 0:0,1m:10k,90s:10k");
+    assert_eq!((staged.rate, staged.duration), (Some(600_000.0 / 90.0), Duration::from_secs(90)));
 }
 
 #[test]
@@ -126,7 +139,8 @@ fn variables_count_if_they_are_not_empty_and_are_named_if_they_are_wrong() {
         Command::new(LOADTEST).args(load.split(' ')).env(name, value).output().unwrap()
     };
     assert_eq!(with("LOADTEST_RATE", "").status.code(), Some(0));
-    for (name, value) in [("LOADTEST_RATE", "fast"), ("LOADTEST_PROXY_SRC", "10.0.0.1"), ("LOADTEST_SLO", "p99")] {
+    let variables = [("LOADTEST_RATE", "fast"), ("LOADTEST_STAGES", "5s:1k,6s:1k"), ("LOADTEST_PROXY_SRC", "10.0.0.1")];
+    for (name, value) in variables.into_iter().chain([("LOADTEST_SLO", "p99")]) {
         let output = with(name, value);
         let line = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{line}");

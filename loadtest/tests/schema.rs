@@ -6,6 +6,7 @@ use common::{Misdeed, Server, report};
 use jsonschema::Validator;
 use loadtest::judge;
 use loadtest::result::{self, Report};
+use loadtest::{held, profile};
 use serde_json::{Value, json};
 
 #[path = "page/sample.rs"]
@@ -60,6 +61,7 @@ fn what_is_measured_is_as_the_schema_says() {
         format!("rr {} -c 2 -d 60ms {LENIENT}", server.address),
         format!("rr {} -c 2 -d 60ms -R 1000 --slo p50<1s,p99.9<1s,errors<1% --shard 1/2 {LENIENT}", server.address),
         format!("rr {} -c 2 -d 60ms -R 1000000 --runs 2 {LENIENT}", server.address),
+        format!("crr {} -c 2 --stages 0s:0,40ms:2k,60ms:100 --shard 2/2 {LENIENT}", server.address),
         // Nothing measured.
         format!("rr {} -c 2 -d 60ms -R 0.01 --slo max<1s {LENIENT}", server.address),
         format!("rr {} -c 2 -d 60ms --timeout 50ms {LENIENT}", broken.address),
@@ -79,7 +81,14 @@ fn what_is_measured_is_as_the_schema_says() {
 
 #[test]
 fn samples_are_as_the_schema_says() {
-    let runs = [sample::overloaded(), sample::steady(), sample::hostile(), sample::idle(), sample::stalling()];
+    let runs = [
+        sample::staged(),
+        sample::overloaded(),
+        sample::steady(),
+        sample::hostile(),
+        sample::idle(),
+        sample::stalling(),
+    ];
     let mut reports: Vec<_> = runs.into_iter().map(|run| Report::Run(Box::new(run))).collect();
     reports.push(Report::Compare(Box::new(sample::comparison())));
     reports.push(Report::Search(Box::new(sample::search())));

@@ -51,6 +51,29 @@ fn merged_shards_are_what_one_process_would_have_had() {
 }
 
 #[test]
+fn shards_share_a_rate_that_changes() {
+    let server = Server::start(Misdeed::None);
+    let load =
+        format!("rr {} -c 4 --stages 0s:0,400ms:2k,600ms:2k --warmup 0s --max-lag 1s --max-wait 1", server.address);
+    let directory = tempfile::tempdir().unwrap();
+    let paths = ["1", "2"].map(|index| {
+        let path = directory.path().join(index);
+        save(&run(&format!("{load} --shard {index}/2")), &path);
+        path
+    });
+    let Ok(Report::Run(whole)) = merge(&paths.each_ref().map(AsRef::as_ref)) else { panic!("no run") };
+    // 0.4 s at 1,000/s on average, and 0.2 s at 2,000/s.
+    assert_eq!(whole.totals.requests_sent + whole.totals.requests_unsent, 800);
+    let asked: f64 = whole.intervals.iter().map(|interval| interval.asked.unwrap()).sum();
+    assert!((asked - 800.0).abs() < 1e-6, "{asked}");
+    let achieved = whole.achieved.unwrap();
+    assert!((achieved.asked_per_s * 0.6 - 800.0).abs() < 1e-6, "{achieved:?}");
+    let held = achieved.held.unwrap();
+    assert_eq!((held.pieces, held.piece_s), (1, whole.measured_s), "{held:?}");
+    assert_eq!(whole.settings.stages.len(), 3);
+}
+
+#[test]
 fn an_index_that_counts_from_0_comes_from_the_environment() {
     let server = Server::start(Misdeed::None);
     let directory = tempfile::tempdir().unwrap();

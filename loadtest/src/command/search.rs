@@ -42,6 +42,11 @@ pub(super) fn search(args: &SearchArgs, interrupt: &AtomicBool) -> Result<Report
     if !(args.precision > 0.0 && args.precision < 1.0) {
         return Err(PlanError::Range("--precision", "more than 0 and less than 1".into()).into());
     }
+    if plan.stages.is_some() {
+        return Err(
+            PlanError::Range("--stages", "search finds the rate; where it begins is --first-rate".into()).into()
+        );
+    }
     if plan.rate.is_some() {
         return Err(PlanError::Range("--rate", "search finds it; where it begins is --first-rate".into()).into());
     }

@@ -96,7 +96,7 @@ impl Crew {
         let shared = Arc::new(plan.clone());
         let (sender, words) = mpsc::channel();
         let mut wakers = Vec::with_capacity(threads);
-        let pieces = pieces(plan.duration);
+        let pieces = pieces(plan);
         for index in 0..threads {
             let (plan, pattern, control) = (shared.clone(), pattern.clone(), control.clone());
             let (worker, waker) = Worker::new(plan, pattern, control, sender.clone(), index, pieces)?;

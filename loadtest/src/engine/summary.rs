@@ -13,13 +13,17 @@ use crate::result::{AddressResult, FORMAT, Generator, Interval, RunResult, Sampl
 
 /// Fewest and most intervals of the measured time: one a second, within these.
 const INTERVALS: (u64, u64) = (20, 100);
+/// The most with a rate that changes: it is judged second by second.
+const MAX_STAGED: u64 = 600;
 /// A short measurement has fewer, so that each lasts this long at least.
 const MIN_INTERVAL_MS: u64 = 50;
 
 /// How many intervals the measured time is divided into.
-pub(super) fn pieces(duration: Duration) -> usize {
+pub(super) fn pieces(plan: &Plan) -> usize {
+    let duration = plan.duration;
     let most = (duration.as_millis() as u64 / MIN_INTERVAL_MS).max(1);
-    duration.as_secs().clamp(INTERVALS.0, INTERVALS.1).min(most) as usize
+    let enough = if plan.stages.is_some() { MAX_STAGED } else { INTERVALS.1 };
+    duration.as_secs().clamp(INTERVALS.0, enough).min(most) as usize
 }
 
 /// The result of a run: what its workers found out, and what was seen meanwhile.
@@ -40,7 +44,7 @@ pub(super) fn put_together(
     let (mut latency, mut service_time) = (Samples::new(), Samples::new());
     let (mut lag, mut waited, mut reconnect_time) = (Samples::new(), Samples::new(), Samples::new());
     let (mut withheld, mut failures, mut unexpected, mut tcp) = (0, Vec::new(), None, TcpUse::default());
-    let length_s = plan.duration.as_secs_f64() / pieces(plan.duration) as f64;
+    let length_s = plan.duration.as_secs_f64() / pieces(plan) as f64;
     let mut intervals: Vec<Interval> = Vec::new();
     let mut by_address: Vec<AddressResult> = Vec::new();
     for outcome in outcomes {
@@ -70,8 +74,9 @@ pub(super) fn put_together(
                 interval.latency.add(&piece.latency);
             } else {
                 let length_s = length_s.min(measured.as_secs_f64() - start_s);
-                let (completed, bytes) = (piece.completed, piece.bytes);
-                intervals.push(Interval { start_s, length_s, completed, bytes, latency: piece.latency });
+                let (asked, completed, bytes) =
+                    (plan.own_due(start_s, start_s + length_s), piece.completed, piece.bytes);
+                intervals.push(Interval { start_s, length_s, asked, completed, bytes, latency: piece.latency });
             }
         }
         crate::join::add_addresses(&mut by_address, places);

@@ -15,6 +15,7 @@ use proxy_echo_args::json::Json;
 use super::*;
 use crate::judge;
 use crate::result::{self, Samples};
+use crate::{held, profile};
 
 #[path = "../../tests/page/sample.rs"]
 mod sample;
@@ -118,6 +119,42 @@ fn a_picture_names_its_lines_even_if_nothing_is_known_of_one() {
     // Of an overload only the fastest answers are known: no line may pass for the latency of all.
     let all = legends(&of_run(sample::overloaded()));
     assert!(all[0].contains(">latency, scheduled (not known)<") && all[0].contains(">service time<"), "{all:?}");
+}
+
+#[test]
+fn a_profile_is_judged_second_by_second() {
+    let mut report = of_run(sample::staged());
+    judge::conclude(&mut report, None);
+    let text = shown(&report);
+    let settings = line(&text, "50 connections");
+    let points = "open loop at 1,000/s at 0 s, 10,000/s at 10 s, 10,000/s at 20 s, uniform arrivals";
+    assert!(settings.contains(points), "{settings}");
+    let verdict = line(&text, "FINE");
+    let words = "asked 1,000/s to 10,000/s, 7,750/s on average, achieved 7,650/s, 19 of 20 seconds within 1% of the profile, \
+                 the farthest at 16 s: 8,000/s of 10,000/s; valid";
+    assert!(verdict.contains(words), "{verdict}");
+    let legend = &legends(&report)[1];
+    assert!(legend.contains(">asked<") && legend.contains(">achieved<"), "{legend}");
+}
+
+#[test]
+fn a_target_that_lags_keeps_a_profile_and_one_that_is_short_does_not() {
+    let mut result = sample::staged();
+    let profile = profile::Profile::new(&result.settings.stages);
+    for interval in &mut result.intervals {
+        // Answers take 300 ms: while the rate rises, so many are still to come.
+        let until = |time_s: f64| profile.count_until((time_s - 0.3).max(0.0));
+        interval.completed = (until(interval.start_s + 1.0) - until(interval.start_s)) as u64;
+        interval.latency = Samples::new();
+        interval.latency.record_n(300_000_000, 100);
+    }
+    let lags = held::held(&result).unwrap();
+    assert_eq!((lags.pieces, lags.within, lags.is_kept()), (20, 20, true), "{lags:?}");
+    for interval in &mut result.intervals[12..14] {
+        interval.completed = interval.completed * 98 / 100;
+    }
+    let short = held::held(&result).unwrap();
+    assert_eq!((short.within, short.short, short.is_kept()), (18, 2, false), "{short:?}");
 }
 
 #[test]

@@ -26,6 +26,9 @@ pub(super) fn settings(settings: &Settings) -> String {
     and(&counted(settings.threads, "thread"));
     if settings.command != "idle" {
         match settings.rate {
+            Some(_) if !settings.stages.is_empty() => {
+                and(&format!("open loop at {}, {} arrivals", stages(&settings.stages), plain(&settings.arrival)));
+            }
             Some(rate) => and(&format!("open loop at {}/s, {} arrivals", number(rate), plain(&settings.arrival))),
             None => and("closed loop"),
         }

@@ -8,9 +8,11 @@
 
 use std::collections::BTreeMap;
 
+use super::held::held;
+use super::profile::Profile;
 use super::result::{
     Achieved, CompareResult, Environment, FORMAT, Generator, Interval, Ratio, RunResult, Samples, SearchResult,
-    SearchStep, ServerUse, Settings, SloCondition, SloOutcome, TcpUse, Throttled, Totals, Verification,
+    SearchStep, ServerUse, Settings, SloCondition, SloOutcome, Stage, TcpUse, Throttled, Totals, Verification,
 };
 use fastrand::Rng;
 
@@ -45,6 +47,32 @@ pub fn stalling() -> RunResult {
     result
 }
 
+/// A rate that rises for 10 s and stays for 10 s, which the target keeps up with but for one second.
+pub fn staged() -> RunResult {
+    let mut result = run("127.0.0.1:8888", 20, 10_000, 210_000.0);
+    let stages = [(0.0, 1_000.0), (10.0, 10_000.0), (20.0, 10_000.0)].map(|(at_s, rate)| Stage { at_s, rate });
+    let profile = Profile::new(&stages);
+    result.settings.stages = stages.to_vec();
+    result.settings.rate = Some(profile.mean());
+    for interval in &mut result.intervals {
+        let asked = profile.count_until(interval.start_s + 1.0) - profile.count_until(interval.start_s);
+        interval.asked = Some(asked);
+        interval.completed = (if interval.start_s as u64 == 16 { asked * 0.8 } else { asked }) as u64;
+        (0..interval.completed).for_each(|_| result.generator.lag.record(20_000));
+    }
+    result.totals.measured_completed = result.intervals.iter().map(|interval| interval.completed).sum();
+    result.achieved = Some(Achieved {
+        asked_per_s: profile.mean(),
+        achieved_per_s: result.rate().unwrap(),
+        due: profile.count_until(20.0) as u64,
+        unsent: 0,
+        met: true,
+        limit: None,
+        held: held(&result),
+    });
+    result
+}
+
 /// More was asked than the target does: most of it was never sent.
 pub fn overloaded() -> RunResult {
     let mut result = run("127.0.0.1:8888", 4, 140_000, 380_000.0);
@@ -62,6 +90,7 @@ pub fn overloaded() -> RunResult {
         unsent: 1_040_000,
         met: false,
         limit: Some("the target was the limit: every connection was owed an answer".to_owned()),
+        held: None,
     });
     result.runs = vec![result.figures()];
     result
@@ -249,7 +278,14 @@ fn run(target: &str, duration_s: u32, rate: u64, median_ns: f64) -> RunResult {
         }
         result.latency.add(&latency);
         let bytes = completed * 64;
-        result.intervals.push(Interval { start_s: f64::from(start), length_s: 1.0, completed, bytes, latency });
+        result.intervals.push(Interval {
+            start_s: f64::from(start),
+            length_s: 1.0,
+            asked: None,
+            completed,
+            bytes,
+            latency,
+        });
         result.totals.measured_completed += completed;
     }
     result.service_time.add(&result.latency);
@@ -282,6 +318,7 @@ fn settings(target: &str, duration_s: u32) -> Settings {
         duration_s: f64::from(duration_s),
         warmup_s: 0.5,
         rate: None,
+        stages: Vec::new(),
         arrival: "uniform".to_owned(),
         depth: 1,
         size: 64,

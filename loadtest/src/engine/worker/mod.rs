@@ -154,7 +154,9 @@ impl Worker {
             connections: Slab::with_capacity(own as usize),
             unread: VecDeque::new(),
             free: VecDeque::with_capacity(own as usize),
-            schedule: plan.rate.map(|rate| Schedule::new(rate, plan.arrival, number, workers)),
+            schedule: plan.profile().map(|profile| {
+                Schedule::new(profile.delayed(plan.warmup.as_secs_f64()), plan.arrival, number, workers)
+            }),
             times: Timetable::new(&plan, intervals),
             addresses: Addresses::new(&plan, number, workers, own),
             resolved: 0,

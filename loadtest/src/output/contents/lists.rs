@@ -176,7 +176,13 @@ fn settings(result: &RunResult) -> Vec<(&'static str, String)> {
         ("Measured", words::seconds(settings.duration_s)),
         ("Warm-up before", words::seconds(settings.warmup_s)),
         ("Runs", words::count(settings.runs)),
-        ("Rate", rate(settings.rate, "closed loop")),
+        (
+            "Rate",
+            match settings.stages[..] {
+                [] => rate(settings.rate, "closed loop"),
+                _ => words::stages(&settings.stages),
+            },
+        ),
         ("Arrivals", arrivals.to_owned()),
         ("In flight a connection", words::count(settings.depth)),
         ("Message", words::short(&words::bytes(settings.size as f64))),

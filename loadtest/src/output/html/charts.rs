@@ -108,7 +108,7 @@ fn marked(name: &str, look: Look, samples: &Samples) -> Vec<Dot> {
 fn throughput(sides: &[Side]) -> Option<Chart> {
     let is_stream = sides.iter().all(|(_, result)| result.settings.command == "stream");
     let rate = |group: &Group| if is_stream { group.bytes / group.length_s } else { group.completed / group.length_s };
-    let lines: Vec<_> = sides
+    let mut lines: Vec<_> = sides
         .iter()
         .zip([Look::First, Look::Second])
         .map(|((letter, result), look)| {
@@ -121,7 +121,17 @@ fn throughput(sides: &[Side]) -> Option<Chart> {
             told_if_empty(over_time(name, look, letter.is_none(), result, |group| Some(rate(group))))
         })
         .collect();
-    let offered = sides.first().and_then(|(_, result)| result.settings.rate).filter(|_| !is_stream);
+    let is_staged = |result: &RunResult| !result.settings.stages.is_empty();
+    let first = sides.first().map(|(_, result)| *result);
+    if let Some(result) = first.filter(|result| is_staged(result)) {
+        // It lies on top, where it can be seen between the steps of what it asks for.
+        let bytes = if is_stream { result.settings.size as f64 } else { 1.0 };
+        let look = if sides.len() > 1 { Look::Third } else { Look::Second };
+        let asked = |group: &Group| Some(group.asked? / group.length_s * bytes);
+        lines.insert(0, told_if_empty(over_time("asked".to_owned(), look, false, result, asked)));
+    }
+    let offered = first.filter(|result| !is_staged(result)).and_then(|result| result.settings.rate);
+    let offered = offered.filter(|_| !is_stream);
     let highest = bounds(&lines, |(_, y)| y)?.1;
     if highest <= 0.0 {
         return None;
@@ -223,6 +233,8 @@ struct Group {
     start_s: f64,
     end_s: f64,
     length_s: f64,
+    /// Where it is known of all.
+    asked: Option<f64>,
     completed: f64,
     bytes: f64,
     latency: Samples,
@@ -263,6 +275,7 @@ fn group(placed: &[Placed]) -> Group {
         start_s,
         end_s,
         length_s: placed.iter().map(|one| one.interval.length_s).sum::<f64>().max(1e-9),
+        asked: placed.iter().map(|one| one.interval.asked).sum(),
         completed: placed.iter().map(|one| one.interval.completed as f64).sum(),
         bytes: placed.iter().map(|one| one.interval.bytes as f64).sum(),
         latency,
