@@ -149,7 +149,7 @@ fn invalid(result: &RunResult, plan: &Plan, withheld: u64) -> Vec<String> {
 /// half of the intervals too few messages must have come back. A profile is judged second by
 /// second.
 fn achieved(result: &RunResult, plan: &Plan) -> Option<Achieved> {
-    let (asked_per_s, achieved_per_s) = (plan.own_due(0.0, result.measured_s)? / result.measured_s, result.rate()?);
+    let (asked_per_s, achieved_per_s) = (plan.own_rate_between(0.0, result.measured_s)?, result.rate()?);
     let held = held::held(result);
     let unsent = result.totals.requests_unsent;
     let due = result.latency.count() + result.latency.missing();

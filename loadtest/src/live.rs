@@ -140,11 +140,8 @@ fn line(plan: &Plan, run: u32, second: &Second, left_out: u64) -> String {
 
 /// What was asked for in a second, a second.
 fn offered(plan: &Plan, second: &Second) -> Option<f64> {
-    if plan.stages.is_none() {
-        return plan.own_rate();
-    }
     let start_s = second.index as f64;
-    Some(plan.own_due(start_s, start_s + second.length_s)? / second.length_s)
+    plan.own_rate_between(start_s, start_s + second.length_s)
 }
 
 fn latency(samples: &Samples) -> serde_json::Value {

@@ -315,6 +315,12 @@ impl Plan {
         Some((profile.count_until(to_s) - profile.count_until(from_s)) * self.share())
     }
 
+    /// The mean rate of this shard from `from_s` to `to_s` of the measured time; `None` is closed loop.
+    #[must_use]
+    pub fn own_rate_between(&self, from_s: f64, to_s: f64) -> Option<f64> {
+        if self.stages.is_none() { self.own_rate() } else { Some(self.own_due(from_s, to_s)? / (to_s - from_s)) }
+    }
+
     /// The part of the load that this shard makes.
     fn share(&self) -> f64 {
         1.0 / self.shard.map_or(1.0, |shard| f64::from(shard.count))
