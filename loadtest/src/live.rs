@@ -116,7 +116,7 @@ fn line(plan: &Plan, run: u32, second: &Second, left_out: u64) -> String {
         "run": run,
         "second": second.index,
         "length_s": second.length_s,
-        "offered_per_s": offered(plan, second),
+        "offered_per_s": second.offered_per_s(plan),
         "achieved_per_s": second.achieved_per_s,
         "completed": second.completed,
         "bytes": second.bytes,
@@ -136,12 +136,6 @@ fn line(plan: &Plan, run: u32, second: &Second, left_out: u64) -> String {
         "lines_left_out": left_out,
     });
     format!("{object}\n")
-}
-
-/// What was asked for in a second, a second.
-fn offered(plan: &Plan, second: &Second) -> Option<f64> {
-    let start_s = second.index as f64;
-    plan.own_rate_between(start_s, start_s + second.length_s)
 }
 
 fn latency(samples: &Samples) -> serde_json::Value {

@@ -1,5 +1,6 @@
 //! The seconds of the measured time, put together from what each worker reports while the load runs.
 
+use crate::plan::Plan;
 use std::collections::VecDeque;
 
 use crate::result::{Samples, Totals};
@@ -25,6 +26,15 @@ pub struct Second {
     pub cpu: Vec<f64>,
     /// Open connections of this process.
     pub connections: u64,
+}
+
+impl Second {
+    /// The rate that was asked for in it, in messages a second; `None` is closed loop.
+    #[must_use]
+    pub fn offered_per_s(&self, plan: &Plan) -> Option<f64> {
+        let start_s = self.index as f64;
+        plan.own_rate_between(start_s, start_s + self.length_s)
+    }
 }
 
 impl Second {

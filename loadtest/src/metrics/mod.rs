@@ -75,7 +75,7 @@ impl Figures {
             self.before.add(&std::mem::take(&mut self.totals));
         }
         self.run = run;
-        self.offered_per_s = plan.own_rate();
+        self.offered_per_s = second.offered_per_s(plan);
         self.connections = second.connections;
         self.totals.clone_from(&second.totals);
         self.latency.add(&second.latency);
