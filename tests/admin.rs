@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use admin::{connect, exchange, get, get_with, metric};
+use admin::{connect, exchange, get, get_with, metric, probe};
 use client::{HEADER, client, connect_many, round_trip};
 use proxy::{Addresses, Tlv, Transport, V2, tlv};
 use rustix::process::Signal;
@@ -468,19 +468,6 @@ fn health_checks_are_answered_while_others_flood_the_port() {
         is_over.store(true, Ordering::Relaxed);
         assert!(failed.is_empty(), "{} of 200 fail: {:?}", failed.len(), failed[0]);
     });
-}
-
-/// A health check from its own source address, as in practice. A reset is not an answer.
-fn probe(admin: SocketAddr) -> std::io::Result<()> {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-    socket.bind(&SocketAddr::from(([127, 0, 0, 2], 0)).into())?;
-    socket.connect(&admin.into())?;
-    let mut stream = std::net::TcpStream::from(socket);
-    stream.set_read_timeout(Some(DEADLINE))?;
-    stream.write_all(b"GET /livez HTTP/1.1\r\nHost: probe\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    if answer.ends_with("\r\n\r\nlive\n") { Ok(()) } else { Err(ErrorKind::UnexpectedEof.into()) }
 }
 
 #[cfg(target_os = "linux")]

@@ -3,6 +3,8 @@
 
 #[path = "common/client.rs"]
 mod client;
+#[path = "common/manager.rs"]
+mod manager;
 #[path = "common/server.rs"]
 mod server;
 
@@ -10,25 +12,17 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use client::{HEADER, client, round_trip};
+use manager::Manager;
 use rustix::process::{Pid, Signal, kill_process};
-use server::{DEADLINE, Server};
+use server::{DEADLINE, Server, activated};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_proxy-echo");
-
-/// The command of a server that is passed `listener` as a service manager does (`sd_listen_fds(3)`).
-fn activated(listener: &TcpListener, args: &[&str]) -> Command {
-    let mut command = Command::new("sh");
-    command.args(["-c", "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\"", "sh", PROGRAM]).args(args);
-    command.stdin(Stdio::from(OwnedFd::from(listener.try_clone().expect("a second handle"))));
-    command
-}
 
 /// One connection from its first byte to its last.
 fn visit(address: SocketAddr) -> io::Result<()> {
@@ -168,38 +162,18 @@ fn a_drain_under_load_cuts_no_connection() {
     assert!(server.ended().success());
 }
 
-/// A socket for `sd_notify(3)`, and its messages.
-struct Manager {
-    socket: UnixDatagram,
-    folder: tempfile::TempDir,
-}
-
-impl Manager {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let socket = UnixDatagram::bind(folder.path().join("notify")).expect("a socket");
-        socket.set_read_timeout(Some(DEADLINE)).expect("a timeout");
-        Manager { socket, folder }
-    }
-
-    fn start(&self, watchdog_usec: &str, args: &[&str]) -> Server {
-        let mut command = Command::new(PROGRAM);
-        command.args(["--listen", "127.0.0.1:0"]).args(args);
-        command.env("NOTIFY_SOCKET", self.folder.path().join("notify")).env("WATCHDOG_USEC", watchdog_usec);
-        Server::spawn(command)
-    }
-
-    fn next(&self) -> String {
-        let mut message = [0; 1024];
-        let length = self.socket.recv(&mut message).expect("the server tells something");
-        String::from_utf8_lossy(&message[..length]).into_owned()
-    }
+/// A server with a manager.
+fn start_by(manager: &Manager, watchdog_usec: &str) -> Server {
+    let mut command = Command::new(PROGRAM);
+    command.args(["--listen", "127.0.0.1:0"]);
+    manager.manage(&mut command, watchdog_usec);
+    Server::spawn(command)
 }
 
 #[test]
 fn a_service_manager_is_told_of_start_life_and_end() {
     let manager = Manager::new();
-    let mut server = manager.start("200000", &[]);
+    let mut server = start_by(&manager, "200000");
     assert_eq!(manager.next(), "READY=1\nSTATUS=serving\n");
     let talk = client(&server);
     let end = Instant::now() + DEADLINE;
@@ -223,7 +197,8 @@ fn a_service_manager_is_told_of_start_life_and_end() {
 fn without_a_watchdog_the_manager_is_left_alone() {
     let manager = Manager::new();
     let mut command = Command::new(PROGRAM);
-    command.args(["--listen", "127.0.0.1:0"]).env("NOTIFY_SOCKET", manager.folder.path().join("notify"));
+    command.args(["--listen", "127.0.0.1:0"]);
+    manager.manage(&mut command, "");
     command.env_remove("WATCHDOG_USEC");
     let mut server = Server::spawn(command);
     assert_eq!(manager.next(), "READY=1\nSTATUS=serving\n");
@@ -297,13 +272,8 @@ fn a_log_that_nobody_reads_stops_nothing_however_little_is_said() {
 fn a_service_manager_that_reads_nothing_stops_nothing() {
     let manager = Manager::new();
     // The queue of a datagram socket is soon full (net.unix.max_dgram_qlen).
-    let mut server = manager.start("2000", &[]);
-    let full = UnixDatagram::unbound().expect("a socket");
-    full.set_nonblocking(true).expect("it can");
-    let end = Instant::now() + DEADLINE;
-    while full.send_to(b"x", manager.folder.path().join("notify")).is_ok() {
-        assert!(Instant::now() < end, "the queue takes everything");
-    }
+    let mut server = start_by(&manager, "2000");
+    manager.fill();
     let mut talk = client(&server);
     // A hundred periods of the watchdog.
     let since = Instant::now();
@@ -318,10 +288,8 @@ fn a_service_manager_that_reads_nothing_stops_nothing() {
 #[test]
 fn a_manager_that_had_no_room_for_the_start_hears_of_it_later() {
     let manager = Manager::new();
-    let full = UnixDatagram::unbound().expect("a socket");
-    full.set_nonblocking(true).expect("it can");
-    while full.send_to(b"x", manager.folder.path().join("notify")).is_ok() {}
-    let _server = manager.start("3600000000", &[]);
+    manager.fill();
+    let _server = start_by(&manager, "3600000000");
     let end = Instant::now() + DEADLINE;
     while manager.next() != "READY=1\nSTATUS=serving\n" {
         assert!(Instant::now() < end);

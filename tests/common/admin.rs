@@ -1,8 +1,10 @@
 //! A client of the admin port, as plain as a health check.
 #![allow(dead_code, reason = "no test uses all of it")]
 
-use std::io::{Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+
+use socket2::{Domain, Socket, Type};
 
 use crate::server::{DEADLINE, Server};
 
@@ -44,4 +46,17 @@ pub fn get_with(admin: SocketAddr, path: &str, lines: &str) -> (u16, String) {
 pub fn metric(metrics: &str, name: &str) -> u64 {
     let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.unwrap_or_else(|| panic!("no {name} in {metrics}")).parse().expect("a whole number")
+}
+
+/// A health check from its own source address, as in practice. A reset is not an answer.
+pub fn probe(admin: SocketAddr) -> io::Result<()> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind(&SocketAddr::from(([127, 0, 0, 2], 0)).into())?;
+    socket.connect(&admin.into())?;
+    let mut stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(DEADLINE))?;
+    stream.write_all(b"GET /livez HTTP/1.1\r\nHost: probe\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    if answer.ends_with("\r\n\r\nlive\n") { Ok(()) } else { Err(ErrorKind::UnexpectedEof.into()) }
 }

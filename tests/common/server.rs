@@ -2,8 +2,9 @@
 #![allow(dead_code, reason = "no test uses all of it")]
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::ops::Deref;
+use std::os::fd::OwnedFd;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
@@ -13,6 +14,17 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// Everything that a test waits for must happen within this time, however slow the machine.
 pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// The command of a server that is passed `listener` as a service manager does (`sd_listen_fds(3)`).
+pub fn activated(listener: &TcpListener, args: &[&str]) -> Command {
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\"", "sh"])
+        .arg(env!("CARGO_BIN_EXE_proxy-echo"))
+        .args(args);
+    command.stdin(Stdio::from(OwnedFd::from(listener.try_clone().expect("a second handle"))));
+    command
+}
 
 /// A server on its own port on loopback. It ends with its test.
 pub struct Server {

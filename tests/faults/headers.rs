@@ -1,15 +1,17 @@
-//! Headers at random: made up, and right ones changed.
+//! Headers at random, made up or right ones changed; and headers full of bytes to escape.
 
 use std::env;
 use std::io::Write;
 use std::thread;
+use std::time::Duration;
 
 use fastrand::Rng;
-use proxy::{Status, Version};
+use proxy::{Addresses, Command, Status, Tlv, Transport, V2, Version, tlv};
 
 use crate::client::{connect, socket_of_many};
 use crate::ordeal::Target;
 use crate::peers::{fin, header, reset, rest_of};
+use crate::server::Server;
 
 /// Set in the environment, how many there are.
 const COUNT: &str = "FAULT_HEADERS";
@@ -111,4 +113,54 @@ fn mutate(bytes: &mut Vec<u8>, rng: &mut Rng) {
             bytes.extend_from_slice(&other[at.min(other.len())..]);
         }
     }
+}
+
+/// A header with `count` TLVs of `size` control bytes, and the line that comes back for it.
+pub fn of_control_bytes(count: usize, size: usize) -> (Vec<u8>, Vec<u8>) {
+    let (source, destination) = ("192.0.2.1:56324".parse().unwrap(), "192.0.2.2:443".parse().unwrap());
+    let addresses = Addresses::Inet { transport: Transport::Stream, source, destination };
+    let line = proxy::encode_v1(&addresses).to_vec();
+    let value = vec![1; size];
+    let tlvs = vec![Tlv { kind: tlv::AUTHORITY, value: &value }; count];
+    let mut header = Vec::new();
+    V2 { command: Command::Proxy, addresses, tlvs: &tlvs, crc32c: false }.encode(&mut header).expect("it fits");
+    (header, line)
+}
+
+/// Headers of 32 KB that are nothing but bytes to escape, beside plain ones: what they cost the server, and its log.
+pub fn control_bytes(server: &mut Server, target: Target) -> String {
+    const ROUNDS: u32 = 4;
+    const EACH: u32 = 50;
+    /// Each byte that is shown takes four; and words around them.
+    const MAX_LOG_BYTES: usize = 4 * tlv::MAX_DISPLAYED_BYTES + 512;
+    /// Its 32 KB are to be read, and to be looked through: 20 times as much when every byte of them was escaped for the log.
+    const MAX_RATIO: f64 = 8.0;
+    let kinds = [of_control_bytes(0, 0), of_control_bytes(32, 1000)];
+    let mut cpu = [Duration::ZERO; 2];
+    for _ in 0..ROUNDS {
+        for ((header, line), cpu) in kinds.iter().zip(&mut cpu) {
+            let before = target.process.cpu();
+            for _ in 0..EACH {
+                let mut stream = connect(socket_of_many(0), target.address);
+                stream.write_all(header).expect("the server reads");
+                fin(&stream);
+                assert!(rest_of(&mut stream) == *line, "another header came back");
+            }
+            *cpu += target.process.cpu().saturating_sub(before);
+        }
+    }
+    // What comes last in the log.
+    connect(socket_of_many(0), target.address).write_all(b"GET / HTTP/1.1\r\n\r\n").expect("the server reads");
+    server.wait_for("header refused");
+    let logged = server.log.iter().filter(|line| line.contains("192.0.2.1:56324") && line.contains("<01>"));
+    let logged: Vec<usize> = logged.map(String::len).collect();
+    let bytes = logged.iter().copied().max().unwrap_or_default();
+    assert_eq!(logged.len(), (ROUNDS * EACH) as usize, "headers in the log");
+    assert!(bytes <= MAX_LOG_BYTES, "{bytes} bytes in the log for one header");
+    let [plain, long] = cpu.map(|cpu| cpu.as_secs_f64() * 1e6 / f64::from(ROUNDS * EACH));
+    assert!(long < plain * MAX_RATIO, "{long:.0} µs of CPU time, {plain:.0} µs for a plain one");
+    format!(
+        "{} with 32 TLVs of 1 KB: at most {bytes} bytes of log and {long:.0} µs of CPU time each, {plain:.0} µs for a plain one",
+        ROUNDS * EACH
+    )
 }

@@ -91,8 +91,8 @@ impl Honest {
     }
 }
 
-/// Ends the clients' talk, even if the fault's own checks fail.
-struct End<'a>(&'a AtomicBool);
+/// Ends what others do meanwhile, even if a check fails.
+pub struct End<'a>(pub &'a AtomicBool);
 
 impl Drop for End<'_> {
     fn drop(&mut self) {

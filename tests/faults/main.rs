@@ -8,16 +8,22 @@
 
 #[path = "../common/admin.rs"]
 mod admin;
+mod admin_port;
+mod beside;
 #[path = "../common/client.rs"]
 mod client;
 mod clock;
 mod headers;
 mod honest;
 mod limits;
+#[path = "../common/manager.rs"]
+mod manager;
 mod network;
 mod ordeal;
 mod peers;
 mod process;
+#[path = "../common/program.rs"]
+mod program;
 #[path = "../common/server.rs"]
 mod server;
 mod slow;
@@ -65,6 +71,9 @@ impl Suite {
         let prompt = || Bounds { newcomer: Duration::from_secs(1), kept_kib: 24 << 10, ..default() };
         let lines = &["--echo", "lines", "--max-line", "1MiB", "--max-held", "16MiB"];
         let full = &["--max-connections", "30", "--backlog", "16"];
+        let told = &["--log", "lines", "--echo", "lines"];
+        let admin = &["--admin", "127.0.0.1:0", "--log", "quiet"];
+        let takers = &["--stall-timeout", "2500ms", "--send-buffer", "512KiB", "--admin", "127.0.0.1:0"];
         vec![
             self.simple("no_fault", &[], default(), no_fault),
             self.simple("slow_headers", &[], default(), slow::headers),
@@ -82,12 +91,19 @@ impl Suite {
             self.simple("unfinished_headers", &["--max-held", "16MiB"], prompt(), limits::unfinished_headers),
             self.simple("unfinished_lines", lines, prompt(), limits::unfinished_lines),
             self.simple("silent_connections", &["--max-connections", "1000"], prompt(), limits::silent),
+            self.listening("takers_of_a_little", takers, Bounds { kept_kib: 24 << 10, ..p99(1000) }, slow::takers),
+            self.listening("headers_of_control_bytes", &["--log", "connections"], p99(1000), headers::control_bytes),
+            self.listening("admin_hammered", admin, Bounds { kept_kib: 16 << 10, ..p99(1000) }, admin_port::hammered),
+            self.listening("admin_flooded", admin, p99(1000), admin_port::flooded),
+            self.listening("foreign_hosts", admin, p99(1000), admin_port::foreign_hosts),
+            self.row("manager_not_read", p99(1000), beside::manager_stops),
+            self.row("log_file_full", p99(1000), beside::log_full),
+            self.row("standard_output_full", p99(1000), beside::output_full),
+            self.row("watches_refused", p99(1000), beside::watches_refused),
             self.simple("backlog_overflows", full, Bounds { newcomers: false, ..default() }, limits::backlog),
             self.simple("stopped_and_continued", &[], p99(5000), process::stops),
             self.simple("storms_of_signals", &[], default(), process::signals),
-            self.row("log_not_read", Bounds { kept_kib: 24 << 10, ..p99(2000) }, |seed| {
-                (Ordeal::new(&["--log", "lines", "--echo", "lines"], seed), Box::new(process::log_stopped))
-            }),
+            self.listening("log_not_read", told, Bounds { kept_kib: 24 << 10, ..p99(2000) }, process::log_stopped),
             self.row("time_of_day_jumps", default(), |seed| {
                 let clocks = Clocks::new();
                 let ordeal = Ordeal::of(clocks.server(&["--log", "lines"], false), seed);
@@ -109,6 +125,17 @@ impl Suite {
             server.forget_log();
             fault(target)
         };
+        self.row(name, bounds, move |seed| (Ordeal::new(args, seed), Box::new(fault)))
+    }
+
+    /// The same for a fault that looks at the log.
+    fn listening(
+        &self,
+        name: &str,
+        args: &'static [&str],
+        bounds: Bounds,
+        fault: fn(&mut Server, Target) -> String,
+    ) -> Trial {
         self.row(name, bounds, move |seed| (Ordeal::new(args, seed), Box::new(fault)))
     }
 

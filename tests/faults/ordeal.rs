@@ -1,5 +1,6 @@
 //! What every fault has in common: a server, honest clients beside the fault, and what must hold when it is over.
 
+use std::any::Any;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
@@ -67,6 +68,8 @@ pub struct Ordeal {
     /// What the server had before the first fault.
     pub files: usize,
     pub kib: usize,
+    /// What stands beside the server until its end.
+    pub beside: Option<Box<dyn Any>>,
 }
 
 /// What came of a fault.
@@ -81,7 +84,7 @@ pub struct Outcome {
 impl Ordeal {
     pub fn new(args: &[&str], seed: u64) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_proxy-echo"));
-        command.args(args);
+        command.args(args).stdin(Stdio::null());
         Self::of(command, seed)
     }
 
@@ -90,11 +93,11 @@ impl Ordeal {
         rlimit::increase_nofile_limit(u64::MAX).expect("the limit can be raised");
         command.args(["--listen", "127.0.0.1:0", "--header-timeout", "3s"]).stderr(Stdio::inherit());
         let lines = command.get_args().any(|arg| arg == "lines");
-        let server = Server::spawn(command);
+        let server = Server::spawn_with_input(command);
         let target = Target { address: server.address, process: *server, lines, mixed: false, seed };
         let mut honest = Honest::connect(target.address);
         honest.warm_up();
-        let mut ordeal = Ordeal { server, target, honest, files: 0, kib: 0 };
+        let mut ordeal = Ordeal { server, target, honest, files: 0, kib: 0, beside: None };
         ordeal.wait_for_rest();
         (ordeal.files, ordeal.kib) = (ordeal.server.files(), ordeal.server.resident());
         ordeal

@@ -2,15 +2,18 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
+use crate::admin;
 use crate::client::{connect as connect_socket, round_trip, socket_of_many};
-use crate::ordeal::{HEADER_TIMEOUT, Target};
+use crate::honest::End;
+use crate::ordeal::{HEADER_TIMEOUT, Target, wait_until};
 use crate::peers::{client, fin, header, is_at, reset, rest_of, write_what_fits};
-use crate::server::DEADLINE;
+use crate::server::{DEADLINE, Server};
 
 /// Headers of a byte a second: the limit is for the whole header, whatever comes meanwhile.
 pub fn headers(target: Target) -> String {
@@ -134,5 +137,68 @@ pub fn readers(target: Target) -> String {
     let sent = sent >> 20;
     format!(
         "{count} with a zero window and {sent} MiB under way, of which the server held {held} MiB; half reset, half served"
+    )
+}
+
+/// Clients that take a little at a time, of which the server's socket sees nothing until a third of its buffer is free, beside
+/// clients that take nothing.
+pub fn takers(server: &mut Server, target: Target) -> String {
+    const STALL_TIMEOUT: Duration = Duration::from_millis(2500);
+    const TAKERS: usize = 4;
+    const DEAF: usize = 20;
+    const PAYLOAD: usize = 1 << 20;
+    const PIECE: usize = 2048;
+    let admin = admin::address(server);
+    let mut rng = Rng::with_seed(target.seed);
+    let mut said = vec![0; 2 * PAYLOAD];
+    rng.fill(&mut said);
+    let payload = |index: usize| &said[index * 997..][..PAYLOAD];
+    let mut peers: Vec<_> = (0..DEAF + TAKERS)
+        .map(|index| {
+            let socket = socket_of_many(index);
+            socket.set_recv_buffer_size(4096).expect("a small window");
+            let mut stream = connect_socket(socket, target.address);
+            let (header, line) = header(&mut rng);
+            stream.write_all(&header).expect("the server reads");
+            let mut heard = vec![0; line.len()];
+            stream.read_exact(&mut heard).expect("the header comes back");
+            assert!(heard == line, "another header came back");
+            let sent = write_what_fits(&stream, payload(index));
+            (stream, &payload(index)[..sent])
+        })
+        .collect();
+    let takers = peers.split_off(DEAF);
+    let start = Instant::now();
+    let cut = || {
+        let (_, metrics) = admin::get(admin, "/metrics");
+        admin::metric(&metrics, "proxy_echo_connections_closed_total{reason=\"stall_timeout\"}") as usize
+    };
+    let are_cut = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for (mut stream, sent) in takers {
+            let are_cut = &are_cut;
+            scope.spawn(move || {
+                let mut heard = Vec::new();
+                while !are_cut.load(Ordering::Relaxed) && heard.len() < sent.len() / 2 {
+                    let at = heard.len();
+                    heard.resize(at + PIECE, 0);
+                    stream.read_exact(&mut heard[at..]).expect("who takes anything is not cut");
+                    thread::sleep(Duration::from_millis(50));
+                }
+                fin(&stream);
+                heard.extend(rest_of(&mut stream));
+                assert!(heard == sent, "other bytes came back");
+            });
+        }
+        let over = End(&are_cut);
+        wait_until("those that take nothing are cut", &cut, |&count| count == DEAF);
+        drop(over);
+    });
+    let cut_after = start.elapsed();
+    assert!(cut_after >= STALL_TIMEOUT, "cut after {cut_after:?}");
+    assert_eq!(cut(), DEAF, "nobody else was cut");
+    format!(
+        "{TAKERS} that take {PIECE} bytes every 50 ms get all of 1 MiB; {DEAF} that take nothing are cut within {cut_after:.1?}, with \
+         a limit of {STALL_TIMEOUT:?}"
     )
 }
