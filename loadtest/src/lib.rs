@@ -27,6 +27,7 @@
 pub mod cgroup;
 pub mod cli;
 pub mod command;
+pub mod curve;
 pub mod engine;
 pub mod environment;
 pub mod format;

@@ -561,10 +561,39 @@ pub struct SearchResult {
     pub unknown: Option<String>,
     /// The run at the best rate.
     pub best: Option<RunResult>,
+    /// How latency grows with the rate.
+    #[serde(default)]
+    pub curve: Option<Curve>,
     /// What ended the search, in words.
     pub stopped: String,
     /// Whether the generator, not the target, was the limit.
     pub generator_limited: bool,
+}
+
+/// How latency grows with the rate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Curve {
+    /// Which latency: the first percentile of the SLO, such as `p99`; p99 if it has none.
+    pub percentile: String,
+    /// One for each rate whose latency is known, from the lowest rate to the highest. INVALID probes have none.
+    pub points: Vec<CurvePoint>,
+    /// The knee: the highest rate whose latency is at most twice that at the lowest rate.
+    pub knee_rate: Option<f64>,
+    /// Why the knee is not known; `None` if it is.
+    pub knee_unknown: Option<String>,
+}
+
+/// The latency at a rate.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CurvePoint {
+    /// Messages a second that were offered.
+    pub rate: f64,
+    /// The latency in ns.
+    pub latency_ns: f64,
+    /// Whether that is a lower bound, because messages are missing.
+    pub is_at_least: bool,
+    /// Whether the SLO was met; `None` if that is not known.
+    pub met: Option<bool>,
 }
 
 /// One rate that was tried.

@@ -80,6 +80,15 @@ impl Slo {
         needed.fold(1.0, f64::max)
     }
 
+    /// The first percentile that it has a condition for.
+    #[must_use]
+    pub fn percentile(&self) -> Option<f64> {
+        self.conditions.iter().find_map(|condition| match condition.figure {
+            Figure::Percentile(percentile) => Some(percentile),
+            _ => None,
+        })
+    }
+
     /// Judges whether `result` meets the SLO.
     #[must_use]
     pub fn judge(&self, result: &RunResult) -> SloOutcome {

@@ -12,7 +12,9 @@ use crate::format::number;
 use crate::judge;
 use crate::plan::{Kind, Plan, PlanError};
 use crate::progress::Bar;
-use crate::result::{FORMAT, INTERRUPTED, Report, RunResult, SearchResult, SearchStep};
+use crate::result::{
+    Curve, CurvePoint, FORMAT, INTERRUPTED, Report, RunResult, SearchResult, SearchStep, percentile_name,
+};
 use crate::slo::Slo;
 
 /// Most rates to try.
@@ -58,7 +60,7 @@ pub(super) fn search(args: &SearchArgs, interrupt: &AtomicBool) -> Result<Report
     };
     plan.slo = Some(slo.clone());
     let bar = Bar::new(args.output.quiet);
-    let mut search = Search { plan, bar, slo, interrupt, found: Found::default(), best: None };
+    let mut search = Search { plan, bar, slo, interrupt, found: Found::default(), best: None, curve: Vec::new() };
     let end = search.run(args.first_rate, args.precision)?;
     search.bar.finish();
     Ok(Report::Search(Box::new(search.result(end))))
@@ -90,6 +92,8 @@ struct Search<'a> {
     found: Found,
     /// The run at the highest rate that met the SLO.
     best: Option<RunResult>,
+    /// The latencies of the probes.
+    curve: Vec<CurvePoint>,
 }
 
 impl Search<'_> {
@@ -139,6 +143,9 @@ impl Search<'_> {
                 )));
             }
             was_spoiled |= !result.invalid.is_empty();
+            if result.invalid.is_empty() {
+                self.curve.extend(CurvePoint::new(rate, met, &result.latency, self.percentile()));
+            }
             self.found.steps.push(SearchStep {
                 rate,
                 met,
@@ -172,7 +179,13 @@ impl Search<'_> {
         Ok(last)
     }
 
+    /// The percentile whose curve is drawn.
+    fn percentile(&self) -> f64 {
+        self.slo.percentile().unwrap_or(99.0)
+    }
+
     fn result(self, end: End) -> SearchResult {
+        let curve = Curve::new(percentile_name(self.percentile()), &self.curve);
         let (stopped, unknown) = match end {
             End::Known(words) => (words, None),
             End::Unknown(why) => (format!("unknown, because {why}"), Some(why)),
@@ -190,6 +203,7 @@ impl Search<'_> {
             steps,
             best_rate: met,
             best: self.best,
+            curve: Some(curve),
             unknown,
             stopped,
         }

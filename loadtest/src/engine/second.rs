@@ -35,9 +35,7 @@ impl Second {
         let start_s = self.index as f64;
         plan.own_rate_between(start_s, start_s + self.length_s)
     }
-}
 
-impl Second {
     /// Adds another worker's part.
     fn add(&mut self, other: Second) {
         self.length_s = self.length_s.max(other.length_s);

@@ -96,6 +96,8 @@ pub(super) enum Piece {
     /// What belongs to a big figure and is smaller.
     Unit(&'static str),
     Strong(String),
+    /// A bar of so many twentieths. The page has a picture instead.
+    Bar(usize),
     Figure(Figure),
 }
 

@@ -215,6 +215,24 @@ fn a_search_gives_the_rate_and_what_was_tried() {
 }
 
 #[test]
+fn a_search_shows_its_curve_from_the_lowest_rate_with_the_knee() {
+    let result = sample::search();
+    let curve = result.curve.clone().unwrap();
+    let text = shown(&Report::Search(Box::new(result)));
+    let table = &text[text.rfind("offered").unwrap()..];
+    let rows: Vec<_> = table.lines().skip(1).take(4).collect();
+    for (row, point) in rows.iter().zip(&curve.points) {
+        assert!(row.starts_with(&format!("{}/s", words::number(point.rate))), "{row}");
+        assert!(row.contains(&words::time(point.latency_ns)), "{row}");
+    }
+    let bars: Vec<_> = rows.iter().map(|row| row.chars().filter(|&letter| letter == '█').count()).collect();
+    assert!(bars.is_sorted() && (bars[0], bars[3]) == (1, 20), "{text}");
+    assert!(rows[1].ends_with(" knee") && rows[2].ends_with(" highest that met the SLO"), "{table}");
+    let knee = "40,000/s is the highest rate whose p99 is at most twice that at the lowest rate";
+    assert!(line(&text, "Knee").contains(knee), "{text}");
+}
+
+#[test]
 fn a_distribution_file_says_of_each_value_what_the_histogram_says() {
     let result = sample::stalling();
     let mut out = Vec::new();

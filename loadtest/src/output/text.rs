@@ -11,6 +11,8 @@ use super::words::plain;
 const INDENT: usize = 16;
 /// The most lines of a box.
 const MAX_LINES: usize = 20;
+/// Length of the longest bar, and the space after it.
+const BAR: usize = 21;
 
 /// Writes `document`; emphasis is shown in colour, where there is any.
 pub(super) fn write(out: &mut dyn Write, document: &Document, is_coloured: bool) -> io::Result<()> {
@@ -100,6 +102,7 @@ fn words(text: &Text) -> String {
     let piece = |piece: &Piece| match piece {
         Piece::Words(words) | Piece::Strong(words) => plain(words),
         Piece::Unit(unit) => (*unit).to_owned(),
+        Piece::Bar(length) => format!("{:<BAR$}", "█".repeat(*length)),
         Piece::Figure(figure) => plain(&figure.text),
     };
     text.0.iter().map(piece).collect()

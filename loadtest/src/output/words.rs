@@ -1,7 +1,9 @@
 //! Figures and facts in words, the same in the table and on the page.
 
 pub(super) use crate::format::*;
-use crate::result::{CompareResult, Ratio, RunResult, Samples, Settings, Shard, Totals};
+use crate::result::{
+    CompareResult, Curve, CurvePoint, Ratio, RunResult, Samples, SearchResult, Settings, Shard, Totals,
+};
 
 /// The percentiles that are shown, where the sample supports them.
 pub(super) const SHOWN: [f64; 5] = [50.0, 90.0, 99.0, 99.9, 99.99];
@@ -122,6 +124,29 @@ pub(super) fn value(value: f64, unit: &str) -> String {
 /// A ratio, to three digits behind the point.
 pub(super) fn ratio(ratio: f64) -> String {
     format!("{ratio:.3}")
+}
+
+/// What a point of a search's curve stands for.
+pub(super) fn on_curve(result: &SearchResult, point: &CurvePoint) -> String {
+    let is_at = |rate: Option<f64>| rate.is_some_and(|rate| rate.total_cmp(&point.rate).is_eq());
+    let best = is_at(result.best_rate).then_some("highest that met the SLO");
+    let knee = is_at(result.curve.as_ref().and_then(|curve| curve.knee_rate)).then_some("knee");
+    [knee, best].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// Where the knee of a search's curve is, or why that is not known.
+pub(super) fn knee(curve: &Curve) -> String {
+    let percentile = plain(&curve.percentile);
+    match (curve.knee_rate, &curve.knee_unknown) {
+        (Some(rate), _) => {
+            format!(
+                "{}/s is the highest rate whose {percentile} is at most twice that at the lowest rate",
+                number(rate)
+            )
+        }
+        (None, Some(why)) => format!("unknown, because {}", plain(why)),
+        (None, None) => "unknown".to_owned(),
+    }
 }
 
 /// What a ratio comes to.

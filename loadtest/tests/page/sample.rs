@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use super::held::held;
 use super::profile::Profile;
 use super::result::{
-    Achieved, CompareResult, Environment, FORMAT, Generator, Interval, Ratio, RunResult, Samples, SearchResult,
+    Achieved, CompareResult, Curve, Environment, FORMAT, Generator, Interval, Ratio, RunResult, Samples, SearchResult,
     SearchStep, ServerUse, Settings, SloCondition, SloOutcome, Stage, TcpUse, Throttled, Totals, Verification,
 };
 use fastrand::Rng;
@@ -201,11 +201,13 @@ pub fn search() -> SearchResult {
         "INVALID: generator thread 0 did not run for 18.8% of the time though it was due to, over 1% (pauses over \
                    5 ms count, --max-lag; the longest was 563 ms): it was stopped, suspended, or short of a core"
             .to_owned();
+    let steps = vec![step(10_000.0, true), step(40_000.0, true), step(140_000.0, false), step(90_000.0, true), spoiled];
     SearchResult {
         format: FORMAT,
         target: "127.0.0.1:8888".to_owned(),
         slo: "p99<2ms".to_owned(),
-        steps: vec![step(10_000.0, true), step(40_000.0, true), step(140_000.0, false), step(90_000.0, true), spoiled],
+        curve: Some(Curve::of_steps(&steps)),
+        steps,
         best_rate: Some(90_000.0),
         best: Some(run("127.0.0.1:8888", 2, 90_000, 400_000.0)),
         missed_rate: Some(140_000.0),

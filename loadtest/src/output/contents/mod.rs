@@ -77,6 +77,7 @@ fn search(result: &SearchResult) -> Document {
     document.extend(standing::of_search(result).into_iter().map(Part::Banner));
     document.push(Part::Tiles(tiles::of_search(result)));
     document.push(tables::steps(result));
+    document.extend(tables::curve(result));
     document
 }
 

@@ -47,6 +47,7 @@ pub(super) fn of_search(result: &SearchResult) -> Vec<Banner> {
         (None, Some(_)) => banner(Tone::Good, "Found", stopped),
         (None, None) => banner(Tone::Bad, "No rate met the SLO", stopped),
     });
+    banners.extend(result.curve.iter().map(|curve| banner(Tone::Plain, "Knee", vec![words::knee(curve)])));
     banners
 }
 

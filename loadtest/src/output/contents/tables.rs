@@ -1,6 +1,6 @@
 //! Tables: runs, ratios, steps of a search, and all distributions of times.
 
-use super::super::document::{Part, Table, Text, count, fraction, known, optional, optional_time, rate};
+use super::super::document::{Part, Piece, Table, Text, count, fraction, known, optional, optional_time, rate};
 use super::super::{Side, words};
 use super::pointer;
 use crate::result::{AddressResult, CompareResult, Figures, Samples, SearchResult, percentile_name};
@@ -102,6 +102,25 @@ pub(super) fn steps(result: &SearchResult) -> Part {
     });
     let header = ["offered", "achieved", "p50", "p99", "p99.9", "max", "errors", "SLO"];
     table("What was tried", &header, rows.collect(), true)
+}
+
+/// Latency by rate, with bars on a logarithmic scale.
+pub(super) fn curve(result: &SearchResult) -> Option<Part> {
+    let curve = result.curve.as_ref().filter(|curve| !curve.points.is_empty())?;
+    let latencies = || curve.points.iter().map(|point| point.latency_ns.max(1.0));
+    let (low, high) = (latencies().fold(f64::INFINITY, f64::min), latencies().fold(1.0, f64::max));
+    let rows = curve.points.iter().enumerate().map(|(index, point)| {
+        let pointer = format!("/curve/points/{index}");
+        let latency = fraction(&format!("{pointer}/latency_ns"), point.latency_ns, words::time(point.latency_ns));
+        let share = if high > low { (point.latency_ns.max(1.0) / low).ln() / (high / low).ln() } else { 0.0 };
+        vec![
+            rate(&format!("{pointer}/rate"), point.rate),
+            if point.is_at_least { Text::from("≥ ").and(latency) } else { latency },
+            Text::from(Piece::Bar(1 + (share * 19.0).round() as usize)).and(words::on_curve(result, point)),
+        ]
+    });
+    let header = ["offered", &curve.percentile, ""];
+    Some(table("Latency by offered rate", &header, rows.collect(), true))
 }
 
 /// All distributions of times.

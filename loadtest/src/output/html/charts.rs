@@ -4,7 +4,7 @@ use super::super::timeline::{self, Placed};
 use super::super::{Side, sides, words};
 use super::axis::Axis;
 use super::chart::{Chart, Dot, Line, Look};
-use crate::result::{Report, RunResult, Samples, SearchResult, percentile_name};
+use crate::result::{Curve, Report, RunResult, Samples, SearchResult, percentile_name};
 
 /// The most points of a line over time: more cannot be told apart.
 const MOST_POINTS: usize = 300;
@@ -190,40 +190,64 @@ fn latency_over_time(sides: &[Side]) -> Option<Chart> {
     })
 }
 
+/// The curve of a search, with its knee and the highest rate that met the SLO marked.
 fn search(result: &SearchResult) -> Option<Chart> {
-    let dots: Vec<_> = result
-        .steps
+    let curve = result.curve.clone().unwrap_or_else(|| Curve::of_steps(&result.steps));
+    let percentile = &curve.percentile;
+    let look = |met| match met {
+        Some(true) => Look::First,
+        Some(false) => Look::Bad,
+        None => Look::Second,
+    };
+    let name = |look| match look {
+        Look::First => "SLO met",
+        Look::Bad => "SLO missed",
+        _ => "not known whether met",
+    };
+    let dots: Vec<_> = curve
+        .points
         .iter()
-        .filter_map(|step| {
-            let figures = &step.figures;
-            let (name, ns) = figures.p99_ns.map(|ns| ("p99", ns)).or_else(|| Some(("max", figures.max_ns?)))?;
-            let (verdict, look) = match step.met {
-                Some(true) => ("met", Look::First),
-                Some(false) => (step.why.as_str(), Look::Bad),
-                None => (step.why.as_str(), Look::Second),
-            };
-            let title = format!("{}/s: {name} {}, {verdict}", words::number(step.rate), words::time(ns as f64));
-            Some(Dot { look, x: step.rate, y: ns as f64, title, label: None })
+        .map(|point| {
+            let (mark, is_bound) = (words::on_curve(result, point), if point.is_at_least { "≥ " } else { "" });
+            let (rate, time) = (words::number(point.rate), words::time(point.latency_ns));
+            let verdict = name(look(point.met));
+            Dot {
+                look: look(point.met),
+                x: point.rate,
+                y: point.latency_ns,
+                title: format!("{rate}/s: {percentile} {is_bound}{time}, {verdict}"),
+                label: Some(mark).filter(|mark| !mark.is_empty()),
+            }
         })
         .collect();
-    let line = |name: &str, look: Look| {
-        let points = dots.iter().filter(|dot| dot.look == look).map(|dot| vec![(dot.x, dot.y)]);
-        Line { name: name.to_owned(), look, is_area: false, pieces: points.collect() }
-    };
-    let mut lines =
-        vec![line("SLO met", Look::First), line("SLO missed", Look::Bad), line("proves nothing", Look::Second)];
+    let mut lines: Vec<_> = [Look::First, Look::Bad, Look::Second]
+        .map(|look| {
+            let pieces = dots.iter().filter(|dot| dot.look == look).map(|dot| vec![(dot.x, dot.y)]).collect();
+            Line { name: name(look).to_owned(), look, is_area: false, pieces }
+        })
+        .into();
     lines.retain(|line| !line.pieces.is_empty());
+    let points = curve.points.iter().map(|point| (point.rate, point.latency_ns)).collect();
+    lines.push(Line { pieces: vec![points], ..line(String::new(), Look::First) });
+    let marked = dots.iter().filter(|dot| dot.label.is_some()).map(|dot| dot.x).collect();
+    let bounds_are = if curve.points.iter().any(|point| point.is_at_least) {
+        " Where messages are missing, it is a lower bound."
+    } else {
+        ""
+    };
     Some(Chart {
         heading: "Latency by offered rate",
-        explanation: "The 99th percentile at each rate that was tried; the maximum where there were too few samples."
-            .to_owned(),
+        explanation: format!(
+            "The {percentile} at each rate that was tried.{bounds_are} Knee: {}.",
+            words::knee(&curve)
+        ),
         x: Axis::from_zero(bounds(&lines, |(x, _)| x)?.1, |rate| words::short(&words::number(rate))),
         x_name: "messages/s offered",
         y: time_axis(&lines)?,
         y_name: "time, logarithmic",
         lines,
         dots,
-        dividers: Vec::new(),
+        dividers: marked,
         level: None,
     })
 }

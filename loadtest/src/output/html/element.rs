@@ -115,6 +115,7 @@ fn rich(text: &Text) -> String {
         Piece::Words(words) => escape(words),
         Piece::Unit(unit) => format!("<small>{}</small>", escape(unit)),
         Piece::Strong(words) => format!("<b>{}</b>", escape(words)),
+        Piece::Bar(_) => String::new(),
         Piece::Figure(figure) => self::figure(figure),
     };
     text.0.iter().map(piece).collect()
