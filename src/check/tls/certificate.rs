@@ -150,3 +150,69 @@ fn reader(bytes: &[u8]) -> der::Result<SliceReader<'_>> {
 fn is_context(field: AnyRef<'_>, number: u32) -> bool {
     matches!(field.tag(), Tag::ContextSpecific { number: found, .. } if found == TagNumber(number))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use rcgen::{CertificateParams, DistinguishedName, DnType, DnValue, KeyPair, SanType, date_time_ymd};
+
+    use super::*;
+
+    fn certificate(change: impl FnOnce(&mut CertificateParams)) -> Vec<u8> {
+        let mut params = CertificateParams::new(vec![]).unwrap();
+        params.distinguished_name = DistinguishedName::new();
+        // UTCTime until 2049, and GeneralizedTime from then on (RFC 5280, section 4.1.2.5).
+        (params.not_before, params.not_after) = (date_time_ymd(2020, 2, 29), date_time_ymd(2050, 1, 1));
+        change(&mut params);
+        params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
+    }
+
+    fn full() -> Vec<u8> {
+        certificate(|params| {
+            let name = &mut params.distinguished_name;
+            name.push(DnType::OrganizationName, DnValue::PrintableString("Example".try_into().unwrap()));
+            name.push(DnType::CommonName, "echo\u{1b}[2J");
+            let addresses = ["192.0.2.1", "2001:db8::1"].map(|ip| SanType::IpAddress(ip.parse::<IpAddr>().unwrap()));
+            let others =
+                [SanType::DnsName("*.echo.test".try_into().unwrap()), SanType::URI("urn:x".try_into().unwrap())];
+            params.subject_alt_names = others.into_iter().chain(addresses).collect();
+        })
+    }
+
+    #[test]
+    fn names_and_days_are_read() {
+        let start = SystemTime::UNIX_EPOCH + Duration::from_secs(2_524_608_000 - 10 * DAY);
+        let found = read(&full(), start).unwrap();
+        assert_eq!(found.names, ["*.echo.test", "192.0.2.1", "2001:db8::1"]);
+        // What would act on a terminal is escaped.
+        assert_eq!(found.subject.as_deref(), Some("echo<1B>[2J"));
+        assert_eq!(found.issuer, found.subject);
+        assert_eq!((&found.not_before[..], &found.not_after[..]), ("2020-02-29T00:00:00Z", "2050-01-01T00:00:00Z"));
+        for (days, seconds, left) in [(0, 0, 10), (0, 1, 9), (9, DAY - 1, 0), (10, 0, 0), (10, 1, -1), (11, 1, -2)] {
+            let now = start + Duration::from_secs(days * DAY + seconds);
+            assert_eq!(read(&full(), now).unwrap().days_left, left, "{days} days and {seconds} s");
+        }
+        let only_organization =
+            certificate(|params| params.distinguished_name.push(DnType::OrganizationName, "Example"));
+        let found = read(&only_organization, start).unwrap();
+        assert_eq!((found.names, found.subject, found.issuer.as_deref()), (vec![], None, Some("Example")));
+    }
+
+    /// It is the server's to choose.
+    #[test]
+    fn a_broken_certificate_is_an_error_at_most() {
+        let sound = full();
+        for end in 0..sound.len() {
+            assert!(read(&sound[..end], SystemTime::now()).is_err(), "{end} bytes");
+        }
+        for at in 0..sound.len() {
+            for byte in [0, 0x30, 0x80, 0xFF] {
+                let mut broken = sound.clone();
+                broken[at] = byte;
+                let _ = read(&broken, SystemTime::now());
+                let _ = common_name(&broken);
+            }
+        }
+    }
+}

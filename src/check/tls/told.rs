@@ -160,3 +160,24 @@ impl fmt::Display for Told {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::short;
+
+    /// All that rustls speaks with ring.
+    #[test]
+    fn a_cipher_has_two_names() {
+        for (iana, openssl) in [
+            ("TLS_AES_256_GCM_SHA384", "TLS_AES_256_GCM_SHA384"),
+            ("TLS_CHACHA20_POLY1305_SHA256", "TLS_CHACHA20_POLY1305_SHA256"),
+            ("TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "ECDHE-ECDSA-AES256-GCM-SHA384"),
+            ("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "ECDHE-RSA-AES128-GCM-SHA256"),
+            ("TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", "ECDHE-RSA-CHACHA20-POLY1305"),
+        ] {
+            assert_eq!(short(iana), short(openssl));
+        }
+        assert_ne!(short("TLS_AES_256_GCM_SHA384"), short("TLS_AES_128_GCM_SHA256"));
+        assert_ne!(short("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"), short("ECDHE-ECDSA-AES128-GCM-SHA256"));
+    }
+}
