@@ -1,4 +1,4 @@
-//! Messages and connections a second when the system calls cost nothing: `cargo bench --bench connection`.
+//! Messages and connections a second without the cost of system calls: `cargo bench --bench connection`.
 
 use std::hint::black_box;
 

@@ -1,4 +1,5 @@
-//! `instructions NAME COUNT` does a work COUNT times, for `benches/gate` to count its instructions under callgrind.
+//! `instructions NAME COUNT` does one kind of work COUNT times, so that `benches/gate` can count its instructions under
+//! callgrind.
 
 use std::env;
 use std::hint::black_box;

@@ -1,11 +1,11 @@
-//! A connection whose peer is memory: it says what it is given, and takes all.
+//! A connection whose peer is in memory: it sends the given bytes, and takes all output.
 
 use std::io::{self, ErrorKind, Read, Write};
 
 use proxy_echo::connection::Budget;
 use proxy_echo::connection::{Connection, Echo, Expect, Next, Ready, Shared, Stream};
 
-/// What the peer says next; `None` is a FIN.
+/// The peer's next bytes; `None` is a FIN.
 #[derive(Default)]
 pub(crate) struct Peer {
     says: Option<&'static [u8]>,
@@ -46,14 +46,14 @@ pub(crate) fn shared() -> Shared {
     Shared::new(Echo::Stream, true, 256 * 1024, Budget::new(1 << 20, 1 << 17))
 }
 
-/// A connection whose header has come.
+/// A connection after its header.
 pub(crate) fn connection(shared: &mut Shared) -> Connection<Peer> {
     let mut connection = Connection::new(Peer::default(), Expect::Header, 0);
     assert_eq!(say(&mut connection, Some(HEADER), shared), Next::Changed);
     connection
 }
 
-/// The peer says `bytes`, and the connection answers.
+/// The peer sends `bytes`, and the connection answers.
 pub(crate) fn say(connection: &mut Connection<Peer>, bytes: Option<&'static [u8]>, shared: &mut Shared) -> Next {
     connection.stream().says = bytes;
     connection.turn(Ready::READABLE, shared, &mut ())

@@ -1,4 +1,4 @@
-//! Any bytes at all are explained as the parser sees them.
+//! Explains any bytes: the explanation must agree with the parser.
 
 #![no_main]
 

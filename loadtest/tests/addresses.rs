@@ -1,5 +1,5 @@
-//! Several addresses: each gets its share, one that fails is named and takes nothing from the others, and what a name leads to
-//! may change while the load runs.
+//! Several addresses: each gets its share, a failing one is named and takes nothing from the others, and the addresses
+//! of a name may change while the load runs.
 
 mod common;
 
@@ -21,7 +21,7 @@ use socket2::{Domain, Socket, Type};
 
 const LENIENT: &str = "--warmup 0s --max-lag 1s --max-wait 1";
 
-/// An address that refuses: nobody listens on the socket, and nobody else gets its port.
+/// An address that refuses connections: its port is bound, but nobody listens.
 fn dead() -> (Socket, SocketAddr) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
@@ -59,7 +59,7 @@ fn connections_are_spread_over_all_addresses_by_every_command() {
         assert_eq!(counted, result.totals.measured_completed, "{load}");
         let mut all = result.by_address[0].latency.clone();
         result.by_address[1..].iter().for_each(|address| all.add(&address.latency));
-        // Of a busy machine some are never sent: those are missing from the whole alone.
+        // On a busy machine some messages are never sent: they are missing only from the whole result.
         assert_eq!(all.count(), result.latency.count(), "{load}");
         assert_eq!(result.totals.errors(), 0, "{load}: {:?}", result.totals.errors);
     }
@@ -108,7 +108,7 @@ fn a_search_names_a_dead_address() {
     let error = report(&search).unwrap_err();
     assert_eq!(error.verdict(), Verdict::Failed);
     assert!(error.to_string().starts_with(&format!("{dead} took no connection (2 × connect: ")), "{error}");
-    // An SLO that allows errors finds a rate, and says whose it is not.
+    // With an SLO that allows errors, the search finds a rate and names the dead address.
     let report = report(&format!("{search} --slo rate<700")).unwrap();
     assert!([Verdict::Failed, Verdict::Invalid, Verdict::Unknown].contains(&judge::verdict(&report)));
     let Report::Search(search) = report else { panic!("no search") };
@@ -145,10 +145,10 @@ fn shards_spread_as_one_process_would_and_merge_by_address() {
     let mut files = Vec::new();
     for shard in 1..=3 {
         let file = directory.path().join(shard.to_string());
-        // 33 or 34 connections each: where one shard ends, the next begins.
+        // Each address gets 33 or 34 connections: the next shard continues where one ends.
         let load = format!("rr {} -c 100 -R 500 -d 200ms {LENIENT}", targets(&servers));
         let mut part = run(&format!("{load} --shard {shard}/3"));
-        // Of a busy machine; that is not what is tested.
+        // A busy machine may make a part INVALID, which is not tested here.
         part.invalid.clear();
         let outputs = OutputArgs { json: Json::File(file.clone()), quiet: true, ..OutputArgs::default() };
         output::write_all(&Report::Run(Box::new(part)), &outputs, false).unwrap();
@@ -192,7 +192,7 @@ fn families_and_sources_that_do_not_fit_are_refused() {
     }
 }
 
-/// `loadtest` whose file of names is `hosts`, in a mount namespace of its own.
+/// `loadtest` with `hosts` as its /etc/hosts, in its own mount namespace.
 fn with_hosts(hosts: &Path, arguments: &str) -> Command {
     let mut command = Command::new("unshare");
     let script = format!("mount --bind \"$0\" /etc/hosts && exec {} {arguments}", env!("CARGO_BIN_EXE_loadtest"));
@@ -207,7 +207,7 @@ fn read(file: &Path) -> RunResult {
     }
 }
 
-/// Servers at one port of several addresses of this machine, whose clients speak or do not.
+/// Servers on one port of several addresses of this machine. `speaks` says whether their clients send.
 fn at_one_port(addresses: &[&str], speaks: bool) -> (u16, Vec<Listener>) {
     'ports: loop {
         let first = Listener::start(&format!("{}:0", addresses[0]), speaks).unwrap();
@@ -240,7 +240,7 @@ impl Listener {
                 let count = count.clone();
                 thread::spawn(move || {
                     if speaks {
-                        // From its first byte on the client knows the connection, too.
+                        // After its first byte, the client knows the connection too.
                         let _ = stream.peek(&mut [0]);
                     }
                     count.fetch_add(1, Ordering::SeqCst);
@@ -261,7 +261,7 @@ fn every_address_of_a_name_gets_its_share() {
     let (port, _listeners) = at_one_port(&["127.0.0.1", "127.0.0.2", "127.0.0.3"], true);
     let directory = tempfile::tempdir().unwrap();
     let (hosts, file) = (directory.path().join("hosts"), directory.path().join("result"));
-    // The last one twice, and one of the other family.
+    // The last address twice, and one of the other family.
     std::fs::write(&hosts, "127.0.0.3 back\n127.0.0.1 back\n127.0.0.2 back\n127.0.0.3 back\n::1 back\n").unwrap();
     let load =
         format!("rr back:{port} -c 100 -d 200ms -R 500 --address-family 4 {LENIENT} -q --json={}", file.display());
@@ -296,7 +296,7 @@ fn a_name_that_changes_moves_connections() {
             }
         };
         wait_until("both are open", &|| changed(0) >= 6 && changed(1) >= 6);
-        // In place: it is that file that the name space has.
+        // Overwrite the file in place, because the namespace has this file mounted.
         std::fs::write(&hosts, "127.0.0.2 back\n127.0.0.3 back\n").unwrap();
         wait_until("the new one has its share", &|| changed(2) >= 6);
         let pid = child.id().to_string();
@@ -306,7 +306,7 @@ fn a_name_that_changes_moves_connections() {
         let result = read(&file);
         assert_eq!(result.totals.connections_lost + result.totals.connections_failed, 0, "{load}: {result:?}");
         assert_eq!(result.by_address.iter().map(|one| one.is_gone).collect::<Vec<_>>(), [true, false, false], "{load}");
-        // What is idle may have been accepted before the client knows.
+        // An idle connection may be accepted before the client knows it.
         if !is_idle && command != "crr" {
             let moved: Vec<_> =
                 result.by_address.iter().map(|one| (one.connections_opened, one.connections_moved)).collect();

@@ -1,5 +1,5 @@
-//! Once warm, a run allocates nothing: neither its workers for a message, nor what watches over them. It is made in this
-//! process, whose allocator counts; the server uses nothing that allocates once it has its connections.
+//! Once warm, a run allocates nothing: neither its workers for a message, nor the thread that watches them. It runs in
+//! this process, whose allocator counts. The server allocates nothing once it has its connections.
 
 mod common;
 
@@ -15,20 +15,21 @@ use loadtest::plan::{Kind, Plan};
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
-/// From then on everything has been done once, on a machine that is not too busy to begin.
+/// After this time everything has been done once, unless the machine is too busy to begin.
 const WARM: Duration = Duration::from_millis(500);
 
 #[test]
 fn nothing_is_allocated_for_a_message() {
     let _profiler = dhat::Profiler::builder().testing().build();
     for load in ["", "--depth 4", "-R 2000", "-R 2000 --arrival poisson --depth 4", "--verify off"] {
-        // A pause on a busy machine is noted, which may allocate. A message that allocates does so in every run.
+        // Noting a pause of a busy machine may allocate, so try several runs. A message that allocates does so in every
+        // run.
         let mut runs = (0..3).map(|_| blocks_of_a_run(load));
         assert!(runs.any(|blocks| blocks == 0), "{load}");
     }
 }
 
-/// Blocks that are allocated in a run once it is warm.
+/// The number of blocks that a warm run allocates.
 fn blocks_of_a_run(load: &str) -> u64 {
     let server = Server::start(Misdeed::None);
     let arguments = format!("loadtest rr {} -c 5 -d 2s --warmup 100ms {load}", server.address);

@@ -1,4 +1,5 @@
-//! Whose fault it was: the generator's own time, and servers whose capacity is known, each figure held against arithmetic.
+//! Whether the generator or the target was at fault: pauses of the generator, and servers with a known capacity, with
+//! each figure compared with its calculated value.
 
 mod common;
 
@@ -15,7 +16,7 @@ use loadtest::judge::{Verdict, verdict, verdict_of_run};
 use loadtest::output;
 use loadtest::result::{Known, Report, RunResult};
 
-/// What a generator that shares its machine with other tests is not judged by.
+/// Options for a generator that shares its machine with other tests: its lateness is not judged.
 const LENIENT: &str = "--max-lag 1s --max-wait 1";
 
 fn bound_s(figure: Option<Known>) -> f64 {
@@ -25,8 +26,8 @@ fn bound_s(figure: Option<Known>) -> f64 {
     }
 }
 
-/// `loadtest` as a process that is stopped `stop` of each `period`. Returns its exit code, its result, and how long it was
-/// stopped.
+/// Runs `loadtest` as a process, and stops it for `stop` of each `period`. Returns its exit code, its result, and the
+/// time for which it was stopped.
 fn stopped(load: &str, stop: Duration, period: Duration) -> (i32, RunResult, Duration) {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("result.json");
@@ -42,7 +43,7 @@ fn stopped(load: &str, stop: Duration, period: Duration) -> (i32, RunResult, Dur
     };
     let mut all = Duration::ZERO;
     let deadline = Instant::now() + Duration::from_secs(30);
-    // Well within the measured time, which is 2 s.
+    // Well within the measured time of 2 s.
     for _ in 0..(1500 / period.as_millis()) {
         pause(period.saturating_sub(stop));
         let at = signal("-STOP");
@@ -66,13 +67,13 @@ fn time_in_which_the_generator_is_stopped_is_its_own() {
         let (code, result, stopped) = self::stopped(&load, stop, period);
         assert_eq!(code, 3, "{load}: {:?}", result.verdict);
         let paused_s = result.generator.thread_paused[0] * result.measured_s;
-        // A pause is seen when the next look at the clock is due, 5 ms after the last at most.
+        // A pause is noticed from the next due look at the clock on, at most 5 ms after the last one.
         let least_s = stopped.as_secs_f64() - 0.006 * 7.0;
         assert!(paused_s > least_s * 0.9, "{load}: {paused_s} s, stopped for {stopped:?}");
         assert!(paused_s < stopped.as_secs_f64() + 0.5, "{load}: {paused_s} s, stopped for {stopped:?}");
         assert!(result.invalid.iter().any(|why| why.contains("did not run for")), "{load}: {:?}", result.invalid);
         if result.settings.rate.is_some() {
-            // A third of the messages were due meanwhile. They were late because of the generator, not of the target.
+            // A third of the messages were due meanwhile. They were late because of the generator, not the target.
             let (late, waited) = (&result.generator.lag, &result.waited);
             let [late_ns, waited_ns] =
                 [late, waited].map(|samples| samples.percentile_ns(90.0).expect("enough samples"));
@@ -82,7 +83,8 @@ fn time_in_which_the_generator_is_stopped_is_its_own() {
     }
 }
 
-/// An overloaded server lets the schedule fall far behind: pauses of 20 ms make no message later than that by themselves.
+/// An overloaded server makes the schedule fall far behind. Pauses of 20 ms account for only 20 ms of a message's
+/// delay.
 #[test]
 fn short_pauses_do_not_take_the_blame_for_an_overload() {
     let server = Server::start(Misdeed::Serial);
@@ -93,7 +95,7 @@ fn short_pauses_do_not_take_the_blame_for_an_overload() {
     assert!(late_ns < 150_000_000 && waited_ns > 500_000_000, "late {late_ns} ns, waited {waited_ns} ns");
 }
 
-/// A quota of 20%, by a control group where one can be made, else by stopping it for 80 of every 100 ms.
+/// A quota of 20%, by a control group if the test can make one, otherwise by stopping it for 80 of every 100 ms.
 #[test]
 fn a_generator_with_a_fifth_of_a_core_says_so() {
     let server = Server::start(Misdeed::None);
@@ -118,7 +120,7 @@ struct Quota {
 }
 
 impl Quota {
-    /// `None` where there can be none.
+    /// `None` if this machine does not allow one.
     fn new() -> Option<Self> {
         let path = std::path::Path::new("/sys/fs/cgroup/cpu").join(format!("loadtest-{}", std::process::id()));
         std::fs::create_dir(&path).ok()?;
@@ -147,7 +149,7 @@ fn closed_loop_on_a_serial_server_obeys_littles_law() {
     let result = run(&format!("rr {} -c 10 -d 1s --warmup 200ms {LENIENT}", server.address));
     let rate = result.rate().unwrap();
     assert!(rate < 1050.0, "{rate}/s of 1,000");
-    // Ten messages are on their way at any time.
+    // Ten messages are in flight at any time.
     let in_flight = rate * result.latency.mean_ns().unwrap() / 1e9;
     assert!((9.0..11.0).contains(&in_flight), "{in_flight} in flight");
     assert_eq!(verdict_of_run(&result), Verdict::Fine, "{:?}", result.invalid);
@@ -162,8 +164,9 @@ fn half_of_what_a_serial_server_does_is_achieved() {
     assert_eq!(verdict_of_run(&result), Verdict::Fine, "{:?}", result.verdict);
 }
 
-/// Twice of what the server does: of 2,000 messages that are due in the second about 1,000 are answered, the last of them due
-/// at 0.5 s. Latencies rise evenly to 0.5 s; what is never sent is due from 0.5 s on, and waits until 1 s for nothing.
+/// The rate is twice the server's capacity. Of 2,000 messages due in a second, about 1,000 are answered, the last of
+/// them due at 0.5 s. Latencies rise evenly to 0.5 s. The messages due from 0.5 s on are never sent, and wait until 1
+/// s.
 #[test]
 fn an_overload_is_not_achieved_and_its_percentiles_are_bounds() {
     let server = Server::start(Misdeed::Serial);
@@ -175,7 +178,7 @@ fn an_overload_is_not_achieved_and_its_percentiles_are_bounds() {
         ("--slo rate>=1900", Verdict::Failed),
         ("--slo max<100ms", Verdict::Failed),
         ("--slo mean<100ms", Verdict::Failed),
-        // Nobody knows.
+        // The maximum is unknown.
         ("--slo max<100s", Verdict::NotAchieved),
     ];
     let result = run(&format!("rr {} -c 10 -R 2000 -d 1s --warmup 0s {LENIENT}", server.address));
@@ -193,11 +196,11 @@ fn an_overload_is_not_achieved_and_its_percentiles_are_bounds() {
     let p50_s = bound_s(result.latency.percentile(50.0));
     assert!((0.2..0.35).contains(&p50_s), "p50 ≥ {p50_s} s");
     assert_eq!(result.figures().p50_ns, None);
-    // Throughput and latency speak of the same messages, but for those on their way at the end.
+    // Throughput and latency cover the same messages, except those in flight at the end.
     assert!(result.latency.count() - result.totals.measured_completed <= 10);
 }
 
-/// Each of the 20 connections is answered 49 times, and waits for ever for its 50th answer.
+/// Each of the 20 connections gets 49 answers, and waits in vain for its 50th.
 #[test]
 fn of_messages_that_a_server_drops_each_is_counted() {
     let server = Server::start(Misdeed::Drops50th);
@@ -209,7 +212,7 @@ fn of_messages_that_a_server_drops_each_is_counted() {
             (totals.requests_sent, totals.requests_completed, totals.requests_unanswered, totals.requests_unsent);
         assert_eq!(counts, (1000, 980, 20, unsent), "{load}");
         assert_eq!((result.latency.count(), result.latency.missing()), (980, 20 + unsent), "{load}");
-        // 2% never came: p50 is known if that is all that is missing; the highest percentiles are not.
+        // 2% of the answers never came: p50 is known if nothing else is missing; the highest percentiles are not.
         assert_eq!(result.latency.percentile_ns(50.0).is_some(), unsent == 0, "{load}");
         assert_eq!(result.latency.percentile_ns(99.0), None, "{load}");
         assert_eq!(verdict_of_run(&result), Verdict::Failed, "{load}");
@@ -243,7 +246,7 @@ fn crr_goes_on_after_an_exchange_that_is_not_answered() {
         let totals = &result.totals;
         let connections = server.connections.load(Ordering::SeqCst);
         assert_eq!(totals.connections_opened, connections, "{load}");
-        // Each fifth connection, for the whole second, and none of the others.
+        // The answer is missing on each fifth connection, and on no other, for the whole second.
         assert!(connections > 50 && totals.requests_unanswered.abs_diff(connections / 5) <= 1, "{load}: {totals:?}");
         assert_eq!(totals.requests_completed + totals.requests_unanswered, totals.requests_sent, "{load}");
         assert_eq!((result.cut_short.as_ref(), verdict_of_run(&result)), (None, Verdict::Failed), "{load}");
@@ -251,7 +254,7 @@ fn crr_goes_on_after_an_exchange_that_is_not_answered() {
     }
 }
 
-/// A server that is restarted once, and away for 300 ms.
+/// A server that restarts once, and is away for 300 ms.
 fn restarted(after: u64) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -307,7 +310,8 @@ fn rr_reconnects_and_tells_how_long_traffic_was_away() {
     }
 }
 
-/// Loopback loses nothing: what is sent again on the machine is another's. The round trip is less than an exchange takes.
+/// Loopback loses nothing, so that retransmissions on the machine belong to other programs. The round trip is shorter
+/// than an exchange.
 #[test]
 fn the_connections_own_segments_are_counted() {
     let server = Server::start(Misdeed::None);
@@ -318,13 +322,13 @@ fn the_connections_own_segments_are_counted() {
         assert_eq!(tcp.retransmits, 0, "{command}");
         assert!(tcp.rtt.max_ns().unwrap() < 1_000_000_000 && tcp.rtt.count() > 0, "{command}");
     }
-    // A connect that is never answered is sent again: the first time after a second.
+    // The kernel repeats a connect without an answer, the first time after a second.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap();
     let waiting: Vec<_> =
         (0..200).map_while(|_| TcpStream::connect_timeout(&address, Duration::from_millis(50)).ok()).collect();
     assert!(waiting.len() < 200, "the queue has an end");
-    // One place is made free: of two connects, one is taken.
+    // Free one place: of two connects, one succeeds.
     let _taken = silent.accept().unwrap();
     let result = run(&format!("idle {address} -c 2 -d 50ms --warmup 0s --timeout 1500ms {LENIENT}"));
     assert_eq!(result.totals.connections_alive, 1);
@@ -344,7 +348,7 @@ fn a_comparison_judges_its_slo() {
     let load = format!("-c 2 -R 500 -d 60ms --warmup 0s --min-pairs 3 --max-pairs 3 {LENIENT}");
     for (slo, expected) in [("max<1ns", Verdict::Failed), ("max<100s", Verdict::Fine), ("p99.99<1s", Verdict::Unknown)]
     {
-        // On a busy machine a run may be INVALID, or too slow, and says so: then it is made again.
+        // On a busy machine a run may be INVALID or too slow: then it is repeated.
         let mut verdicts =
             (0..50).map(|_| verdict(&report(&format!("compare {0} {0} {load} --slo {slo}", server.address)).unwrap()));
         let judged = verdicts.find(|verdict| ![Verdict::Invalid, Verdict::NotAchieved].contains(verdict));
@@ -352,12 +356,12 @@ fn a_comparison_judges_its_slo() {
     }
 }
 
-/// How often a search is made; 20 by hand, with `LOADTEST_SEARCHES=20`.
+/// The number of searches; `LOADTEST_SEARCHES=20` makes more.
 fn searches() -> u32 {
     std::env::var("LOADTEST_SEARCHES").map_or(1, |count| count.parse().unwrap())
 }
 
-/// The server does 1,000 a second: so much, within a tenth, or that it is unknown.
+/// The server's capacity is 1,000 a second. A search must find that within a tenth, or say that it is unknown.
 #[test]
 fn a_search_is_right_or_says_that_it_does_not_know() {
     let server = Server::start(Misdeed::Serial);
@@ -379,7 +383,7 @@ fn a_search_is_right_or_says_that_it_does_not_know() {
         }
         let best = result.best_rate.expect("half of it is met");
         assert!((900.0..1100.0).contains(&best), "{}: {:#?}", result.stopped, result.steps);
-        // Both ends are proved by a probe.
+        // A probe proves each end.
         let has =
             |rate: Option<f64>, met| result.steps.iter().any(|step| Some(step.rate) == rate && step.met == Some(met));
         assert!(has(result.best_rate, true) && has(result.missed_rate, false), "{:#?}", result.steps);

@@ -1,4 +1,4 @@
-//! Where newcomers stumble, the result says what to try.
+//! Hints: for usual mistakes, the result says what to try.
 
 mod common;
 
@@ -11,7 +11,7 @@ use std::thread;
 use common::{Misdeed, Server, report, run};
 use loadtest::result::Report;
 
-/// What a target does with a connection once something came on it.
+/// What a target does with a connection after its first bytes.
 #[derive(Clone, Copy)]
 enum Habit {
     /// Sends this, and closes.

@@ -1,4 +1,4 @@
-//! `loadtest limits`, from outside.
+//! `loadtest limits`, run as a program.
 
 use std::process::{Command, Output};
 

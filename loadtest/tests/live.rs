@@ -1,4 +1,4 @@
-//! `--live`, read by jq: a line for each second, and a reader that is slow or gone does not touch the run.
+//! `--live`, read by jq: a line for each second, and a slow or absent reader does not affect the run.
 
 mod common;
 
@@ -18,7 +18,7 @@ fn arguments(server: &Server, live: &str, more: &str) -> Vec<String> {
     command.split_whitespace().map(str::to_owned).collect()
 }
 
-/// What jq makes of `text`, a value a line.
+/// The values that jq's `filter` gives for the file, one per line.
 fn jq(filter: &str, file: &std::path::Path) -> Vec<Value> {
     let output = Command::new("jq").args(["-c", filter]).arg(file).output().expect("jq is installed");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -34,7 +34,7 @@ fn each_second_is_a_line_that_jq_reads_and_the_schema_allows() {
     let status = Command::new(LOADTEST).args(arguments(&server, live.to_str().unwrap(), &more)).status().unwrap();
     assert!(matches!(status.code(), Some(0 | 4)), "{status}");
     assert!(jq("[.run, .offered_per_s] == [1, 1000]", &live).iter().all(|is_so| *is_so == true));
-    // Where a busy machine pauses the generator for a second, there is no line of it, and the line before is longer.
+    // If a busy machine pauses the generator for a second, that second has no line, and the line before covers it.
     let seconds: Vec<_> = jq(".second", &live).iter().map(|value| value.as_u64().unwrap()).collect();
     assert!(seconds[0] == 0 && seconds.is_sorted_by(|a, b| a < b) && seconds.iter().all(|&second| second < 3));
     let length_s: f64 = jq(".length_s", &live).iter().map(|value| value.as_f64().unwrap()).sum();
@@ -54,7 +54,7 @@ fn each_second_is_a_line_that_jq_reads_and_the_schema_allows() {
     }
 }
 
-/// A pipe whose reader goes away at once, and one that is full and never read: the run measures all of its time.
+/// With a pipe whose reader leaves at once, and with a full pipe that is never read, the run measures its whole time.
 #[test]
 fn a_reader_that_is_gone_or_never_reads_does_not_stop_the_run() {
     let server = Server::start(Misdeed::None);
@@ -65,7 +65,7 @@ fn a_reader_that_is_gone_or_never_reads_does_not_stop_the_run() {
         let (reader, mut writer) = std::io::pipe().unwrap();
         let stdout = writer.try_clone().unwrap();
         let reader = Some(reader).filter(|_| !is_gone);
-        // More than a pipe holds: this waits until nobody can read it any more.
+        // More than a pipe holds: the thread blocks until the pipe has no reader any more.
         let filler = thread::spawn(move || writer.write_all(&vec![b'\n'; 1 << 20]));
         let status = Command::new(LOADTEST).args(arguments(&server, "-", &more)).stdout(stdout).status().unwrap();
         drop(reader);

@@ -1,4 +1,4 @@
-//! `--metrics`, scraped while a run goes on, as Prometheus does it, and read by promtool.
+//! `--metrics`, scraped during a run as Prometheus does it, and read by promtool.
 
 mod common;
 
@@ -13,7 +13,7 @@ use common::{Misdeed, Server, pause};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// loadtest with `--metrics`, until it is dropped.
+/// A running loadtest with `--metrics`, which ends when it is dropped.
 struct Run(Child, SocketAddr);
 
 impl Run {
@@ -51,7 +51,7 @@ impl Run {
         body
     }
 
-    /// The metrics as soon as `is_there`.
+    /// Waits until `is_there` is true of the metrics, and returns them.
     fn await_metrics(&self, is_there: impl Fn(&str) -> bool) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -72,7 +72,7 @@ impl Drop for Run {
     }
 }
 
-/// The value of the sample with this name, and labels if it has some.
+/// The value of the sample with this name and labels.
 fn value(text: &str, sample: &str) -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
     line.unwrap_or_else(|| panic!("{sample} is missing:\n{text}")).parse().unwrap()
@@ -107,7 +107,7 @@ fn a_run_is_scraped_and_clean_to_promtool() {
     let lost = value(&text, "loadtest_errors_total{reason=\"connection: closed by the target\"}");
     assert!(lost > 0 && lost <= value(&text, "loadtest_connections_lost_total"), "{text}");
 
-    // Prometheus's own parser of OpenMetrics wants times here, which scrapes do not have.
+    // Prometheus's tool for OpenMetrics files wants timestamps, which scrapes do not have.
     let open = run.scrape("application/openmetrics-text;version=1.0.0,text/plain;q=0.5");
     assert!(open.contains("# TYPE loadtest_messages counter\n") && open.ends_with("\n# EOF\n"), "{open}");
     let now_s = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
@@ -118,7 +118,7 @@ fn a_run_is_scraped_and_clean_to_promtool() {
     fs::write(&file, timed.collect::<Vec<_>>().join("\n") + "\n").unwrap();
     let [file, data] = [&file, &data].map(|path| path.to_str().unwrap());
     promtool(&["tsdb", "create-blocks-from", "openmetrics", file, data], "");
-    // What it made can be dumped only if there is a log of writes, too.
+    // promtool can dump the data only if there is a write-ahead log too.
     fs::create_dir(Path::new(data).join("wal")).unwrap();
     let text = promtool(&["tsdb", "dump", data], "");
     assert!(text.contains("__name__=\"loadtest_messages_total\""), "{text}");

@@ -1,5 +1,5 @@
-//! The page as a browser shows it, light, dark, on a telephone and on paper: no errors, no requests, and every figure on it
-//! is the one of the JSON within.
+//! The page in a browser, light, dark, on a telephone and on paper: no errors, no requests, and every figure on it
+//! equals that of the JSON inside.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,7 +18,7 @@ mod sample;
 
 use browser::Browser;
 
-/// How the page is looked at: name, width in px, colour scheme, medium.
+/// The views of the page: name, width in px, colour scheme, medium.
 const VIEWS: [(&str, u32, &str, &str); 4] = [
     ("light", 1200, "light", "screen"),
     ("dark", 1200, "dark", "screen"),
@@ -66,7 +66,7 @@ fn texts_that_mean_no_good_are_merely_shown() {
     check("hostile", &Report::Run(Box::new(sample::hostile())));
 }
 
-/// Opens the page of `report` in each of [`VIEWS`], and leaves pictures in the target's directory for a person to look at.
+/// Opens the page of `report` in each of [`VIEWS`], and leaves pictures for people in the target's directory.
 fn check(name: &str, report: &Report) {
     let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("page");
     fs::create_dir_all(&directory).expect("the target's directory can be written");
@@ -88,7 +88,7 @@ fn check(name: &str, report: &Report) {
     assert_eq!(browser.complaints(), Vec::<String>::new(), "{name}");
 }
 
-/// Every figure has the value that the JSON has where it says it is from, and the text says the same to its last digit.
+/// Asserts that every figure has the value at its place in the JSON, and that its text agrees to the last digit shown.
 fn assert_figures(browser: &mut Browser, report: &Report) {
     let embedded = browser.evaluate("document.getElementById('result').textContent");
     let embedded: Value = serde_json::from_str(embedded.as_str().expect("text")).expect("JSON");
@@ -110,7 +110,7 @@ fn assert_figures(browser: &mut Browser, report: &Report) {
         assert_says(text, expected);
     }
 
-    // The figures that matter are there at all.
+    // The important figures must be on the page.
     let shown: BTreeSet<_> = figures.iter().map(|[pointer, ..]| pointer.as_str()).collect();
     let wanted: &[&str] = match report {
         Report::Run(result) if result.settings.command == "idle" => {
@@ -136,7 +136,7 @@ fn assert_figures(browser: &mut Browser, report: &Report) {
     }
 }
 
-/// `text` is `value` rounded to the digits that it has.
+/// Asserts that `text` is `value`, rounded to the digits shown.
 fn assert_says(text: &str, value: f64) {
     let (number, unit) = text.split_once(' ').unwrap_or((text, ""));
     let (number, scale) = match (number.strip_suffix('%'), unit) {
@@ -157,7 +157,7 @@ fn assert_says(text: &str, value: f64) {
     assert!((shown * scale - value).abs() <= last_digit * 0.5001, "{text} is shown for {value}");
 }
 
-/// Labels of a picture that touch each other, or leave it.
+/// Script in the page: the labels of a picture that touch each other or leave the picture.
 const COLLISIONS: &str = "[...document.querySelectorAll('svg')].filter(e => e.checkVisibility()).flatMap(svg => {
     const frame = svg.getBoundingClientRect();
     const labels = [...svg.querySelectorAll('text')].map(e => ({words: e.textContent, box: e.getBoundingClientRect()}));
@@ -167,8 +167,8 @@ const COLLISIONS: &str = "[...document.querySelectorAll('svg')].filter(e => e.ch
     return [...outside.map(a => a.words + ' is cut'), ...pairs.map(([a, b]) => a.words + ' touches ' + b.words)];
 })";
 
-/// Nothing sticks out to the side, and one picture of each is shown, with letters of a size that can be read, and labels
-/// that leave room to each other. Words below a row are within the screen, however wide the table is.
+/// Asserts that the page is not wider than the window, that each picture is shown once with letters large enough to
+/// read, and that labels do not touch. Words below a row must be within the screen, however wide the table is.
 fn assert_legible(browser: &mut Browser, view: &str, width: u32) {
     let wide = browser.evaluate("document.documentElement.scrollWidth");
     assert!(wide.as_u64().is_some_and(|wide| wide <= u64::from(width)), "{view}: the page is {wide} px wide");

@@ -1,4 +1,4 @@
-//! Bad input and bad targets: one clear line, the right exit code, and what was measured by then is not lost.
+//! Bad input and bad targets: one clear line, the right exit code, and the results so far are kept.
 
 mod common;
 
@@ -23,7 +23,7 @@ const LOADTEST: &str = env!("CARGO_BIN_EXE_loadtest");
 
 fn loadtest(arguments: &str) -> Output {
     let mut command = Command::new(LOADTEST);
-    // Nothing of the caller's environment is an argument.
+    // Remove the caller's variables, which would be arguments.
     for (name, _) in env::vars().filter(|(name, _)| name.starts_with("LOADTEST_")) {
         command.env_remove(name);
     }
@@ -236,7 +236,7 @@ fn interrupt(name: &str, number: i32) {
     assert!(result.measured_s < 60.0 && result.latency.count() > 0);
 }
 
-/// nohup(1) starts a program with SIGHUP ignored: it goes on.
+/// nohup(1) starts a program with SIGHUP ignored: loadtest must keep it ignored.
 #[test]
 fn a_hangup_that_is_ignored_stays_ignored() {
     let server = Server::start(Misdeed::None);
@@ -270,7 +270,7 @@ fn a_missed_slo_and_a_verification_failure_are_failures() {
         ("p50<1s,errors=0", Verdict::Fine),
         ("p50<1ns", Verdict::Failed),
         ("rate>1000000", Verdict::Failed),
-        // A hundred samples say nothing of it.
+        // A hundred samples are too few for this percentile.
         ("p99.9<1s", Verdict::Unknown),
     ] {
         let result = run(&format!("rr {} {load} {slo}", server.address));
@@ -283,7 +283,7 @@ fn a_missed_slo_and_a_verification_failure_are_failures() {
 #[test]
 fn a_generator_that_is_the_limit_says_so() {
     let server = Server::start(Misdeed::None);
-    // Nobody keeps a schedule to the nanosecond.
+    // No generator keeps a schedule to the nanosecond.
     let result = run(&format!("rr {} -c 2 -R 1000 -d 200ms --warmup 0s --max-lag 1ns", server.address));
     assert_eq!(verdict_of_run(&result), Verdict::Invalid);
     assert!(result.invalid[0].contains("ms late"), "{:?}", result.invalid);
@@ -322,7 +322,7 @@ fn a_comparison_stops_at_its_limit_and_has_an_interval_for_each_figure() {
     let load =
         "-c 2 -R 1000 -d 100ms --warmup 0s --max-lag 1s --max-wait 1 --min-pairs 3 --max-pairs 4 --precision 0.0001";
     let report = report(&format!("compare {0} {0} {load}", server.address)).unwrap();
-    // A machine that is busy with other tests may not do 1,000 a second, or not run the generator in time.
+    // A machine that is busy with other tests may not reach 1,000 a second, or not run the generator in time.
     assert!([Verdict::Fine, Verdict::NotAchieved, Verdict::Invalid].contains(&verdict(&report)), "{report:?}");
     let Report::Compare(result) = report else { panic!("no comparison") };
     assert!(result.pairs <= 4 && result.a.runs.len() as u64 == result.pairs);
@@ -336,7 +336,7 @@ fn a_comparison_stops_at_its_limit_and_has_an_interval_for_each_figure() {
     );
 }
 
-/// Waits for something that another thread or process does.
+/// Waits until another thread or process has made `is_so` true.
 fn within(limit: Duration, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
@@ -345,7 +345,7 @@ fn within(limit: Duration, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// The real server, as another process, so that descriptors are not shared.
+/// The real server in another process, so that descriptors are not shared.
 struct ProxyEcho {
     child: Child,
     address: String,
@@ -373,7 +373,7 @@ impl Drop for ProxyEcho {
     }
 }
 
-/// Beside our own binary; built if need be, as the same cargo builds it.
+/// The server's binary beside loadtest's; built by the same cargo if it is missing.
 fn proxy_echo() -> PathBuf {
     let directory = Path::new(LOADTEST).parent().unwrap();
     let profile = directory.file_name().unwrap().to_str().unwrap();
@@ -407,7 +407,7 @@ fn proxy_echo_takes_the_headers_and_sends_them_back() {
     let result = run(&format!("crr {} -c 5 -d 200ms --warmup 0s --proxy v2 --tlv crc32c", server.address));
     assert_eq!(result.totals.errors(), 0, "{:?} {:?}", result.failures, result.totals.errors);
     assert_eq!(result.totals.headers_reflected, result.totals.requests_completed);
-    // Without a header it closes: what that looks like from here is told.
+    // Without a header the server closes, and a hint must say so.
     let result = run(&format!("rr {} -c 5 -d 200ms --warmup 0s --max-lag 1s --max-wait 1", server.address));
     assert_eq!(result.totals.connections_lost, 5);
     assert_eq!(verdict_of_run(&result), Verdict::Failed);

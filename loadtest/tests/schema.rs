@@ -1,4 +1,4 @@
-//! Every output of `--json` is as the schema in `docs/schema` says, and has nothing that the schema does not tell of.
+//! Every output of `--json` fits the schema in `docs/schema`, and has no property that the schema does not list.
 
 mod common;
 
@@ -14,20 +14,20 @@ mod sample;
 
 const LENIENT: &str = "--warmup 0s --max-lag 1s --max-wait 1";
 
-/// The schema, by which further properties are allowed, and a stricter one, by which they are not.
+/// The schema, which allows further properties, and a stricter one, which does not.
 fn validators() -> [Validator; 2] {
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/schema/loadtest-2.json")).unwrap();
     let schema: Value = serde_json::from_str(&text).unwrap();
     let mut strict = schema.clone();
     close(&mut strict["$defs"]);
     for kind in ["run", "compare", "search"] {
-        // The reports themselves have a kind besides; a side of a comparison has none.
+        // A report also has a `kind`; a side of a comparison has none.
         strict["$defs"][kind]["properties"]["kind"] = json!(true);
     }
     [schema, strict].map(|schema| jsonschema::validator_for(&schema).unwrap())
 }
 
-/// No property that is not named.
+/// Forbids properties that are not listed.
 fn close(schema: &mut Value) {
     match schema {
         Value::Object(members) => {
@@ -42,7 +42,7 @@ fn close(schema: &mut Value) {
 }
 
 fn check(validators: &[Validator; 2], report: &Report, what: &str) {
-    // As it is written: what is not a number becomes null.
+    // Write and read it first: a value that is not a number becomes null.
     let value: Value = serde_json::from_str(&serde_json::to_string(report).unwrap()).unwrap();
     for validator in validators {
         let errors: Vec<_> =

@@ -1,4 +1,4 @@
-//! Shards, and what merging makes of them.
+//! Shards, and merging them.
 
 mod common;
 
@@ -85,7 +85,7 @@ fn an_index_that_counts_from_0_comes_from_the_environment() {
             path.display()
         );
         let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
-        // As a Kubernetes job with indexed completions has it: $(JOB_COMPLETION_INDEX)/3.
+        // The form of a Kubernetes job with indexed completions: $(JOB_COMPLETION_INDEX)/3.
         command.env("LOADTEST_SHARD", format!("{index}/3")).args(load.split(' '));
         assert_eq!(command.status().unwrap().code(), Some(0));
         path

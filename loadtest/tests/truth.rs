@@ -1,4 +1,4 @@
-//! Whether what is reported is what happened.
+//! The reported figures are true.
 
 mod common;
 
@@ -47,8 +47,8 @@ fn a_rate_is_kept_and_all_that_is_due_is_sent() {
     assert_eq!(result.generator.lag.count(), 1000);
 }
 
-/// 100 ms of every second nothing is answered, in 3.5 s four times. Of the messages that are due at a steady rate, 11%
-/// fall into that, and wait 0 to 100 ms: 1% waits more than 91 ms.
+/// The server answers nothing for 100 ms of every second, four times in 3.5 s. Of the messages due at a steady rate,
+/// 11% fall into that time and wait 0 to 100 ms: 1% waits more than 91 ms.
 #[test]
 fn open_loop_tells_the_stall_as_arithmetic_says() {
     let server = Server::start(Misdeed::Stalls);
@@ -56,7 +56,7 @@ fn open_loop_tells_the_stall_as_arithmetic_says() {
     let (p50, p99) = (ms(result.latency.percentile_ns(50.0)), ms(result.latency.percentile_ns(99.0)));
     assert!(p50 < 30.0, "p50 {p50} ms");
     assert!((80.0..115.0).contains(&p99), "p99 {p99} ms");
-    // Twenty connections wait: the rest was sent late, and its service time knows nothing of it.
+    // Twenty connections wait. The other messages are sent late, which their service time does not show.
     let service = ms(result.service_time.percentile_ns(95.0));
     assert!(service < ms(result.latency.percentile_ns(95.0)), "service p95 {service} ms");
 }
@@ -146,7 +146,7 @@ fn large_messages_go_through_in_pieces() {
 #[test]
 fn every_size_is_verified() {
     let server = Server::start(Misdeed::None);
-    // Sixty-four messages make whole messages of the server's.
+    // Sixty-four messages add up to whole messages of the server.
     for size in [1, 2, 7, 8, 63, 65, 1000, 1021] {
         let result =
             run(&format!("rr {} -c 2 -d 50ms --warmup 0s -s {size} --depth 64 --timeout 100ms", server.address));

@@ -1,5 +1,5 @@
-//! Servers that behave, and some that do not, in the test's own process; and loadtest as a function.
-#![allow(dead_code, reason = "each test file uses some of it")]
+//! Correct and misbehaving servers in the test's own process, and loadtest as a function.
+#![allow(dead_code, reason = "each test uses a part of it")]
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -16,35 +16,35 @@ use loadtest::result::{Report, RunResult};
 
 /// Bytes of a message in these tests.
 pub const SIZE: usize = 64;
-/// The message of each connection with which something is done, counted from 0.
+/// The message of each connection to which a misdeed is done, counted from 0.
 const NTH: u64 = 10;
 
-/// What a server does wrong, once for each connection unless it says otherwise.
+/// What a server does wrong; once for each connection unless stated otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Misdeed {
     /// Nothing.
     None,
     /// Changes a byte.
     Corrupts,
-    /// Leaves a whole message out.
+    /// Drops a whole message.
     DropsMessage,
-    /// Leaves a byte out.
+    /// Drops a byte.
     DropsByte,
     /// Sends a message twice.
     Duplicates,
-    /// Sends two connections each other's message, once.
+    /// Swaps a message of two connections, once.
     Crosses,
     /// Answers nothing in the first 100 ms of every second.
     Stalls,
     /// Closes every connection.
     Dies,
-    /// Does a millisecond of work for each message, of all connections one after the other: 1,000 a second.
+    /// Works a millisecond for each message, one after the other for all connections: 1,000 a second.
     Serial,
     /// Never answers the 50th message of a connection.
     Drops50th,
-    /// Answers on its first ten connections alone.
+    /// Answers only its first ten connections.
     ServesTen,
-    /// Never answers on every fifth connection.
+    /// Never answers every fifth connection.
     IgnoresFifth,
     /// Sends a line like a reflected header first.
     SendsLine,
@@ -59,7 +59,7 @@ pub struct Server {
     is_over: Arc<AtomicBool>,
 }
 
-/// When the one worker of [`Misdeed::Serial`] is done with what it has taken until now.
+/// When the one worker of [`Misdeed::Serial`] will have finished the messages received so far.
 type Worker = Mutex<Instant>;
 
 impl Server {
@@ -109,7 +109,7 @@ impl Drop for Server {
 
 type Message = [u8; SIZE];
 
-/// The one message that is crossed with another connection's.
+/// The message that is swapped with another connection's.
 enum Slot {
     Empty,
     Waiting(TcpStream, Message),
@@ -127,7 +127,7 @@ struct Served {
 }
 
 impl Served {
-    /// Until the client, or this server's nature, ends it.
+    /// Serves until the client or the server's misdeed ends the connection.
     fn serve(mut self) {
         if self.misdeed == Misdeed::SendsLine {
             let _ = self.stream.write_all(b"PROXY TCP4 10.0.0.1 10.0.0.2 1234 80\r\n");
@@ -189,12 +189,12 @@ impl Served {
         }
     }
 
-    /// As long as the one worker takes until this message is done. What it loses by waking late it makes up for, so that
-    /// its capacity is exact whatever the machine does.
+    /// Waits until the one worker has finished this message. The worker makes up for late wake-ups, so that its
+    /// capacity is exact on any machine.
     fn work(&self) {
         let done = {
             let mut done = self.worker.lock().unwrap();
-            // A worker that is late for less than that still has work.
+            // A worker that is less late than this still has work.
             let since = Instant::now().checked_sub(Duration::from_millis(20)).expect("a machine up for longer");
             *done = (*done).max(since) + Duration::from_millis(1);
             *done
@@ -203,20 +203,20 @@ impl Served {
     }
 }
 
-/// Waits: what a slow server, or one who stops another process, is there for.
+/// Waits, for servers that are slow on purpose and for stopping a process.
 pub fn pause(length: Duration) {
     // Nobody sends.
     let (_sender, receiver) = mpsc::channel::<()>();
     let _ = receiver.recv_timeout(length);
 }
 
-/// What `loadtest` with these arguments, separated by spaces, finds out.
+/// The report of `loadtest` with these arguments, separated by spaces.
 pub fn report(arguments: &str) -> Result<Report, CommandError> {
     let cli = Cli::try_parse_from(std::iter::once("loadtest").chain(arguments.split(' '))).unwrap();
     command::execute(&cli.command, &AtomicBool::new(false))
 }
 
-/// The same, of a command that makes one run.
+/// The result of a command that makes one run.
 pub fn run(arguments: &str) -> RunResult {
     match report(arguments).unwrap() {
         Report::Run(result) => *result,

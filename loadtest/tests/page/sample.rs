@@ -1,4 +1,4 @@
-//! Results that could have been measured, the same each time.
+//! Made-up results that look like measured ones, the same in each run.
 #![allow(
     clippy::assigning_clones,
     clippy::cast_precision_loss,
@@ -23,7 +23,7 @@ pub fn stalling() -> RunResult {
     result.settings.arrival = "poisson".to_owned();
     let mut random = Rng::with_seed(3);
     for interval in &mut result.intervals {
-        // Half the intervals have the stall, a fifth of which it is.
+        // Half of the intervals contain the stall, which takes a fifth of their time.
         if (interval.start_s / interval.length_s) as u64 & 1 == 0 {
             for _ in 0..interval.completed / 5 {
                 let ns = random.u64(1_000_000..100_000_000);
@@ -47,7 +47,7 @@ pub fn stalling() -> RunResult {
     result
 }
 
-/// A rate that rises for 10 s and stays for 10 s, which the target keeps up with but for one second.
+/// A rate that rises for 10 s and stays for 10 s. The target keeps up except for one second.
 pub fn staged() -> RunResult {
     let mut result = run("127.0.0.1:8888", 20, 10_000, 210_000.0);
     let stages = [(0.0, 1_000.0), (10.0, 10_000.0), (20.0, 10_000.0)].map(|(at_s, rate)| Stage { at_s, rate });
@@ -73,7 +73,7 @@ pub fn staged() -> RunResult {
     result
 }
 
-/// More was asked than the target does: most of it was never sent.
+/// A rate above the target's capacity: most messages were never sent.
 pub fn overloaded() -> RunResult {
     let mut result = run("127.0.0.1:8888", 4, 140_000, 380_000.0);
     result.settings.rate = Some(400_000.0);
@@ -96,7 +96,7 @@ pub fn overloaded() -> RunResult {
     result
 }
 
-/// Closed loop, all well, three runs.
+/// Three runs in closed loop without errors.
 pub fn steady() -> RunResult {
     let mut result = run("echo.example.net:7", 30, 101_234, 380_000.0);
     result.service_time = result.latency.clone();
@@ -114,7 +114,7 @@ pub fn steady() -> RunResult {
     result
 }
 
-/// All that can go wrong did, and the texts come from somebody who means no good.
+/// Everything that can go wrong did, and the texts are hostile.
 pub fn hostile() -> RunResult {
     let mut result = stalling();
     let text = "</script><script>console.error('run')</script><img src=x onerror=alert(1)>\x1b[31m{{json}}\"'&";
@@ -134,7 +134,7 @@ pub fn hostile() -> RunResult {
     result
 }
 
-/// Connections that are held, and nothing sent.
+/// Idle connections.
 pub fn idle() -> RunResult {
     let mut result = run("127.0.0.1:8888", 30, 0, 1.0);
     result.settings.command = "idle".to_owned();
@@ -151,7 +151,7 @@ pub fn idle() -> RunResult {
     result
 }
 
-/// A server and the balancer before it.
+/// A comparison of a server with the balancer in front of it.
 pub fn comparison() -> CompareResult {
     let mut a = run("127.0.0.1:8888", 5, 101_234, 380_000.0);
     let mut b = run("127.0.0.1:8000", 5, 61_021, 790_000.0);
@@ -186,7 +186,7 @@ pub fn comparison() -> CompareResult {
     }
 }
 
-/// Steps up, and back.
+/// A search: steps up, and back.
 pub fn search() -> SearchResult {
     let step = |rate: f64, met: bool| {
         let mut figures =
@@ -274,7 +274,7 @@ fn run(target: &str, duration_s: u32, rate: u64, median_ns: f64) -> RunResult {
     for start in 0..duration_s {
         let completed = if rate == 0 { 0 } else { rate * random.u64(97..103) / 100 };
         let mut latency = Samples::new();
-        // A tenth of the samples is enough for the shape, and ten times as fast.
+        // A tenth of the samples is enough for the shape, and takes a tenth of the time.
         for _ in 0..completed / 10 {
             latency.record(time_ns(&mut random, median_ns));
         }
@@ -304,7 +304,7 @@ fn run(target: &str, duration_s: u32, rate: u64, median_ns: f64) -> RunResult {
     result
 }
 
-/// Skewed to the right, as such times are, and seldom much longer.
+/// A random time: skewed to the right, as real times are, and seldom much longer.
 fn time_ns(random: &mut Rng, median_ns: f64) -> u64 {
     let normal: f64 = (0..12).map(|_| random.f64()).sum::<f64>() - 6.0;
     let tail = if random.u32(0..2_000) == 0 { 8.0 } else { 1.0 };
