@@ -21,8 +21,8 @@ mod server;
 use program::{Running, program};
 use server::{DEADLINE, Server};
 
-/// A balancer in front of a server. It inherits a socket that listens already, as its standard input: no port is raced
-/// for, and no connection comes too early.
+/// A balancer in front of a server. It inherits a listening socket as its standard input, so that ports do not collide
+/// and no connection comes too early.
 struct Balancer {
     address: SocketAddr,
     /// Ends before its directory does.
@@ -40,8 +40,8 @@ impl Balancer {
         Balancer { address, _running: Running(child), directory }
     }
 
-    /// HAProxy, with `bind` after its listening address and `options` after its servers'. One checks that they accept
-    /// connections, the other that they answer.
+    /// HAProxy, with `bind` after its listening address and `options` after its servers' addresses. It checks that one
+    /// server accepts connections, and that the other answers.
     fn haproxy(echo: SocketAddr, directory: TempDir, bind: &str, options: &str) -> Balancer {
         Self::haproxy_with("", echo, directory, bind, options)
     }
@@ -79,7 +79,7 @@ impl Balancer {
         })
     }
 
-    /// Name, status, count of times down and result of the last check of HAProxy's servers.
+    /// For each of HAProxy's servers: name, status, number of times down, and result of the last check.
     fn servers(&self) -> Vec<[String; 4]> {
         let mut socket = UnixStream::connect(self.directory.path().join("stats")).expect("HAProxy runs");
         socket.set_read_timeout(Some(DEADLINE)).expect("a timeout");
@@ -92,7 +92,7 @@ impl Balancer {
         rows.map(|row| columns.map(|column| row[column].to_owned())).collect()
     }
 
-    /// HAProxy has checked both servers, and found them up each time.
+    /// Asserts that HAProxy has checked both servers, and found them up each time.
     fn assert_up(&self) {
         let up = [["connects", "UP", "0", "L4OK"], ["answers", "UP", "0", "L7OK"]];
         let end = Instant::now() + DEADLINE;
@@ -104,7 +104,7 @@ impl Balancer {
     }
 }
 
-/// Every byte value, and no pattern that a lost or doubled buffer would leave as it was.
+/// A megabyte with every byte value, without a period that would hide a lost or doubled buffer.
 fn megabyte() -> Vec<u8> {
     let mut state = 1_u32;
     let next = || {
@@ -114,10 +114,10 @@ fn megabyte() -> Vec<u8> {
     std::iter::repeat_with(next).take(1 << 20).collect()
 }
 
-/// Sends `payload` while the PROXY line of `client` and then the same comes back.
+/// Sends `payload`, and asserts that the PROXY line of `client` and then the payload come back.
 fn echo(mut input: impl Write + Send, output: impl Read, payload: &[u8], client: impl FnOnce() -> [SocketAddr; 2]) {
     thread::scope(|scope| {
-        // Closes the input of curl, which otherwise waits for more of it and reads no answer.
+        // The closure closes curl's input; otherwise curl waits for more and reads no answer.
         scope.spawn(move || input.write_all(payload).expect("the sender takes a megabyte"));
         let mut output = BufReader::new(output);
         let mut line = String::new();
@@ -131,7 +131,7 @@ fn echo(mut input: impl Write + Send, output: impl Read, payload: &[u8], client:
     });
 }
 
-/// A megabyte through `balancer`, on a socket of our own. Returns what the log has of it behind the addresses.
+/// Sends a megabyte through `balancer` on the test's own socket. Returns the part of the log line after the addresses.
 fn echo_through(balancer: &Balancer, server: &mut Server, version: &str) -> String {
     let mut stream = TcpStream::connect(balancer.address).expect("the balancer listens");
     stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
@@ -143,7 +143,7 @@ fn echo_through(balancer: &Balancer, server: &mut Server, version: &str) -> Stri
     assert_logged(server, version, addresses)
 }
 
-/// The log names the client, and says that a megabyte went to and fro.
+/// Asserts that the log names the client, and counts a megabyte in each direction.
 fn assert_logged(server: &mut Server, version: &str, [client, front]: [SocketAddr; 2]) -> String {
     let line = server.wait_for(&format!(" PROXY {version} TCP4 {client} -> {front}"));
     let number = line.split(['#', ' ']).nth(2).and_then(|number| number.parse().ok()).expect("a number");
@@ -158,8 +158,8 @@ fn assert_logged(server: &mut Server, version: &str, [client, front]: [SocketAdd
     line.split_once(&front.to_string()).expect("it was waited for").1.to_owned()
 }
 
-/// Carries one connection on to `to`, over sockets that the test knows: the first address is where to connect, and the
-/// channel brings the peer's and our own when somebody did.
+/// Forwards one connection to `to` over the test's own sockets. Returns the address to connect to, and a channel for
+/// the addresses of the peer and of the forwarding socket.
 fn relay(to: SocketAddr) -> (SocketAddr, Receiver<[SocketAddr; 2]>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -180,7 +180,7 @@ fn relay(to: SocketAddr) -> (SocketAddr, Receiver<[SocketAddr; 2]>) {
     (address, ends)
 }
 
-/// A certificate that is its own authority, and its key.
+/// A self-signed certificate and its key.
 fn certificate(directory: &Path) -> PathBuf {
     let file = directory.join("client.test.pem");
     let mut command = program("openssl", "openssl");
@@ -191,7 +191,7 @@ fn certificate(directory: &Path) -> PathBuf {
     file
 }
 
-/// A megabyte through HAProxy over TLS, from openssl with further arguments. Returns as `echo_through`.
+/// Sends a megabyte through HAProxy over TLS, from openssl with further arguments. Returns the same as `echo_through`.
 fn echo_through_tls(server: &mut Server, options: &str, client_args: impl FnOnce(&mut Command, &Path)) -> String {
     let directory = tempfile::tempdir().expect("a directory");
     let certificate = certificate(directory.path());
@@ -216,7 +216,8 @@ fn echo_through_tls(server: &mut Server, options: &str, client_args: impl FnOnce
     tlvs
 }
 
-/// A megabyte through HAProxy over TCP, while its health checks show up in the log as `check`. Returns as `echo_through`.
+/// Sends a megabyte through HAProxy over TCP, while its health checks appear in the log as `check`. Returns the same as
+/// `echo_through`.
 fn echo_through_haproxy(options: &str, version: &str, check: impl FnOnce(&Server) -> String) -> (String, Vec<String>) {
     let mut server = Server::start(&[]);
     let directory = tempfile::tempdir().expect("a directory");
@@ -228,7 +229,7 @@ fn echo_through_haproxy(options: &str, version: &str, check: impl FnOnce(&Server
     (tlvs, stop(server))
 }
 
-/// Stops `server` and returns its log, in which no header was refused.
+/// Stops `server` and returns its log, after asserting that no header was refused.
 fn stop(server: Server) -> Vec<String> {
     let log = server.stop();
     assert!(!log.iter().any(|line| line.contains("refused")), "{log:#?}");
@@ -264,7 +265,7 @@ fn haproxy_with_v2_and_crc32c_and_unique_id() {
 
 #[test]
 fn haproxys_health_checks_are_left_out_of_the_log_of_clients() {
-    // The last one's checks are PROXY headers that name HAProxy itself, as before version 2.2.
+    // The checks of the last row are PROXY headers that name HAProxy itself, as before HAProxy 2.2.
     for (global, options, version) in
         [("", "send-proxy", "v1"), ("", "send-proxy-v2", "v2"), ("pp2-never-send-local", "send-proxy-v2", "v2")]
     {
@@ -326,7 +327,7 @@ fn curl_with_haproxy_protocol() {
     let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut client = Running(command.spawn().expect("curl starts"));
     let (input, output) = (client.0.stdin.take().expect("it is piped"), client.0.stdout.take().expect("it is piped"));
-    // To telnet, bytes that are not printable are commands.
+    // telnet takes bytes that are not printable for commands.
     let payload: Vec<u8> = megabyte().iter().map(|byte| b' ' + byte % 95).collect();
     let mut addresses = [address; 2];
     echo(input, output, &payload, || {
@@ -337,7 +338,8 @@ fn curl_with_haproxy_protocol() {
     assert_logged(&mut server, "v1", addresses);
 }
 
-/// What a back end receives of one client that says `hello`, header and all; health checks say nothing.
+/// The bytes that a back end receives from one client that sends `hello`, header included. Health checks send no
+/// payload.
 fn received(listener: &TcpListener, front: SocketAddr) -> Vec<u8> {
     let mut client = TcpStream::connect(front).expect("the balancer listens");
     client.write_all(b"hello").expect("it reads");

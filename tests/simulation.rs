@@ -1,7 +1,8 @@
 //! Connections over a simulated kernel: edge-triggered readiness, short reads and writes, urgent marks, FINs in every
-//! order, signals, a kernel out of memory, a budget too small for all; thousands of random schedules, each from its seed.
+//! order, signals, a kernel out of memory, a budget too small for all. There are thousands of random schedules, each from
+//! its seed.
 //!
-//! The reactor here is as small as one can be. Broken in one place, as in [`Fault`], it or its sockets must be caught.
+//! The reactor in this test is minimal. With a fault built in ([`Fault`]), the test must fail.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -13,7 +14,7 @@ use proxy::{Addresses, Command, MAX_V2_LEN, Transport, V2, encode_v1};
 use proxy_echo::connection::Budget;
 use proxy_echo::connection::{Connection, Echo, Expect, Next, Ready, Reason, Shared, Stream};
 
-/// What is broken on purpose.
+/// A fault built in on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     None,
@@ -27,11 +28,11 @@ enum Fault {
     FinNotLatched,
     /// An urgent byte is not seen.
     UrgencyNotLatched,
-    /// The edge that tells of free space is not waited for.
+    /// The edge that reports free space is ignored.
     WritableIgnored,
     /// A short write is taken for a whole one.
     ShortWriteHidden,
-    /// The budget is not kept.
+    /// The budget is not updated.
     BudgetLeaks,
 }
 
@@ -39,19 +40,19 @@ enum Fault {
 #[expect(clippy::struct_excessive_bools, reason = "the kernel keeps as many")]
 struct Socket {
     rng: Rng,
-    /// What the client will send, and where its urgent bytes are.
+    /// The bytes that the client will send, and the places of its urgent bytes.
     script: VecDeque<u8>,
     urgent: VecDeque<usize>,
     scripted: usize,
-    /// Whether the client waits for all it is owed before its FIN: a FIN would hide a missed edge.
+    /// Whether the client waits for its whole answer before its FIN, because a FIN would hide a missed edge.
     waits: bool,
     expected: Vec<u8>,
     /// On the way to the server.
     inbox: VecDeque<u8>,
-    /// How many bytes of the inbox stand in front of the urgent mark.
+    /// The number of bytes in the inbox before the urgent mark.
     mark: Option<usize>,
     fin: bool,
-    /// After how many bytes of the answer the client resets the connection, if it does; and whether it has.
+    /// The number of answer bytes after which the client resets the connection, if it does; and whether it has.
     resets_at: Option<usize>,
     reset: bool,
     /// On the way to the client.
@@ -59,8 +60,8 @@ struct Socket {
     space: usize,
     wants_space: bool,
     received: Vec<u8>,
-    /// In the list of the poll, for the edge of something to read, and of space to write. epoll then reports all that is
-    /// true, kqueue the edge alone.
+    /// Whether the poll has an edge to report, of input or of space to write. epoll then reports everything that is
+    /// true, kqueue only the edge.
     reported: bool,
     has_space: bool,
     is_kqueue: bool,
@@ -68,7 +69,7 @@ struct Socket {
 }
 
 impl Socket {
-    /// The client does something, if it can.
+    /// Lets the client take an action, if it can.
     fn client_step(&mut self) -> bool {
         if self.reset {
             return false;
@@ -95,7 +96,7 @@ impl Socket {
         true
     }
 
-    /// Sends a segment, up to and with the next urgent byte at most.
+    /// Sends a segment, at most up to and including the next urgent byte.
     fn send(&mut self) {
         let sent = self.scripted - self.script.len();
         let mut count = self.rng.usize(1..=self.script.len().min(700));
@@ -111,7 +112,7 @@ impl Socket {
         self.reported = true;
     }
 
-    /// What the poll reports of it now, if anything.
+    /// The readiness that the poll reports now, if any.
     fn report(&mut self) -> Option<Ready> {
         let (input, space) = (std::mem::take(&mut self.reported), std::mem::take(&mut self.has_space));
         match (input, space) {
@@ -135,7 +136,7 @@ impl Socket {
         ready
     }
 
-    /// Anything may happen before a system call, and a signal may interrupt it.
+    /// Begins a system call: the client may act before it, and a signal may interrupt it.
     fn enter(&mut self) -> io::Result<()> {
         if self.rng.u8(..) < 40 {
             self.client_step();
@@ -160,7 +161,7 @@ impl End {
             return if socket.fin { Ok(0) } else { Err(ErrorKind::WouldBlock.into()) };
         }
         let count = match socket.mark {
-            // At the mark a read goes on past it; before it, it ends there.
+            // A read at the mark goes past it; a read before the mark ends there.
             Some(0) | None => buffer.len(),
             Some(before) => buffer.len().min(before),
         };
@@ -214,7 +215,7 @@ impl Stream for End {
     }
 }
 
-/// A client with a header of either version and a payload, and what it must get back.
+/// A client with a header of either version and a payload, and the answer that it must get.
 fn client(rng: &mut Rng, expect: Expect, echo: Echo, fault: Fault) -> End {
     let addresses = Addresses::Inet {
         transport: Transport::Stream,
@@ -230,13 +231,13 @@ fn client(rng: &mut Rng, expect: Expect, echo: Echo, fault: Fault) -> End {
     let with_header = expect == Expect::Header || (expect == Expect::Either && rng.bool());
     let mut payload: Vec<u8> = (0..rng.usize(..3000)).map(|_| rng.choice(*b"abcdefgh\n").unwrap()).collect();
     if !with_header && !payload.is_empty() {
-        // Nothing that could become a header.
+        // Bytes that cannot become a header.
         payload[0] = b'x';
     }
     let script: VecDeque<u8> =
         if with_header { header } else { Vec::new() }.into_iter().chain(payload.clone()).collect();
     let echoed = what_is_echoed(&payload, echo);
-    // The client cannot wait for a line that only its FIN will bring.
+    // The client cannot wait for an unfinished line, which comes only after its FIN.
     let ends_whole = echo == Echo::Stream || echoed.is_empty() || echoed.ends_with(b"\n");
     let mut urgent: Vec<usize> = (0..rng.usize(..3)).map(|_| rng.usize(..script.len().max(1))).collect();
     urgent.retain(|&at| at < script.len());
@@ -266,16 +267,16 @@ fn client(rng: &mut Rng, expect: Expect, echo: Echo, fault: Fault) -> End {
     })))
 }
 
-/// All, or the lines up to the first that is too long.
+/// The payload that is echoed: all of it, or the lines before the first that is too long.
 fn what_is_echoed(payload: &[u8], echo: Echo) -> &[u8] {
     let Echo::Lines { max } = echo else { return payload };
     let echoed = payload.split_inclusive(|&byte| byte == b'\n').take_while(|line| line.len() <= max);
     &payload[..echoed.map(<[u8]>::len).sum()]
 }
 
-/// Runs one schedule; says what went wrong.
+/// Runs one schedule. The error says what went wrong.
 fn run(seed: u64, fault: Fault) -> Result<(), String> {
-    /// 450 bytes held leave no room for payload.
+    /// A budget in which 450 held bytes leave no room for payload.
     const PAYLOAD: usize = 4550;
     const HEADERS: usize = 5200;
     let mut rng = Rng::with_seed(seed);
@@ -324,7 +325,7 @@ fn run(seed: u64, fault: Fault) -> Result<(), String> {
         }
         turns.extend(paused.pop_front());
         if idle && !moved && turns.is_empty() {
-            // The random choice may have passed everybody over: ask all once more.
+            // The random choice may have skipped every client: ask all once more.
             if !ends.iter().any(|end| end.0.borrow_mut().client_step()) {
                 break;
             }

@@ -1,4 +1,4 @@
-//! What the admin port is asked, beside clients of the echo: much, by many, and by those who must not.
+//! Requests to the admin port beside clients of the echo: many, large, from many clients, and under foreign hosts.
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -15,19 +15,19 @@ use crate::ordeal::Target;
 use crate::peers::reset;
 use crate::server::Server;
 
-/// How long each of them asks.
+/// How long each client sends requests.
 const TIME: Duration = Duration::from_millis(600);
 
 const LIST: &str = "/connections.json?limit=1000&sort=idle";
 
-/// Readers of the list of connections, all with bytes to escape; and others that never take their answer.
+/// Some clients read the list of connections, which all have bytes to escape; others never read their answers.
 pub fn hammered(server: &mut Server, target: Target) -> String {
     const CONNECTIONS: usize = 1000;
     const ROWS: usize = 200;
     const PAUSE: Duration = Duration::from_millis(50);
     const READERS: usize = 4;
     const DEAF: usize = 12;
-    /// Each that does not read has an answer of 4 MB to come.
+    /// Most memory for clients that do not read an answer of 4 MB each, in KiB.
     const MAX_KIB: usize = 4 << 10;
     let admin = admin::address(server);
     let (header, line) = of_control_bytes(1, 900);
@@ -81,12 +81,13 @@ fn ask(admin: SocketAddr, path: &str) -> TcpStream {
     stream
 }
 
-/// Thousands of connects a second, which say nothing, half a request, or ask for much; and a health check after the other,
-/// of which none fails.
+/// Thousands of connections a second send nothing, half a request, or a request for a large answer. Meanwhile health
+/// checks come one after the other, and none may fail.
 pub fn flooded(server: &mut Server, _: Target) -> String {
-    /// Each of the flood has so many open, so that the backlog does not overflow: then the kernel drops whoever comes.
+    /// Open connections of each thread of the flood. They are limited so that the backlog does not overflow, because
+    /// then the kernel would drop any newcomer.
     const OPEN: usize = 20;
-    /// Some thousands a second together.
+    /// Time between two connections of a thread; some thousands a second together.
     const PACE: Duration = Duration::from_micros(500);
     let admin = admin::address(server);
     let (is_over, connects) = (AtomicBool::new(false), AtomicUsize::new(0));
@@ -128,7 +129,8 @@ pub fn flooded(server: &mut Server, _: Target) -> String {
     )
 }
 
-/// Pages of another site ask by a name that they let point here; monitors ask by a service's name.
+/// Requests as from another site's page, whose name resolves to this server, and from monitors, which use a service's
+/// name.
 pub fn foreign_hosts(server: &mut Server, _: Target) -> String {
     const ROUNDS: usize = 50;
     let admin = admin::address(server);

@@ -1,4 +1,4 @@
-//! What stands beside the sockets, and fails: the service manager, the log's file, standard output, the kernel's watches.
+//! Faults of things other than sockets: the service manager, the log file, standard output, the kernel's epoll watches.
 
 use std::any::Any;
 use std::fs;
@@ -23,10 +23,10 @@ use crate::peers::client;
 use crate::program::program;
 use crate::server::{Server, activated};
 
-/// How long a fault lasts that is a state of things.
+/// How long a lasting fault goes on.
 const TIME: Duration = Duration::from_millis(600);
 
-/// A service manager that has stopped reading, from the start to the end; in between it reads once, and hears that the server
+/// A service manager that does not read from the start to the end. In between it reads once, and finds that the server
 /// is alive.
 pub fn manager_stops(seed: u64) -> (Ordeal, Deed) {
     let manager = Rc::new(Manager::new());
@@ -44,7 +44,7 @@ pub fn manager_stops(seed: u64) -> (Ordeal, Deed) {
     (ordeal, Box::new(fault))
 }
 
-/// A log's file that may not grow: each line that does not fit means SIGXFSZ. Other signals that end programs come, too.
+/// A log file that may not grow: each line that does not fit causes SIGXFSZ. Other signals that end programs come too.
 pub fn log_full(seed: u64) -> (Ordeal, Deed) {
     let folder = tempfile::tempdir().expect("a folder");
     let log = folder.path().join("log");
@@ -59,7 +59,7 @@ pub fn log_full(seed: u64) -> (Ordeal, Deed) {
             }
             thread::sleep(Duration::from_millis(5));
         }
-        // In units of 512 bytes or of 1 KiB, by the shell.
+        // The unit is 512 bytes or 1 KiB, depending on the shell.
         let length = fs::metadata(&log).expect("a file").len();
         assert!([4096, 8192].contains(&length), "{length} bytes");
         format!("a file that ends at {} KiB, and {signals} of SIGUSR1, SIGUSR2, SIGXFSZ", length >> 10)
@@ -67,7 +67,7 @@ pub fn log_full(seed: u64) -> (Ordeal, Deed) {
     (ordeal, Box::new(fault))
 }
 
-/// Standard output is a full pipe before the server says its first word, and stays so.
+/// Standard output is a full pipe before the server writes its first line, and stays full.
 pub fn output_full(seed: u64) -> (Ordeal, Deed) {
     let (reader, writer) = full_pipe();
     let path = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), writer.as_raw_fd()));
@@ -93,7 +93,8 @@ fn full_pipe() -> (PipeReader, PipeWriter) {
     (reader, writer)
 }
 
-/// A server whose log goes to `path`, after `setup` of its shell. It is passed its socket, because it cannot say where it is.
+/// A server that logs to `path`, started by a shell after `setup`. It is passed its socket, because the test cannot
+/// read its address from the log.
 fn with_log_at(path: &Path, setup: &str, args: &[&str], beside: Box<dyn Any>, seed: u64) -> Ordeal {
     let listener = TcpListener::bind("127.0.0.1:0").expect("an address");
     let address = listener.local_addr().expect("an address");
@@ -107,13 +108,14 @@ fn with_log_at(path: &Path, setup: &str, args: &[&str], beside: Box<dyn Any>, se
     ordeal
 }
 
-/// One watch in seven is refused, as where a user's share of them is used up: those who come wait, and nobody is reset.
+/// One epoll watch in seven is refused, as when a user's limit is used up: new clients wait, and none is reset.
 pub fn watches_refused(seed: u64) -> (Ordeal, Deed) {
     const CLIENTS: usize = 40;
     let folder = TempDir::new().expect("a folder");
     let trace = folder.path().join("trace");
     let mut command = program("strace", "strace");
-    // As a child of its own child, strace leaves it to us to signal the server. The first calls are those of its start.
+    // With strace as the server's grandchild, the test can signal the server directly. The first calls are those of the
+    // start.
     command.args(["--daemonize", "--follow-forks", "--seccomp-bpf", "--quiet=all", "--trace=epoll_ctl"]);
     command.arg("--inject=epoll_ctl:error=ENOSPC:when=30+7").arg("--output").arg(&trace);
     command.arg(env!("CARGO_BIN_EXE_proxy-echo"));

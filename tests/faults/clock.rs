@@ -1,4 +1,4 @@
-//! Clocks that jump, by libfaketime, which stands between the server and the clocks of the kernel.
+//! Clocks that jump, simulated by libfaketime between the server and the kernel's clocks.
 
 use std::env::consts::ARCH;
 use std::fs;
@@ -24,7 +24,7 @@ impl Clocks {
         clocks
     }
 
-    /// The server under these clocks. That which counts from the start jumps only if `with_monotonic`.
+    /// The command of a server with these clocks. The monotonic clock jumps only if `with_monotonic`.
     pub fn server(&self, args: &[&str], with_monotonic: bool) -> Command {
         let library = format!("/usr/lib/{ARCH}-linux-gnu/faketime/libfaketime.so.1");
         assert!(Path::new(&library).exists(), "no {library}: apt install faketime");
@@ -35,14 +35,14 @@ impl Clocks {
         command
     }
 
-    /// Sets them at once: the server sees the old time or the new, never half of it.
+    /// Sets the clocks atomically: the server sees the old time or the new one, never half of it.
     fn set(&self, offset: &str) {
         let new = self.0.path().with_extension("new");
         fs::write(&new, offset).expect("a file");
         fs::rename(new, self.0.path()).expect("the same folder");
     }
 
-    /// The time of day jumps ten years ahead, back, and on.
+    /// The time of day jumps ten years ahead and back, again and again.
     pub fn jump(&self, server: &mut Server, target: Target) -> String {
         let mut rng = Rng::with_seed(target.seed);
         let year = |server: &mut Server, rng: &mut Rng| -> u32 {
@@ -65,7 +65,7 @@ impl Clocks {
         "the time of day, 12 times by 10 years: the log follows, and no time limit is over".to_owned()
     }
 
-    /// 49.7 days pass, after which milliseconds no longer fit into 32 bits, and time limits run across that.
+    /// 49.7 days pass, after which milliseconds no longer fit into 32 bits. Time limits run across that moment.
     pub fn wrap(&self, target: Target) -> String {
         let mut rng = Rng::with_seed(target.seed);
         let half_header = || {
@@ -75,8 +75,8 @@ impl Clocks {
         };
         let mut before = half_header();
         client(target.address, &mut rng);
-        // In two steps: a time that seems to lie over 24.8 days back is taken for one to come. The server's clock began a little
-        // before ours.
+        // In two steps, because the server takes a time over 24.8 days back for a future one. The server's clock began
+        // a little before the test's.
         self.set(&format!("+{}", (1u64 << 31) / 1000 - 100));
         assert_eq!(rest_of(&mut before), b"", "its time is over");
         self.set(&format!("+{}", (1u64 << 32) / 1000 - 5));
@@ -87,7 +87,7 @@ impl Clocks {
             assert_eq!(rest_of(&mut half_header()), b"");
             times.push(start.elapsed());
         }
-        // The server counts whole milliseconds, of which the first may have begun before the header.
+        // The server counts whole milliseconds, and the first may have begun before the header.
         let slack = Duration::from_millis(20);
         for &time in &times {
             assert!(time + slack >= HEADER_TIMEOUT && time < 2 * HEADER_TIMEOUT, "closed after {times:?}");

@@ -1,4 +1,4 @@
-//! Headers at random, made up or right ones changed; and headers full of bytes to escape.
+//! Random headers, made up or mutated from valid ones; and headers full of bytes to escape.
 
 use std::env;
 use std::io::Write;
@@ -13,10 +13,10 @@ use crate::ordeal::Target;
 use crate::peers::{fin, header, reset, rest_of};
 use crate::server::Server;
 
-/// Set in the environment, how many there are.
+/// The variable with the number of random headers.
 const COUNT: &str = "FAULT_HEADERS";
 
-/// Each on a connection of its own, which must be told what the parser says, and nothing else.
+/// Sends each header on its own connection. The answer must be exactly what the parser's verdict demands.
 pub fn random(target: Target) -> String {
     const THREADS: u64 = 2;
     let asked = env::var(COUNT).ok().map(|text| text.parse().expect("a number of headers"));
@@ -38,7 +38,7 @@ fn send_random(target: Target, count: usize, thread: usize, rng: &mut Rng) -> us
         let streams: Vec<_> = (0..size)
             .map(|_| {
                 let bytes = any_header(rng);
-                // The sources of two threads are apart.
+                // Threads use different source addresses.
                 let mut stream = connect(socket_of_many(1_000_000 * thread + batch * BATCH), target.address);
                 stream.write_all(&bytes).expect("the kernel takes it");
                 fin(&stream);
@@ -50,14 +50,14 @@ fn send_random(target: Target, count: usize, thread: usize, rng: &mut Rng) -> us
             accepted += usize::from(!expected.is_empty());
             let heard = rest_of(&mut stream);
             assert!(heard == expected, "{} for {}", heard.escape_ascii(), bytes.escape_ascii());
-            // No port is left waiting.
+            // Reset, so that no port stays in TIME-WAIT.
             reset(stream);
         }
     }
     accepted
 }
 
-/// What the server owes for `bytes` and FIN.
+/// The answer that the server must give to `bytes` and FIN.
 fn answer(bytes: &[u8]) -> Vec<u8> {
     match proxy::parse(bytes) {
         Ok(Status::Complete(header)) => {
@@ -75,7 +75,7 @@ fn any_header(rng: &mut Rng) -> Vec<u8> {
         let payload = random_bytes(rng, 100);
         bytes.extend_from_slice(&payload);
     }
-    // One in four stays as it is.
+    // One header in four stays unchanged.
     for _ in 0..rng.usize(..4) {
         mutate(&mut bytes, rng);
     }
@@ -93,7 +93,7 @@ fn mutate(bytes: &mut Vec<u8>, rng: &mut Rng) {
     if bytes.is_empty() {
         return;
     }
-    // Headers are decided early in them.
+    // Change early bytes more often, because they decide the header.
     let at = rng.usize(..bytes.len()).min(rng.usize(..bytes.len()));
     let telling = TELLING[rng.usize(..TELLING.len())];
     match rng.u8(..7) {
@@ -115,7 +115,7 @@ fn mutate(bytes: &mut Vec<u8>, rng: &mut Rng) {
     }
 }
 
-/// A header with `count` TLVs of `size` control bytes, and the line that comes back for it.
+/// A header with `count` TLVs of `size` control bytes, and the line that the server reflects for it.
 pub fn of_control_bytes(count: usize, size: usize) -> (Vec<u8>, Vec<u8>) {
     let (source, destination) = ("192.0.2.1:56324".parse().unwrap(), "192.0.2.2:443".parse().unwrap());
     let addresses = Addresses::Inet { transport: Transport::Stream, source, destination };
@@ -127,13 +127,14 @@ pub fn of_control_bytes(count: usize, size: usize) -> (Vec<u8>, Vec<u8>) {
     (header, line)
 }
 
-/// Headers of 32 KB that are nothing but bytes to escape, beside plain ones: what they cost the server, and its log.
+/// The cost of headers of 32 KB that consist of bytes to escape, compared with plain ones, in CPU time and log.
 pub fn control_bytes(server: &mut Server, target: Target) -> String {
     const ROUNDS: u32 = 4;
     const EACH: u32 = 50;
-    /// Each byte that is shown takes four; and words around them.
+    /// Most bytes in the log for a header: each shown byte takes four, plus the words around them.
     const MAX_LOG_BYTES: usize = 4 * tlv::MAX_DISPLAYED_BYTES + 512;
-    /// Its 32 KB are to be read, and to be looked through: 20 times as much when every byte of them was escaped for the log.
+    /// Most CPU time of such a header, as a multiple of a plain one's. Its 32 KB must be read and parsed. It was 20
+    /// times as much when every byte was escaped for the log.
     const MAX_RATIO: f64 = 8.0;
     let kinds = [of_control_bytes(0, 0), of_control_bytes(32, 1000)];
     let mut cpu = [Duration::ZERO; 2];
@@ -149,7 +150,7 @@ pub fn control_bytes(server: &mut Server, target: Target) -> String {
             *cpu += target.process.cpu().saturating_sub(before);
         }
     }
-    // What comes last in the log.
+    // The last entry of the log.
     connect(socket_of_many(0), target.address).write_all(b"GET / HTTP/1.1\r\n\r\n").expect("the server reads");
     server.wait_for("header refused");
     let logged = server.log.iter().filter(|line| line.contains("192.0.2.1:56324") && line.contains("<01>"));

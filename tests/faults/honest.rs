@@ -1,4 +1,4 @@
-//! Clients that do nothing wrong, while others do: each byte of theirs must come back, to them alone, and in time.
+//! Honest clients, which run beside the faults: each of their bytes must come back, to them alone, and in time.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -10,30 +10,30 @@ use fastrand::Rng;
 
 use crate::peers::{connect, header, is_at};
 
-/// Clients that stay.
+/// Number of clients that stay connected.
 pub const CLIENTS: u64 = 16;
-/// Each sends a message so often, whether or not the last one has come back by then.
+/// Time between two messages of a client, whether or not the last one has come back.
 const EVERY: Duration = Duration::from_millis(50);
-/// A new client comes so often.
+/// Time between two new clients.
 const NEW_EVERY: Duration = Duration::from_millis(50);
 
 pub struct Honest {
     clients: Vec<Client>,
 }
 
-/// What they saw.
+/// The measurements of the honest clients.
 #[derive(Default)]
 pub struct Tally {
     pub messages: usize,
     pub p99: Duration,
-    /// Clients that came, were served, and went.
+    /// The number of new clients that were served to the end.
     pub newcomers: usize,
     /// The longest time for one of them, from connecting to the server's FIN.
     pub slowest_newcomer: Duration,
 }
 
 impl Tally {
-    /// Both together; the percentile is that of the worse one.
+    /// Adds another tally; the percentile is the worse of the two.
     pub fn add(&mut self, other: &Tally) {
         self.messages += other.messages;
         self.newcomers += other.newcomers;
@@ -44,7 +44,7 @@ impl Tally {
 
 struct Client {
     stream: TcpStream,
-    /// Makes what it says, which nobody else says.
+    /// Generates its messages, which differ from those of all other clients.
     rng: Rng,
     said: Vec<u8>,
     heard: Vec<u8>,
@@ -62,7 +62,7 @@ impl Honest {
         }
     }
 
-    /// Lets them talk while `fault` runs.
+    /// Lets the clients exchange messages while `fault` runs.
     pub fn beside<T>(&mut self, address: SocketAddr, newcomers: bool, fault: impl FnOnce() -> T) -> (T, Tally) {
         let over = AtomicBool::new(false);
         let over = &over;
@@ -91,7 +91,7 @@ impl Honest {
     }
 }
 
-/// Ends what others do meanwhile, even if a check fails.
+/// Ends the other threads, even if a check fails.
 pub struct End<'a>(pub &'a AtomicBool);
 
 impl Drop for End<'_> {
@@ -112,7 +112,7 @@ impl Client {
         Client { stream, rng, said: Vec::new(), heard: Vec::new() }
     }
 
-    /// A message and its answer. It is a line of random bytes, mostly short.
+    /// Exchanges a message: a line of random bytes, mostly short.
     fn message(&mut self) {
         let most = if self.rng.u8(..) < 16 { 32 << 10 } else { 2 << 10 };
         say(&mut self.rng, most, &mut self.said);
@@ -122,7 +122,7 @@ impl Client {
         assert!(self.heard == self.said, "other bytes came back");
     }
 
-    /// Talks by the clock, so that a time in which the server does not answer is seen by each message that was due in it.
+    /// Exchanges messages by a schedule, so that each message due in a stall of the server counts the stall.
     fn talk(&mut self, over: &AtomicBool) -> Vec<Duration> {
         let mut times = Vec::new();
         let mut due = Instant::now();
@@ -144,7 +144,7 @@ fn say(rng: &mut Rng, most: usize, out: &mut Vec<u8>) {
     *out.last_mut().expect("it is not empty") = b'\n';
 }
 
-/// Comes with a header and a line, takes all that comes back, and goes, again and again.
+/// Connects, sends a header and a line, reads the whole answer, and closes, again and again.
 fn come_and_go(address: SocketAddr, over: &AtomicBool) -> Vec<Duration> {
     let mut rng = Rng::with_seed(CLIENTS);
     let (mut times, mut line) = (Vec::new(), Vec::new());

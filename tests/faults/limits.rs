@@ -14,7 +14,7 @@ use crate::honest;
 use crate::ordeal::{HEADER_TIMEOUT, Target, wait_until};
 use crate::peers::{client, connect, connect_with_header, fin, header, reset, rest_of};
 
-/// Many more than are allowed come at once, again and again: each has its turn.
+/// Many more clients than the connection limit connect at once, again and again: each is served in its turn.
 pub fn flood(target: Target) -> String {
     let (rounds, at_once) = (8, target.many(2000));
     let mut rng = Rng::with_seed(target.seed);
@@ -34,7 +34,7 @@ pub fn flood(target: Target) -> String {
     format!("{} connections, {at_once} at a time", rounds * at_once)
 }
 
-/// The server can open fifty more files; hundreds of clients come, and are served as others go.
+/// The server can open only fifty more files; hundreds of clients connect, and are served as others close.
 pub fn descriptors(target: Target) -> String {
     const SPARE: usize = 50;
     let count = target.many(1000).max(2 * SPARE);
@@ -46,7 +46,7 @@ pub fn descriptors(target: Target) -> String {
     let at_first = limit(target.process.files() + SPARE);
     let peers: Vec<_> = (0..count).map(|_| connect_with_header(target.address, &mut rng)).collect();
     if target.mixed {
-        // Those that run beside wait for each other, so that here the fault lasts for a time instead of until it is over.
+        // Faults that run at the same time could wait for each other, so this one lasts for a fixed time.
         thread::sleep(Duration::from_millis(500));
         limit(at_first.expect("there is a limit") as usize);
     }
@@ -59,7 +59,7 @@ pub fn descriptors(target: Target) -> String {
     format!("{count} clients for {SPARE} descriptors")
 }
 
-/// Forty clients take nothing until all of them have filled what they can, and others send halves of headers.
+/// Forty clients read nothing until all of them have filled their buffers, and others send halves of headers.
 pub fn memory(target: Target) -> String {
     const CLIENTS: usize = 40;
     let mut rng = Rng::with_seed(target.seed);
@@ -91,10 +91,11 @@ pub fn memory(target: Target) -> String {
     format!("{CLIENTS} clients with {} MiB each, read only when all are full; 200 unfinished headers", size >> 20)
 }
 
-/// More unfinished headers than there is memory for: the largest go, and clients with usual ones are served.
+/// More unfinished headers than there is memory for: connections with the largest are closed, and clients with usual
+/// headers are served.
 pub fn unfinished_headers(target: Target) -> String {
     let count = target.many(2000);
-    // Version 2, TCP4, of the greatest length.
+    // Version 2, TCP4, with the greatest length.
     let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff".to_vec();
     header.resize(60_000, 0);
     let peers: Vec<_> =
@@ -117,12 +118,13 @@ pub fn unfinished_lines(target: Target) -> String {
     format!("{count} of 1 MB each, with 14 MiB for all; {closed} of them were closed for others")
 }
 
-/// As many connections as are allowed, which never say a word: those that have been silent longest go when others come.
+/// As many silent connections as the limit allows: those that have been silent longest make room for new ones.
 pub fn silent(target: Target) -> String {
     let (count, more) = (target.many(960), target.many(200));
     let connect = |index| connect_socket(socket_of_many(index), target.address);
     let peers: Vec<_> = (0..count).map(connect).collect();
-    // The fault is their silence: they may go after as long as a header may take, and half of it for the server's stamps.
+    // The fault is their silence. They may be displaced after the header timeout, and half of it more for the server's
+    // stamps.
     thread::sleep(HEADER_TIMEOUT * 3 / 2 + Duration::from_millis(100));
     let others: Vec<_> = (0..more).map(connect).collect();
     serve_beside(target);
@@ -132,15 +134,15 @@ pub fn silent(target: Target) -> String {
     format!("{count} and then {more} for 1000 places; {closed} of the first made room")
 }
 
-/// A connection that says all of `bytes` that is taken at once, and never ends it.
+/// A connection that sends as much of `bytes` as the server takes at once, and never finishes.
 fn hoarder(mut stream: TcpStream, bytes: &[u8]) -> TcpStream {
     stream.set_nonblocking(true).expect("non-blocking");
-    // What is not taken, and that it may be closed, is the row's matter.
+    // The row's own checks cover bytes that are not taken, and a close.
     let _ = stream.write(bytes);
     stream
 }
 
-/// Clients come one after the other for a while.
+/// Serves clients one after the other for a while.
 fn serve_beside(target: Target) {
     let mut rng = Rng::with_seed(target.seed);
     for _ in 0..100 {
@@ -153,10 +155,11 @@ fn is_closed(mut stream: &TcpStream) -> bool {
     !matches!(stream.read(&mut [0; 256]), Err(error) if error.kind() == ErrorKind::WouldBlock)
 }
 
-/// The server is full and its backlog overflows, so that the kernel drops what comes: it comes again, and is served.
+/// The server is full and its backlog overflows, so that the kernel drops new connections: their clients try again, and
+/// are served.
 pub fn backlog(target: Target) -> String {
     const COUNT: usize = 300;
-    /// As many as there is room for beside the honest clients.
+    /// The number of places beside the honest clients.
     const ROOM: usize = 14;
     let [dropped, cookies] = OVERFLOWS.map(tcp_counter);
     let mut rng = Rng::with_seed(target.seed);
@@ -175,15 +178,15 @@ pub fn backlog(target: Target) -> String {
     )
 }
 
-/// Packets dropped because a backlog was full; and connections that the kernel reset because it could not answer for them
-/// (its SYN cookies hold no state), on the whole machine.
+/// The kernel's counters, for the whole machine, of packets dropped because a backlog was full, and of connections reset
+/// because the kernel kept no state for them (SYN cookies).
 const OVERFLOWS: [&str; 2] = ["ListenOverflows", "SyncookiesFailed"];
 
-/// Returns how often it was reset before.
+/// Connects until it is served. Returns the number of resets before that.
 fn come_until_served(target: Target, seed: u64) -> usize {
     for resets in 0.. {
         let socket = socket_of_many(0);
-        // SYN is sent again after 1, 3, 7, 15 and 31 seconds.
+        // The kernel repeats a SYN after 1, 3, 7, 15 and 31 seconds.
         socket.set_write_timeout(Some(Duration::from_secs(60))).expect("a timeout");
         let mut stream = connect_socket(socket, target.address);
         let (header, line) = header(&mut Rng::with_seed(seed));
@@ -199,7 +202,7 @@ fn come_until_served(target: Target, seed: u64) -> usize {
     unreachable!("it comes for ever")
 }
 
-/// A counter of the kernel's TCP.
+/// The value of one of the kernel's TCP counters.
 pub fn tcp_counter(name: &str) -> usize {
     let text = fs::read_to_string("/proc/net/netstat").expect("Linux has it");
     let mut lines = text.lines().filter(|line| line.starts_with("TcpExt:"));

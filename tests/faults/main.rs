@@ -1,10 +1,10 @@
-//! The fault suite: what a server meets that stays up for months, each fault beside clients that do nothing wrong.
+//! The fault suite: the faults that a server meets in months of running, each beside honest clients.
 //!
-//! `cargo test --release --test faults` runs it and prints a table. Names filter it, as ever; `FAULT_HEADERS` says how
-//! many random headers there are, `SOAK_MINUTES` how long the soak lasts, `FAULT_SEED` what chance is made of.
+//! `cargo test --release --test faults` runs it and prints a table. Names filter the rows, as in other tests.
+//! `FAULT_HEADERS` is the number of random headers, `SOAK_MINUTES` the length of the soak, `FAULT_SEED` the seed.
 //!
-//! Each row ends only when the honest clients have had every byte, the server has all its descriptors and memory back,
-//! and uses no CPU time at all.
+//! A row passes only when the honest clients have received every byte, the server has all its descriptors and memory
+//! back, and it uses no CPU time at all.
 
 #[path = "../common/admin.rs"]
 mod admin;
@@ -42,12 +42,12 @@ use crate::ordeal::{Bounds, Ordeal, Target};
 use crate::server::Server;
 use crate::table::Table;
 
-/// Says what it did.
+/// Runs a fault, and returns a sentence about what it did.
 type Fault = fn(Target) -> String;
 
 fn main() {
     let mut args = Arguments::from_args();
-    // Most of them take all the descriptors or processors that there are.
+    // One at a time: most rows use all descriptors or processors.
     args.test_threads = Some(1);
     let seed = env::var("FAULT_SEED").map_or_else(|_| fastrand::u64(..), |text| text.parse().expect("a number"));
     println!("FAULT_SEED={seed}");
@@ -119,7 +119,7 @@ impl Suite {
         ]
     }
 
-    /// A row whose server has these arguments.
+    /// A row with a server with these arguments.
     fn simple(&self, name: &str, args: &'static [&str], bounds: Bounds, fault: Fault) -> Trial {
         let fault = move |server: &mut Server, target| {
             server.forget_log();
@@ -128,7 +128,7 @@ impl Suite {
         self.row(name, bounds, move |seed| (Ordeal::new(args, seed), Box::new(fault)))
     }
 
-    /// The same for a fault that looks at the log.
+    /// A row with a fault that reads the log.
     fn listening(
         &self,
         name: &str,
@@ -153,8 +153,8 @@ impl Suite {
     fn soak(&self, name: &'static str, bounds: Bounds) -> Trial {
         let Suite { table, seed } = self.clone();
         Trial::test(name, move || {
-            // With buffers as large as the kernel likes, clients that read nothing use up its memory for TCP, and then it drops
-            // packets of everybody's.
+            // Without limits on buffers, clients that read nothing would use up the kernel's memory for TCP, and the
+            // kernel would drop packets of all connections.
             let buffers = ["--max-held", "32MiB", "--recv-buffer", "32KiB", "--send-buffer", "32KiB"];
             let args = [&buffers[..], &["--admin", "127.0.0.1:0"]].concat();
             let mut ordeal = Ordeal::new(&args, seed);
@@ -165,7 +165,7 @@ impl Suite {
         })
     }
 
-    /// A row of which all happens in a network of its own.
+    /// A row that runs in its own network namespace.
     fn network(&self, name: &'static str, bounds: Bounds) -> Trial {
         if network::is_inside() {
             return self.simple(name, &[], bounds, network::drop_and_reorder);
@@ -178,7 +178,7 @@ impl Suite {
     }
 }
 
-/// A fault that may look at the log.
+/// A fault that may read the log.
 type Deed = Box<dyn FnOnce(&mut Server, Target) -> String>;
 
 fn no_fault(_: Target) -> String {

@@ -1,7 +1,7 @@
-//! A network that loses and reorders packets: a namespace of its own, in which this program runs itself again.
+//! A network that loses and reorders packets: a network namespace in which this program runs itself again.
 //!
-//! In it, on loopback, nftables drops some of the packets that come in, and sends some on their way through a slow class
-//! of the traffic control, so that others overtake them. (netem would do both, but many kernels have it not.)
+//! On its loopback device, nftables drops some of the incoming packets, and sends some through a slow class of the traffic
+//! control, so that others overtake them. (netem would do both, but many kernels do not have it.)
 
 use std::env;
 use std::io::{Read, Write};
@@ -15,10 +15,10 @@ use crate::limits::tcp_counter;
 use crate::ordeal::Target;
 use crate::peers::client;
 
-/// Set for the program inside.
+/// The variable that tells the program that it runs inside.
 const INSIDE: &str = "FAULTS_INSIDE";
 
-/// Packets of the size that a network has, so that there are many. Of 100, 1 is lost, and 4 are overtaken.
+/// Sets up packets of a usual network's size, so that there are many. Of 100 packets, 1 is lost and 4 are overtaken.
 const SETUP: &str = r#"
 set -e
 PATH=$PATH:/usr/sbin:/sbin
@@ -43,7 +43,7 @@ pub fn is_inside() -> bool {
     env::var_os(INSIDE).is_some()
 }
 
-/// Runs the row `name` inside, and returns the table's row that comes out of it.
+/// Runs the row `name` inside, and returns its line of the table.
 pub fn run_inside(name: &str) -> String {
     let mut command = Command::new("unshare");
     if !rustix::process::geteuid().is_root() {
@@ -57,7 +57,7 @@ pub fn run_inside(name: &str) -> String {
     row.unwrap_or_default().to_owned()
 }
 
-/// Clients that say much, over that network.
+/// Clients send a lot over that network.
 pub fn drop_and_reorder(target: Target) -> String {
     const SIZE: usize = 2 << 20;
     const CLIENTS: u64 = 20;

@@ -1,4 +1,4 @@
-//! What every fault has in common: a server, honest clients beside the fault, and what must hold when it is over.
+//! The frame of every fault: a server, honest clients beside the fault, and the checks after it.
 
 use std::any::Any;
 use std::fmt::Display;
@@ -10,37 +10,38 @@ use std::time::{Duration, Instant};
 use crate::honest::{Honest, Tally};
 use crate::server::{DEADLINE, Process, Server};
 
-/// The header timeout of every server here.
+/// The header timeout of every server in this suite.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What a fault is given.
+/// The target of a fault.
 #[derive(Clone, Copy)]
 pub struct Target {
     pub address: SocketAddr,
     pub process: Process,
-    /// Whether the echo is by lines.
+    /// Whether the unit of the echo is lines.
     pub lines: bool,
-    /// Whether other faults run at the same time: then it is a tenth as large, and nothing is said about its own times.
+    /// Whether other faults run at the same time. The fault is then a tenth as large, and its own times are not
+    /// checked.
     pub mixed: bool,
     pub seed: u64,
 }
 
 impl Target {
-    /// `count`, or less of it among others.
+    /// `count`, or a tenth of it if other faults run at the same time.
     pub fn many(&self, count: usize) -> usize {
         if self.mixed { count / 10 } else { count }
     }
 }
 
-/// What is promised to the honest clients, and of the server.
+/// The limits that must hold for the honest clients and the server.
 pub struct Bounds {
-    /// The 99th percentile of the time for a message, from when it was due. A debug build is given four times as much.
+    /// The 99th percentile of the time for a message, from when it was due. Four times as much in a debug build.
     pub p99: Duration,
-    /// Memory that the server may have kept afterwards, beyond what it had.
+    /// Memory that the server may use afterwards in addition to that before, in KiB.
     pub kept_kib: usize,
-    /// Whether clients can come in all the time.
+    /// Whether new clients can connect all the time.
     pub newcomers: bool,
-    /// The longest time for a newcomer, from its SYN to its answer. A debug build is given four times as much.
+    /// The longest time for a new client, from its SYN to its answer. Four times as much in a debug build.
     pub newcomer: Duration,
 }
 
@@ -60,19 +61,19 @@ impl Default for Bounds {
     }
 }
 
-/// A server that has warmed up, with honest clients.
+/// A warmed-up server with honest clients.
 pub struct Ordeal {
     pub server: Server,
     pub target: Target,
     honest: Honest,
-    /// What the server had before the first fault.
+    /// The number of the server's open files before the first fault.
     pub files: usize,
     pub kib: usize,
-    /// What stands beside the server until its end.
+    /// Objects that must live until the server ends.
     pub beside: Option<Box<dyn Any>>,
 }
 
-/// What came of a fault.
+/// The outcome of a fault.
 pub struct Outcome {
     pub did: String,
     pub tally: Tally,
@@ -88,7 +89,7 @@ impl Ordeal {
         Self::of(command, seed)
     }
 
-    /// `command` runs the server; it is given the arguments that all of them have.
+    /// Starts the server by `command`, with the arguments common to all.
     pub fn of(mut command: Command, seed: u64) -> Self {
         rlimit::increase_nofile_limit(u64::MAX).expect("the limit can be raised");
         command.args(["--listen", "127.0.0.1:0", "--header-timeout", "3s"]).stderr(Stdio::inherit());
@@ -103,7 +104,7 @@ impl Ordeal {
         ordeal
     }
 
-    /// Runs `fault` beside the honest clients, and then wants everything back.
+    /// Runs `fault` beside the honest clients, then asserts that the server has everything back.
     pub fn bear(&mut self, bounds: &Bounds, fault: impl FnOnce(&mut Server, Target) -> String) -> Outcome {
         let start = Instant::now();
         let (server, target) = (&mut self.server, self.target);
@@ -133,14 +134,14 @@ impl Ordeal {
         wait_until("no CPU time (in ns) is used at rest", used, |&ns| ns == 0);
     }
 
-    /// Ends the server, which must have nothing left to do. Returns its log, as far as it was not forgotten.
+    /// Ends the server, which must have nothing left to do. Returns its log, without discarded lines.
     pub fn end(self) -> Vec<String> {
         drop(self.honest);
         self.server.stop()
     }
 }
 
-/// Looks until `is_right`.
+/// Repeats `look` until `is_right`.
 pub fn wait_until<T: Display>(what: &str, mut look: impl FnMut() -> T, is_right: impl Fn(&T) -> bool) -> T {
     let end = Instant::now() + DEADLINE;
     loop {

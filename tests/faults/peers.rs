@@ -1,4 +1,4 @@
-//! What clients of all kinds do: connect, send headers, end in one way or another.
+//! Actions of all kinds of clients: connecting, sending headers, closing in several ways.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6, TcpStream};
@@ -14,7 +14,7 @@ pub fn connect(address: SocketAddr) -> TcpStream {
     client::connect(socket_of_many(0), address)
 }
 
-/// Connects, and sends the header of `rng`. Returns the line that will come back, too.
+/// Connects, and sends a random header. Also returns the line that will come back.
 pub fn connect_with_header(address: SocketAddr, rng: &mut Rng) -> (TcpStream, Vec<u8>) {
     let mut stream = connect(address);
     let (header, line) = header(rng);
@@ -22,7 +22,7 @@ pub fn connect_with_header(address: SocketAddr, rng: &mut Rng) -> (TcpStream, Ve
     (stream, line)
 }
 
-/// A connection behind its header.
+/// A connection whose header was sent and reflected.
 pub fn client(address: SocketAddr, rng: &mut Rng) -> TcpStream {
     let (mut stream, line) = connect_with_header(address, rng);
     let mut heard = vec![0; line.len()];
@@ -31,7 +31,7 @@ pub fn client(address: SocketAddr, rng: &mut Rng) -> TcpStream {
     stream
 }
 
-/// A header of either version, and the line that comes back for it.
+/// A random header of either version, and the line that the server reflects for it.
 pub fn header(rng: &mut Rng) -> (Vec<u8>, Vec<u8>) {
     let addresses = addresses(rng);
     let line = proxy::encode_v1(&addresses).to_vec();
@@ -57,12 +57,12 @@ fn addresses(rng: &mut Rng) -> Addresses<'static> {
     }
 }
 
-/// Whether `part` stands in `bytes` at `at`.
+/// Whether `bytes` contains `part` at `at`.
 pub fn is_at(bytes: &[u8], at: usize, part: &[u8]) -> bool {
     bytes.get(at..).is_some_and(|rest| rest.starts_with(part))
 }
 
-/// Closes by a reset.
+/// Closes with a reset.
 pub fn reset(stream: TcpStream) {
     SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("linger");
     drop(stream);
@@ -76,7 +76,7 @@ pub fn fin(stream: &TcpStream) {
     }
 }
 
-/// All that comes until the server closes, by FIN or by a reset.
+/// All bytes received until the server closes, with FIN or a reset.
 pub fn rest_of(stream: &mut TcpStream) -> Vec<u8> {
     let mut heard = Vec::new();
     if let Err(error) = stream.read_to_end(&mut heard) {
@@ -85,7 +85,7 @@ pub fn rest_of(stream: &mut TcpStream) -> Vec<u8> {
     heard
 }
 
-/// Sends of `bytes` what is taken at once.
+/// Sends as much of `bytes` as the kernel takes at once.
 pub fn write_what_fits(mut stream: &TcpStream, bytes: &[u8]) -> usize {
     stream.set_nonblocking(true).expect("non-blocking");
     let mut sent = 0;

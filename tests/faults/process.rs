@@ -1,4 +1,4 @@
-//! What happens to the process itself: it is stopped, signalled, and nobody reads its log.
+//! Faults of the process itself: it is stopped, gets signals, and its log is not read.
 
 use std::io::{Read, Write};
 use std::thread;
@@ -11,8 +11,8 @@ use crate::ordeal::{HEADER_TIMEOUT, Target};
 use crate::peers::{client, connect, header};
 use crate::server::Server;
 
-/// Stopped and continued, at last for longer than a header may take: what came in time by the kernel's word is not late
-/// because the server slept.
+/// The process is stopped and continued, at last for longer than the header timeout: bytes that reached the kernel in
+/// time must not count as late because the server slept.
 pub fn stops(target: Target) -> String {
     let mut rng = Rng::with_seed(target.seed);
     let rounds = 8;
@@ -54,7 +54,7 @@ fn stop(target: Target, time: Duration) {
     target.process.signal(Signal::CONT);
 }
 
-/// Signals that do not end it, as fast as they can be sent.
+/// Sends signals that do not end the process, as fast as possible.
 pub fn signals(target: Target) -> String {
     let kinds = [Signal::HUP, Signal::PIPE, Signal::CHILD, Signal::WINCH, Signal::URG, Signal::CONT];
     let most = if target.mixed { 100_000 } else { usize::MAX };
@@ -69,7 +69,7 @@ pub fn signals(target: Target) -> String {
     format!("{count} of SIGHUP, SIGPIPE, SIGCHLD, SIGWINCH, SIGURG, SIGCONT in 2 s")
 }
 
-/// Nobody reads the log, and one client says very much: what is dropped is counted.
+/// The log is not read while one client sends a flood of lines: dropped lines are counted.
 pub fn log_stopped(server: &mut Server, target: Target) -> String {
     const LINES: usize = 300_000;
     let start = Instant::now();
@@ -82,7 +82,7 @@ pub fn log_stopped(server: &mut Server, target: Target) -> String {
         stream.read_exact(&mut heard).expect("all comes back");
         assert!(heard == said, "other bytes came back");
     });
-    // What the honest clients say is dropped, too.
+    // Lines of the honest clients are dropped too.
     let others = 900 * start.elapsed().as_secs() as usize + 900;
     server.wait_for("log lines were dropped");
     stream.write_all(b"the end of the flood\n").expect("the server reads");
@@ -98,7 +98,7 @@ pub fn log_stopped(server: &mut Server, target: Target) -> String {
     )
 }
 
-/// The numbers behind `mark`: of lines, or of how many were dropped.
+/// The numbers after `mark` in the log: numbers of lines, or of dropped lines.
 fn values<'a>(log: &'a [String], mark: &'a str) -> impl Iterator<Item = usize> + 'a {
     log.iter().filter_map(move |line| {
         let (_, rest) = line.split_once(mark)?;

@@ -1,4 +1,4 @@
-//! Clients that take their time: over their headers, and over what they are sent.
+//! Slow clients: slow to send their headers, and slow to read.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -15,7 +15,7 @@ use crate::ordeal::{HEADER_TIMEOUT, Target, wait_until};
 use crate::peers::{client, fin, header, is_at, reset, rest_of, write_what_fits};
 use crate::server::{DEADLINE, Server};
 
-/// Headers of a byte a second: the limit is for the whole header, whatever comes meanwhile.
+/// Headers sent at a byte a second: the time limit covers the whole header, even if bytes keep coming.
 pub fn headers(target: Target) -> String {
     const PACE: Duration = Duration::from_secs(1);
     let count = target.many(10_000);
@@ -61,7 +61,7 @@ impl SlowHeader {
         SlowHeader { stream, header: header(rng).0, sent: 0, since: Instant::now(), is_closed: false }
     }
 
-    /// Returns for how long it was served if it is found closed.
+    /// Returns how long it was served if the server has closed it.
     fn send_a_byte(&mut self) -> Option<Duration> {
         if self.sent == 0 {
             self.since = Instant::now();
@@ -69,7 +69,7 @@ impl SlowHeader {
         match self.stream.read(&mut [0; 64]) {
             Ok(count) => assert_eq!(count, 0, "an answer to half a header"),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                // A byte that comes too late is answered by a reset, which the next read sees.
+                // The server answers a late byte with a reset, which the next read sees.
                 let _ = self.stream.write(&self.header[self.sent..=self.sent]);
                 self.sent += 1;
                 return None;
@@ -81,11 +81,11 @@ impl SlowHeader {
     }
 }
 
-/// What the server may hold for `readers`, in MiB.
+/// The server's `--max-held` for `readers`, in MiB.
 const READERS_HELD: usize = 16;
 
-/// Clients that read nothing, so that their windows are zero and the budget is used up. Then half of them go without a
-/// word, and the others want all that they are owed.
+/// Clients read nothing, so that their windows are zero and the memory budget is used up. Then half of them reset, and
+/// the others read their whole answers.
 pub fn readers(target: Target) -> String {
     const PAYLOAD: usize = 1 << 20;
     const BUFFER: usize = 4096;
@@ -93,7 +93,7 @@ pub fn readers(target: Target) -> String {
     let mut rng = Rng::with_seed(target.seed);
     let mut said = vec![0; 2 * PAYLOAD];
     rng.fill(&mut said);
-    // Each has a part of its own, at another place, so that none can pass for another's.
+    // Each client has its own part of the payload, so that it cannot be mistaken for another's.
     let payload = |index: usize| &said[index * 97 % PAYLOAD..][..PAYLOAD];
     let kib = target.process.data();
     let mut peers: Vec<_> = (0..count)
@@ -107,7 +107,7 @@ pub fn readers(target: Target) -> String {
             (stream, line, 0)
         })
         .collect();
-    // Until nobody's pipe takes any more.
+    // Until no client's path takes more bytes.
     let mut other = client(target.address, &mut rng);
     loop {
         let mut more = 0;
@@ -140,7 +140,8 @@ pub fn readers(target: Target) -> String {
     )
 }
 
-/// Clients that take a little at a time, of which the server's socket sees nothing until a third of its buffer is free, beside
+/// Clients that take a little at a time, of which the server's socket sees nothing until a third of its buffer is free,
+/// beside
 /// clients that take nothing.
 pub fn takers(server: &mut Server, target: Target) -> String {
     const STALL_TIMEOUT: Duration = Duration::from_millis(2500);

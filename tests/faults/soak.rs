@@ -1,4 +1,4 @@
-//! Everything mixed, on one server, for as long as is asked.
+//! The soak: all faults mixed on one server, for a given time.
 
 use std::env;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use fastrand::Rng;
 use crate::ordeal::{Bounds, Ordeal, Outcome, Target};
 use crate::{Fault, admin, headers, limits, process, slow, streams};
 
-/// What may happen at the same time as anything else,
+/// Faults that may run at the same time as any others.
 const MIXED: [(&str, Fault); 9] = [
     ("slow headers", slow::headers),
     ("slow readers", slow::readers),
@@ -23,22 +23,23 @@ const MIXED: [(&str, Fault); 9] = [
     ("splits", streams::splits),
     ("memory", limits::memory),
 ];
-/// by so many threads;
+/// The number of threads that run them.
 const THREADS: u64 = 3;
-/// and what happens to the whole process, one at a time.
+/// Faults of the whole process, which run one at a time.
 const ALONE: [(&str, Fault); 3] =
     [("stops", process::stops), ("signals", process::signals), ("descriptors", limits::descriptors)];
-/// So often the mix is left to end, and the server must have everything back.
+/// Length of a part of the mix. After each part, the server must have all its files and memory back.
 const PART: Duration = Duration::from_secs(30);
 
-/// How long it lasts.
+/// The length of the soak.
 pub fn time() -> Duration {
     let minutes = env::var("SOAK_MINUTES").map_or(1.0, |text| text.parse().expect("a number of minutes"));
     Duration::from_secs_f64(60.0 * minutes)
 }
 
-/// Returns what came of it, all parts together. After each, memory is held against the same bound: what was held for slow
-/// readers stays with the allocator, so that it may differ between two parts, but it does not add up.
+/// Runs the soak. Returns the outcome of all parts together. After each part, memory is compared with the same bound:
+/// the allocator keeps memory that was held for slow readers, so that it may differ between two parts, but it must not
+/// add up.
 pub fn run(ordeal: &mut Ordeal, bounds: &Bounds) -> Outcome {
     let start = Instant::now();
     let admin = admin::address(&mut ordeal.server);
@@ -74,7 +75,7 @@ fn part(ordeal: &mut Ordeal, admin: SocketAddr, bounds: &Bounds, counts: &[Atomi
     })
 }
 
-/// Looks at the metrics as a monitor does: whatever happens, who came is there or gone.
+/// Reads the metrics as a monitor does: at any time, accepted connections must equal closed plus open ones.
 fn scrape_until(end: Instant, admin: SocketAddr) {
     while Instant::now() < end {
         let (status, text) = admin::get(admin, "/metrics");
@@ -87,7 +88,7 @@ fn scrape_until(end: Instant, admin: SocketAddr) {
     }
 }
 
-/// One after the other, by chance.
+/// Runs randomly chosen faults, one after the other.
 fn run_until(end: Instant, target: Target, thread: u64, faults: &[(&str, Fault)], counts: &[AtomicUsize]) {
     let mut rng = Rng::with_seed(target.seed ^ (thread << 32));
     while Instant::now() < end {

@@ -1,4 +1,4 @@
-//! Ends and pieces of streams: resets and half-closes in every state, urgent bytes, splits everywhere.
+//! Resets and half-closes in every state of a stream, urgent bytes, and splits at every place.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -11,11 +11,11 @@ use crate::client::round_trip;
 use crate::ordeal::Target;
 use crate::peers::{client, connect, connect_with_header, fin, reset, rest_of, write_what_fits};
 
-/// More than the pipe takes for a client that does not read.
+/// More bytes than the path holds for a client that does not read.
 const BIG: usize = 16 << 20;
 
-/// Resets in the backlog, before the header, in it, behind it, in a line, with an answer unread, with one that does not fit,
-/// behind a FIN, and behind a line that is too long.
+/// Resets in the backlog, before the header, in it, after it, in a line, with an unread answer, with an answer that
+/// does not fit, after a FIN, and after a line that is too long.
 pub fn resets(target: Target) -> String {
     let mut rng = Rng::with_seed(target.seed);
     let rounds = target.many(300);
@@ -36,7 +36,7 @@ pub fn resets(target: Target) -> String {
         let half_closed = client(target.address, &mut rng);
         fin(&half_closed);
         reset(half_closed);
-        // A turn of the server between what is sent and the reset.
+        // Let the server have a turn between the bytes and the reset.
         let mut seen = client(target.address, &mut rng);
         seen.write_all(b"unread\n").expect("the server reads");
         let condemned = connect_and_send(&[&b"PROXY UNKNOWN\r\nline\n"[..], &vec![b'x'; 65 << 10]].concat());
@@ -58,7 +58,8 @@ pub fn resets(target: Target) -> String {
     format!("{} in 11 states", rounds * 9 + rounds.div_ceil(10) * 2)
 }
 
-/// FIN from the client in every state, each with all that it is owed; its other half closed; and the server's FIN first.
+/// FIN from the client in every state, each with the whole answer; with its reading half closed; and with the server's
+/// FIN first.
 pub fn half_closes(target: Target) -> String {
     let mut rng = Rng::with_seed(target.seed);
     let rounds = target.many(300);
@@ -79,7 +80,7 @@ pub fn half_closes(target: Target) -> String {
             fin(&stream);
             assert_eq!(rest_of(&mut stream), heard);
         }
-        // The other way: it will read no more, says something, and goes.
+        // The other direction: the client stops reading, sends something, and closes.
         let mut deaf = client(target.address, &mut rng);
         deaf.shutdown(Shutdown::Read).expect("half-close");
         deaf.write_all(b"nobody listens\n").expect("the server reads");
@@ -89,11 +90,11 @@ pub fn half_closes(target: Target) -> String {
             let mut long = client(target.address, &mut rng);
             long.write_all(&[&b"line\n"[..], &vec![b'x'; 65 << 10]].concat()).expect("the server reads");
             assert_eq!(rest_of(&mut long), b"line\n", "before the server's FIN");
-            // It talks on for a while, into the server's deaf ear.
+            // The client goes on sending, and the server ignores it.
             let _ = long.write_all(&[b'x'; 1000]);
         }
         if round % 10 == 0 {
-            // All is on its way when FIN comes, and read only then.
+            // All bytes are under way when FIN comes, and the client reads them only then.
             let mut full = client(target.address, &mut rng);
             let sent = write_what_fits(&full, &big);
             fin(&full);
@@ -105,7 +106,7 @@ pub fn half_closes(target: Target) -> String {
     format!("{} of {} kinds", rounds * each + rounds.div_ceil(10), each + 1)
 }
 
-/// Urgent bytes anywhere, several at a time: each comes back in its place.
+/// Urgent bytes anywhere, several at a time: each must come back in its place.
 pub fn urgent(target: Target) -> String {
     let mut rng = Rng::with_seed(target.seed);
     let (clients, rounds) = (target.many(100), 40);
@@ -132,7 +133,7 @@ pub fn urgent(target: Target) -> String {
     format!("{urgent} urgent bytes on {clients} connections")
 }
 
-/// Header and payload in three pieces, split at every pair of places; the server sees each piece alone.
+/// Header and payload in three pieces, split at every pair of places. The server reads each piece separately.
 pub fn splits(target: Target) -> String {
     const PAYLOAD: &[u8] = b"Hi\r\nPROXY \n";
     /// Connections at a time.
@@ -157,7 +158,7 @@ pub fn splits(target: Target) -> String {
                 for (stream, pair) in streams.iter_mut().zip(pairs) {
                     stream.write_all(&whole[pieces(pair)[piece].clone()]).expect("the server reads");
                 }
-                // What was sent before, the server has seen then.
+                // After this, the server has seen the bytes sent before.
                 round_trip(&mut witness);
             }
             for (stream, pair) in streams.iter_mut().zip(pairs) {

@@ -1,4 +1,4 @@
-//! The figures of all rows, as a table of Markdown.
+//! Prints the figures of all rows as a Markdown table.
 
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::ordeal::{Bounds, Ordeal, Outcome};
 
-/// Rows, as they come.
+/// The rows so far.
 #[derive(Clone, Default)]
 pub struct Table(Arc<Mutex<Vec<String>>>);
 
