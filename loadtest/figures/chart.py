@@ -27,7 +27,7 @@ circle.mine { fill: #d9540f } line.mine { stroke: #d9540f }
 
 
 def comparison(measured, works):
-    """CPU time in relation to the floor's, a panel for each work, and one for memory."""
+    """Draws CPU time in relation to the floor's, one panel for each work, and one for memory."""
     names, results = measured["servers"], measured["results"]
     panels = []
     for work in works:
@@ -85,7 +85,7 @@ def _sticks(x, y, title, values, label, scale, base, row, is_named):
 
 
 def lines(panels, note, is_linear=False):
-    """Panels of curves over a logarithmic or a linear axis: each a title, curves by name, how x and y are written, y's ticks."""
+    """Draws panels of curves over a logarithmic or linear axis. A panel is a title, curves by name, formats of x and y, ticks of y."""
     width, height, left, gap = 275, 220, 58, 85
     parts = []
     for index, (title, curves, write_x, write_y, ticks) in enumerate(panels):
@@ -113,7 +113,7 @@ def _curves(x, y, width, height, title, curves, write_x, write_y, ticks, is_line
             parts.append(_line(x, y + up(tick), x + width, y + up(tick), "grid"))
             parts.append(_text(x - 6, y + up(tick) + 4, write_y(tick), "", "end"))
     for before, tick, after in zip([0, *xs], xs, [*xs[1:], math.inf]):
-        # Close neighbours' numbers turn away from each other.
+        # Numbers of close neighbours are put on opposite sides.
         is_close = [not is_linear and after < tick * 2, not is_linear and bool(before) and tick < before * 2]
         anchor = "end" if is_close[0] else "start" if is_close[1] else "middle"
         parts.append(_text(x + across(tick), y + height + 18, write_x(tick), "", anchor))

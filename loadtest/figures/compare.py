@@ -1,4 +1,4 @@
-"""Runs proxy-echo and what one would take instead on the same work, in turn, and shows what it costs each.
+"""Gives proxy-echo and alternatives the same work, in turn, and shows the CPU time that each needs.
 
 Installs from Debian what is missing (compilers, interpreters, HAProxy), builds everything, and takes under ten minutes
 on two cores. Each server is pinned to one core, the load generator to another. Every byte that comes back is verified."""
@@ -26,9 +26,9 @@ WORKS = [
 ]
 LATENCY = load.Work("latency", "latency at 10,000 messages a second, 50 connections", "rr -c 50 --rate 10000 --spin")
 IDLE = load.Work("idle", "10,000 idle connections", "idle -c 10000")
-# With --quick, for these.
+# The servers of --quick.
 SHORTER = {"10000": "rr -c 100", "idle": "idle -c 1000"}
-# Those that are close to each other; three rounds show where the others are.
+# Servers that are close to each other get more rounds; for the others three suffice.
 CLOSE = ("floor", "proxy-echo", "tokio")
 ROUNDS_OF_OTHERS = 3
 

@@ -1,4 +1,4 @@
-"""A virtual machine with this machine's files and limits of its own, for a load that the machine itself does not allow.
+"""A virtual machine with this machine's files but its own limits, for a load that this machine itself does not allow.
 
 Its kernel is Debian's. The files of this machine are its root, read-only (9p): programs and libraries are there as they
 are here. One directory is shared for writing."""
@@ -23,7 +23,7 @@ MODULES = (
     "drivers/virtio/virtio_pci_modern_dev drivers/virtio/virtio_pci net/9p/9pnet net/9p/9pnet_virtio "
     "fs/netfs/netfs fs/fscache/fscache fs/9p/9p"
 ).split()
-# Modules are loaded in any order, again until those that they need are there.
+# Modules are loaded in any order, and again until the modules that they need are loaded.
 INIT = """#!/bin/busybox sh
 busybox=/bin/busybox
 for round in 1 2 3 4 5; do for module in /modules/*; do $busybox insmod $module 2>/dev/null; done; done
@@ -61,7 +61,7 @@ class Guest:
         self.is_emulated = not self._boots_with_kvm()
 
     def run(self, command):
-        """Runs the command in it, with its output on ours; the directory `out` is all that it can write to."""
+        """Runs the command in the machine, and shows its output. It can write only to the directory `out`."""
         accelerator = "tcg,thread=multi" if self.is_emulated else "kvm"
         with subprocess.Popen(
             self._qemu(accelerator, command), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL
@@ -79,7 +79,7 @@ class Guest:
             raise SystemExit("the virtual machine does not boot")
 
     def _boots_with_kvm(self):
-        """`/dev/kvm` alone proves nothing: a guest must boot with it."""
+        """Whether a guest boots with KVM; `/dev/kvm` alone does not prove that."""
         if not os.access("/dev/kvm", os.R_OK | os.W_OK):
             return False
         qemu = subprocess.Popen(
@@ -108,7 +108,7 @@ class Guest:
         return [*words.split(), "-append", "console=ttyS0 quiet panic=-1", *shares]
 
     def _archive(self, command):
-        """What the kernel starts with: busybox, the modules for the shared directories, and what to do."""
+        """Makes the initrd: busybox, the modules for the shared directories, and the script to run."""
         root = self.out / "initramfs"
         for folder in ("root", "proc"):
             (root / folder).mkdir(exist_ok=True)
@@ -136,7 +136,7 @@ class Guest:
                 self._download(name)
             unpacked = self.out / "unpacked"
             for module in MODULES:
-                # From Debian 13 on they are compressed.
+                # From Debian 13 on, modules are compressed.
                 for file in unpacked.glob(f"**/kernel/{module}.ko*"):
                     data = lzma.decompress(file.read_bytes()) if file.suffix == ".xz" else file.read_bytes()
                     (root / "modules" / file.name.removesuffix(".xz")).write_bytes(data)

@@ -1,4 +1,4 @@
-"""Runs the load generator against a server, in a process of its own on a core of its own, and takes out the figures."""
+"""Runs the load generator against a server, in its own process on its own core, and extracts the figures."""
 
 import contextlib
 import dataclasses
@@ -13,18 +13,18 @@ import threading
 import time
 
 RUN_LIMIT_S = 60
-# What closed loop always ends with here: the generator uses the whole of its core. The server's CPU time stays true.
+# The verdict of every closed loop here, because the generator uses its whole core. The server's CPU time is still right.
 GENERATOR_WAS_THE_LIMIT = 3
 
 
 @dataclasses.dataclass(frozen=True)
 class Work:
-    """What is asked of a server, as arguments of loadtest."""
+    """A work for a server, as arguments of loadtest."""
 
     name: str
     title: str
     arguments: str
-    # How many times as long as others it is measured: with many connections a round of messages takes long.
+    # It is measured this many times as long as others, because a round of messages takes long with many connections.
     times_as_long: int = 1
 
 
@@ -38,7 +38,7 @@ class Bench:
         self.failures = []
 
     def run(self, server, work):
-        """Starts the server, loads it, ends it: figures, or None if there are none."""
+        """Starts the server, loads it, ends it. Returns the figures, or None if there are none."""
         with self.workshop.running(server) as (address, process):
             command, *arguments = work.arguments.split()
             generator = ["taskset", "-c", str(self.core), str(self.workshop.release / "loadtest"), command, address]
@@ -75,7 +75,7 @@ class Bench:
         }
 
     def rounds(self, works, servers, rounds_of):
-        """Each work by all servers in turn, round after round, each of them first in its turn."""
+        """Gives each work to all servers in turn, round after round; each server is first in its turn."""
         results = {work.name: {server.name: [] for server in servers} for work in works}
         for work in works:
             started = time.monotonic()
@@ -93,11 +93,11 @@ class Bench:
 
 
 class CpuSamples(threading.Thread):
-    """A process's CPU time every few milliseconds, with that of threads that ended: loadtest sums up those that live."""
+    """Samples a process's CPU time every few milliseconds, ended threads included; loadtest sums up only living threads."""
 
     def __init__(self, pid):
         super().__init__()
-        # What clock_getcpuclockid(3) tells, as the kernel makes it from the process.
+        # The clock of clock_getcpuclockid(3), computed from the process's number as the kernel does.
         self.clock = (~pid << 3) | 2
         self.samples = []
         self.is_over = threading.Event()
@@ -116,7 +116,7 @@ class CpuSamples(threading.Thread):
                 self.samples.append((time.time(), time.clock_gettime_ns(self.clock)))
 
     def between(self, started, length_s):
-        """The CPU time in ns of so long from then on."""
+        """The CPU time in ns during `length` from `start` on."""
         start = datetime.datetime.fromisoformat(started.replace("Z", "+00:00")).timestamp()
         within = [sample for sample in self.samples if start <= sample[0] <= start + length_s]
         (first, cpu_first), (last, cpu_last) = within[0], within[-1]
@@ -135,7 +135,7 @@ def ratios(runs, floor_runs):
 
 
 def cores():
-    """One for the server and one for the generator, far apart."""
+    """A core for the server and one for the generator, far apart."""
     allowed = sorted(os.sched_getaffinity(0))
     if len(allowed) == 1:
         print("There is only one core: servers and generator share it, and figures are worth little.", file=sys.stderr)
@@ -143,7 +143,7 @@ def cores():
 
 
 def machine():
-    """What it was measured on, in words."""
+    """The machine of the measurement, in words."""
     with open("/proc/cpuinfo", encoding="utf-8") as file:
         models = [line.split(": ", 1)[1].strip() for line in file if line.startswith("model name")]
     cpu = models[0] if models else platform.machine()

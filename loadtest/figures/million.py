@@ -1,9 +1,9 @@
-"""Holds a million connections to one proxy-echo, and shows what they cost and what happens in each scene.
+"""Holds a million connections to one proxy-echo, and shows their cost and the figures of each scene.
 
 All are idle; others come and go; the server is restarted by a passed socket and the old one ends; all speak while the
 admin port is asked. Then what one would take instead holds as many as it can. Runs directly where limits and memory
 allow it, else in a virtual machine that it makes of Debian's kernel: by KVM where a guest boots with it, else emulated.
-A million take 12 GB, and half an hour where emulated."""
+A million take 12 GB, and half an hour in an emulated machine."""
 
 import argparse
 import json
@@ -21,9 +21,9 @@ import scenes
 import servers
 import tables
 
-# Both ends of a connection, with their processes.
+# Memory of a connection's two ends, processes included.
 BYTES_EACH = 11 << 10
-# For a guest's system, and for peers, which take more for a connection.
+# Memory for a guest's system, and for the alternatives, which take more for a connection.
 BASE_BYTES = 1 << 30
 SPARE_FILES = 200
 TICKS = [factor * 10**power for power in range(2, 7) for factor in (1, 2, 5)]
@@ -48,7 +48,7 @@ def arguments():
 
 
 def obstacle(options):
-    """What keeps the machine from running it directly, or None."""
+    """The reason why the machine cannot run it directly, or None."""
     files = max(options.connections, options.peers) + SPARE_FILES
     try:
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -113,7 +113,7 @@ def measure(options, workshop, out):
 
 
 def report(found):
-    """All figures in Markdown, so that docs can have them as they are."""
+    """All figures in Markdown, for the docs."""
     quiet, speaking = found["quiet"], found["speaking"]
     count, spoken = quiet["rows"][-1]["open"], speaking["rows"]
     size = tables.size
@@ -169,7 +169,7 @@ def speed(figures):
 
 
 def turns(buckets):
-    """The histogram's last rows: how many turns there were, and the bounds that hold them."""
+    """The number of turns, and the bounds that 99% and all of them stay within."""
     whole = buckets[-1][1]
     within = next(float(bound) for bound, count in buckets if count >= 0.99 * whole)
     longest = next(float(bound) for bound, count in buckets if count == whole)
@@ -177,7 +177,7 @@ def turns(buckets):
 
 
 def drops(by_scene):
-    """What there was, by scene."""
+    """The dropped packets, by scene."""
     words = [f"{scene}: {name} {count:,}" for scene, counts in by_scene.items() for name, count in counts.items()]
     return "; ".join(words) or "none"
 
@@ -196,7 +196,7 @@ def draw(found):
     bytes_at = [4**power for power in range(10, 20)]
 
     def short(count):
-        """Every second one, so that they have room."""
+        """Every second label, so that they do not touch."""
         is_written = round(10 * count / rows[-1]["open"]) % 2 == 0
         return "" if not is_written else f"{count / 1e6:g}M" if count >= 1e6 else f"{count / 1e3:g}k"
 

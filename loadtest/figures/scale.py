@@ -16,7 +16,7 @@ import tables
 CONNECTIONS = [1, 10, 100, 1000, 10_000, 19_000]
 SIZES = [16 * 4**power for power in range(9)]
 IDLE = [1000, 5000, 10_000, 19_000]
-# What the charts have lines at.
+# The values at which the charts have lines.
 TIMES = [factor * 10**power for power in range(2, 9) for factor in (1, 2, 5)]
 BYTES = [4**power for power in range(20)]
 NAMES = ["proxy-echo", "floor", "tokio"]
@@ -44,7 +44,7 @@ def arguments():
 
 
 def works():
-    """By what grows: the works, in order."""
+    """The works, by the quantity that grows, in order."""
     return {
         "connections": [
             load.Work(str(count), f"{short(count)} connections", f"rr -c {count}") for count in CONNECTIONS
@@ -74,7 +74,7 @@ def measure(options, workshop, generator_core):
 
 
 def curves(measured, kind, figure, factor=lambda _: 1):
-    """By server: what it is measured at, with the medians that there are."""
+    """By server: the measured points and their medians."""
     found = {}
     for name in measured["servers"]:
         by_work = ((int(work), load.median(runs[name], figure)) for work, runs in measured["results"][kind].items())

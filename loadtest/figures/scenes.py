@@ -1,4 +1,4 @@
-"""The scenes of loadtest/million, run where the connections are: on this machine, or in the virtual machine's guest."""
+"""The scenes of loadtest/million. They run on the machine with the connections: this one, or the guest."""
 
 import argparse
 import json
@@ -19,13 +19,13 @@ import servers
 import watch
 
 STEPS = 10
-# Requests to the admin port may be open when files are counted.
+# Open files that requests to the admin port may need while files are counted.
 SLACK = 20
-# A message a minute on each connection; an emulated machine carries as many a second in all.
+# A message a minute on each connection; an emulated machine carries that rate.
 EVERY_S = 60
 EMULATED_RATE = 1000
 PEERS = ("proxy-echo", "tokio", "go", "haproxy")
-# What the status page asks for, every 2 s, and a search among all connections, in turn.
+# The requests of the status page, every 2 s, and a search through all connections, in turn.
 PAGE = [
     "/status.json",
     "/connections.json?sort=number&order=desc&offset=0&limit=100",
@@ -60,17 +60,17 @@ def arguments():
 
 
 class Server:
-    """A proxy-echo that serves the sockets that it is passed, as a service manager would pass them."""
+    """A proxy-echo that gets its sockets passed, as from a service manager."""
 
     def __init__(self, stage, *options):
         command = [str(stage.release / "proxy-echo"), "--log", "quiet", "--log-format", "json", *options]
         self.trace = stage.options.out.with_suffix(".trace")
         if stage.options.trace:
             calls = ",".join(["trace=epoll_wait", "epoll_pwait", *CAPS])
-            # As a child of its own child, strace leaves the server to us.
+            # With strace as the server's grandchild, this script is the server's parent.
             command = ["strace", "-D", "-f", "-q", "-s", "0", "-e", calls, "-o", str(self.trace), *command]
         first, second = (listener.fileno() for listener in stage.listeners)
-        # Unlike sh, bash takes numbers of more than one digit.
+        # bash, because sh allows descriptors of only one digit.
         passing = f'LISTEN_PID=$$ LISTEN_FDS=2 exec "$@" 3<&{first} 4<&{second}'
         as_manager = ["bash", "-c", passing, "bash"]
         self.told = []
@@ -97,7 +97,7 @@ class Server:
                 self.news.notify_all()
 
     def _listen(self):
-        """What it tells its service manager."""
+        """The server's notices to its service manager."""
         while True:
             self.told.append(self.manager.recv(4096).decode())
 
@@ -118,10 +118,10 @@ class Server:
             return answer.read().decode()
 
     def most_calls(self):
-        """The most of each call between two waits for events, by strace; the server has ended."""
+        """The most of each system call between two waits for events, from strace's output after the server has ended."""
         turn, most = Counter(), Counter()
         for line in self.trace.open(errors="replace"):
-            # Calls of other threads, the log's, are few, and count too.
+            # Calls of the log's thread are few, and count too.
             call = re.match(r"\d+ +(?:<\.\.\. )?(\w+)[ (]", line)
             if call and call[1].startswith("epoll") and "resumed" not in line:
                 turn.clear()
@@ -140,7 +140,7 @@ class Stage:
     def __init__(self, options):
         self.options = options
         self.release = options.programs
-        # Two, as the source ports for one destination would be used up sooner.
+        # Two ports, because the source ports for one destination are used up sooner.
         self.listeners = [socket.create_server(("127.0.0.1", 0), backlog=4096) for _ in range(2)]
         self.ports = [listener.getsockname()[1] for listener in self.listeners]
         self.started = time.monotonic()
@@ -150,7 +150,7 @@ class Stage:
         self.problems = []
 
     def check_turns(self, server):
-        """With --trace: holds the calls of the server's turns against their caps."""
+        """With --trace: compares the system calls of the server's turns with their caps."""
         most = server.most_calls() if self.options.trace else {}
         over = {call: count for call, count in most.items() if count > CAPS[call]}
         if over or (self.options.trace and most["accept4"] == 0):
@@ -158,7 +158,7 @@ class Stage:
         return dict(most)
 
     def scene_ends(self, scene):
-        """What the kernel dropped in the scene, and the memory in socket buffers now."""
+        """Notes the packets that the kernel dropped in the scene, and the memory in socket buffers now."""
         now = watch.kernel_counters()
         counts = {name: now[name] - self.counters[name] for name in now if now[name] > self.counters[name]}
         self.counters = now
@@ -177,7 +177,7 @@ class Stage:
         return started(generator, stderr=subprocess.PIPE, text=True)
 
     def result(self, generator, scene, may_lose=False, codes=(0, 3, 4, 5)):
-        """What it found; errors are kept as problems. A generator or a machine that is too slow (3, 4, 5) is none."""
+        """The generator's result; its errors are kept as problems. A generator or machine that is too slow (3, 4, 5) is not one."""
         output, errors = generator.communicate(timeout=ANSWER_LIMIT_S)
         if not output:
             raise SystemExit(f"{scene}: {errors.strip()}")
@@ -192,7 +192,7 @@ class Stage:
         return found
 
     def opening(self, generator, server, base):
-        """Waits until all connections are open, beside `base` files; figures by each tenth of them."""
+        """Waits until all connections are open, in addition to `base` files. Returns figures at each tenth of them."""
         rows, count, step = [], self.options.connections, 0
         before = (time.monotonic(), 0)
         while step < STEPS:
@@ -220,7 +220,7 @@ class Stage:
 
 
 def quiet_ones(stage):
-    """Without an admin port: open, silent, others that come and go, and a restart. Returns the new server."""
+    """The scenes without an admin port: opening, idle, others that come and go, and a restart. Returns the new server."""
     options = stage.options
     drain_s = 30 if options.connections >= 100_000 else 1
     server = Server(stage, "--idle-timeout", "0", "--drain-timeout", f"{drain_s}s")
@@ -267,7 +267,7 @@ def quiet_ones(stage):
     found["end"]["asked_for_time"] = sum("EXTEND_TIMEOUT_USEC" in news for news in server.told)
     stage.say(f"end: {found['end']}")
     idle.send_signal(signal.SIGINT)
-    # The server counted them all when it was told to stop. Some of its closes may still be on their way.
+    # The server counted all connections when it was told to stop. Some of its closes may still be under way.
     result = stage.result(idle, "idle", may_lose=True, codes=(1, 3, 128 + signal.SIGINT))
     if result["totals"]["connections_opened"] != options.connections or server.process.returncode != 0:
         stage.problems.append(f"idle: {result['totals']['connections_opened']} opened, {found['end']}")
@@ -278,7 +278,7 @@ def quiet_ones(stage):
 
 
 def speaking_ones(stage, server):
-    """With the admin port, asked all the time: all open again, and each says a line now and then."""
+    """The scenes with an admin port, which gets requests all the time: all connections open again, and each sends a line now and then."""
     options = stage.options
     rate = options.connections / EVERY_S
     rate = min(rate, EMULATED_RATE) if options.emulated else rate
@@ -322,7 +322,7 @@ def speaking_ones(stage, server):
 
 
 def peer(stage, name, found):
-    """What one would take instead, with as many idle connections as are asked for."""
+    """Measures the alternatives, with the same number of idle connections."""
     options = stage.options
     workshop = servers.Workshop(load.cores()[0], options.target)
     with workshop.running(servers.SERVERS[name]) as (address, process):
@@ -346,7 +346,7 @@ def started(command, **options):
 
 
 def figures(result):
-    """What is worth keeping of a result."""
+    """The figures to keep of a result."""
     run = result["runs"][0]
     kept = {key: run[key] for key in ("rate", "p50_ns", "p99_ns", "max_ns")}
     return kept | {"completed": result["totals"]["measured_completed"], "verdict": result["verdict"]}

@@ -1,4 +1,4 @@
-"""The servers that are measured: what they need, how they are built and started, and that none is left behind."""
+"""The measured servers: installs their packages, builds, starts and ends them."""
 
 import contextlib
 import dataclasses
@@ -21,7 +21,7 @@ os.environ["PATH"] += ":/usr/sbin"
 
 @dataclasses.dataclass(frozen=True)
 class Server:
-    """One of them. In its commands {peers} is where its source is, {out} where it is built, {port} where it listens."""
+    """A server. In its commands {peers} is the folder of its source, {out} the folder of its build, {port} its port."""
 
     name: str
     about: str
@@ -29,7 +29,7 @@ class Server:
     package: str = ""
     build: str = ""
     version: str = ""
-    # Threads end with their connections, and take with them what loadtest would count.
+    # Its threads end with their connections, so that loadtest could not count their CPU time.
     threads_end: bool = False
 
 
@@ -80,14 +80,14 @@ SERVERS = {
 
 
 def install(servers):
-    """Gets from apt what is missing."""
-    # What is on the path may come from elsewhere than from apt, and is as good.
+    """Installs missing packages by apt."""
+    # A program on the path may come from elsewhere than apt, and is used as well.
     programs = {"golang-go": "go", "nodejs": "node", "haproxy": "haproxy", "ruby": "ruby", "gcc": "gcc"}
     install_packages({package: programs.get(package) for server in servers for package in server.package.split()})
 
 
 def install_packages(programs):
-    """Gets from apt those packages whose programs are not on the path, or that are not installed if none is named."""
+    """Installs by apt those packages whose programs are not on the path; if a package names no program, unless it is installed."""
     if not shutil.which("apt-get"):
         return
     missing = []
@@ -107,7 +107,7 @@ def install_packages(programs):
 
 
 class Workshop:
-    """Where everything is built and started."""
+    """The place where all servers are built and started."""
 
     def __init__(self, core, target=None):
         self.core = core
@@ -149,7 +149,7 @@ class Workshop:
             process.wait()
 
     def versions(self, servers):
-        """What was compared with, in words."""
+        """The compared servers with their versions, in words."""
         found = []
         for server in servers:
             if server.version:

@@ -15,7 +15,7 @@ DROPS = (
 
 
 class Waits(threading.Thread):
-    """One more client, who says a line ten times a second: its longest wait in each scene is what a long turn costs."""
+    """One more client, which sends a line ten times a second: its longest wait in each scene shows the longest turn."""
 
     def __init__(self, port):
         super().__init__(daemon=True)
@@ -43,7 +43,7 @@ class Waits(threading.Thread):
 
 
 class Asking(threading.Thread):
-    """Asks the admin port for some paths again and again."""
+    """Requests some paths of the admin port again and again."""
 
     def __init__(self, server, every_s, paths):
         super().__init__(daemon=True)
@@ -72,7 +72,7 @@ class Asking(threading.Thread):
 
 
 def open_files(pid):
-    """How many files a process has open; before Linux 6.2, half of the machine's sockets instead."""
+    """The number of a process's open files; before Linux 6.2, half of the machine's sockets instead."""
     count = os.stat(f"/proc/{pid}/fd").st_size
     if count:
         return count
@@ -86,7 +86,7 @@ def sockstat(name):
 
 
 def kernel_counters():
-    """What the kernel drops, by its names (nstat)."""
+    """The kernel's counters of drops, by their names (nstat)."""
     names, values = Path("/proc/net/netstat").read_text().splitlines()[:2]
     counters = dict(zip(names.split()[1:], map(int, values.split()[1:]), strict=True))
     dropped = sum(int(line.split()[1], 16) for line in Path("/proc/net/softnet_stat").read_text().splitlines())
@@ -99,7 +99,7 @@ def status(pid, name):
 
 
 def slab():
-    """The kernel's objects on this machine, in bytes; sockets are among them."""
+    """The kernel's objects on this machine in bytes, sockets included."""
     return int(re.search(r"^Slab:\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)[1]) * 1024
 
 

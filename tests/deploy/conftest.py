@@ -1,4 +1,4 @@
-"""What the tests of deploy/ share: the programs, a machine to run them on, and an AWS that answers on loopback."""
+"""Fixtures of the tests of deploy/: the programs, a machine to run them on, and a simulated AWS on loopback."""
 
 import json
 import os
@@ -24,20 +24,20 @@ def release():
 
 @pytest.fixture(scope="session")
 def static():
-    """The server's program that needs no library."""
+    """The static program of the server."""
     return Path(os.environ["STATIC"])
 
 
 @pytest.fixture
 def machine():
-    """A machine that nobody has used."""
+    """A fresh machine."""
     with Machine() as machine:
         yield machine
 
 
 @pytest.fixture
 def aws_environment():
-    """An AWS in which nobody has made anything: moto's server, and the variables that lead there."""
+    """A fresh simulated AWS: moto's server, and the variables that make the CLI use it."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     address = "http://{}:{}".format(*server.get_host_and_port())
@@ -57,7 +57,7 @@ def aws_environment():
 
 @pytest.fixture
 def aws(aws_environment):
-    """The AWS CLI: what it is told to say, read."""
+    """Runs the AWS CLI, and returns its parsed output."""
 
     def call(*words):
         command = [Path(sys.executable).with_name("aws"), *words, "--output", "json"]
@@ -69,7 +69,7 @@ def aws(aws_environment):
 
 
 def body(name):
-    """A CloudFormation template as moto can take it: without the listener of a network balancer, which it refuses."""
+    """A CloudFormation template for moto: without the listener of a network balancer, which moto refuses."""
     text = (DEPLOY / "cloudformation" / name).read_text()
     return re.sub(r"^  Listener:\n(?:(?:    .*)?\n)+", "", text, flags=re.MULTILINE)
 
@@ -90,5 +90,5 @@ Template.add_multi_constructor("!", _tagged)
 
 
 def template(name):
-    """A CloudFormation template, read."""
+    """A parsed CloudFormation template."""
     return yaml.load((DEPLOY / "cloudformation" / name).read_text(), Template)

@@ -1,4 +1,4 @@
-"""A client of the echo server, and what it must see."""
+"""A client of the echo server, and the checks of what it receives."""
 
 V1 = b"PROXY TCP4 124.100.123.123 10.0.8.154 53971 8888\r\n"
 
@@ -13,7 +13,7 @@ def talk(connection, header=V1, reflected=V1):
 
 
 def read(connection, length):
-    """`length` bytes, or fewer where the connection ends."""
+    """`length` bytes, or fewer if the connection ends."""
     received = b""
     while len(received) < length and (some := connection.recv(length - len(received))):
         received += some

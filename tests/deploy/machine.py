@@ -51,7 +51,7 @@ class Machine:
             "--register=no",
         ]
         command += ["--keep-unit", "--link-journal=no", "--console=pipe", "--notify-ready=yes", "--hostname=machine"]
-        # Only what every system starts, and nothing that this one happens to have installed.
+        # Start only the units of every system, and none that this one happens to have installed.
         command += ["systemd.unit=basic.target"]
         output = undo.enter_context(open(self.folder / "console", "w"))
         environment = {**os.environ, "NOTIFY_SOCKET": str(self.folder / "notices")}
@@ -61,7 +61,7 @@ class Machine:
             notice = dict(line.split("=", 1) for line in notices.recv(65536).decode().split("\n") if "=" in line)
             if "X_NSPAWN_LEADER_PID" in notice:
                 self.pid = int(notice["X_NSPAWN_LEADER_PID"])
-                # With its first process a machine ends, and every process in it.
+                # When its first process ends, so do the machine and every process in it.
                 undo.callback(os.kill, self.pid, signal.SIGKILL)
             if notice.get("READY") == "1":
                 return
@@ -71,7 +71,7 @@ class Machine:
         return ["nsenter", "--target", str(self.pid), "--all", "--", *map(str, command)]
 
     def run(self, *command, check=True, **options):
-        """Runs a command to its end; what it says is text."""
+        """Runs a command to its end; its output is text."""
         done = subprocess.run(self.inside(*command), capture_output=True, text=True, timeout=150, **options)
         assert not check or done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done
@@ -109,12 +109,12 @@ class Machine:
         return result[0]
 
     def wait_for_port(self, port):
-        """Until something listens there."""
+        """Waits until a program listens there."""
         until(lambda: self.run("ss", "--no-header", "--listening", "--tcp", f"sport = :{port}").stdout)
 
 
 def until(condition, seconds=30):
-    """Asks until the answer is yes, and returns it."""
+    """Repeats the question until the answer is true, and returns it."""
     deadline = time.monotonic() + seconds
     while not (answer := condition()):
         assert time.monotonic() < deadline, "in vain"

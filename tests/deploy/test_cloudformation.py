@@ -89,7 +89,7 @@ def nlb(aws, sha256="0" * 64, **parameters):
 
 
 def only_from(aws, group, source):
-    """The ports of a security group, which must be open to another group alone."""
+    """The ports of a security group, which must be open only to another group."""
     ports = []
     for rule in aws("ec2", "describe-security-groups", "--group-ids", group)["SecurityGroups"][0]["IpPermissions"]:
         assert [pair["GroupId"] for pair in rule["UserIdGroupPairs"]] == [source]
@@ -125,7 +125,7 @@ def test_the_classic_balancers_policy_is_in_force_on_the_back_end_port(aws):
 
 
 def test_without_instance_ports_no_policy_is_in_force(aws):
-    """The article's trap, and that the test above would see it."""
+    """The mistake that the article warns of: the test above must find it."""
     text = body("classic.yaml").replace("          InstancePorts: [!Ref ServerPort]\n", "")
     balancer = classic(aws, text)["ElasticLoadBalancer"]
     described = aws("elb", "describe-load-balancers", "--load-balancer-names", balancer)["LoadBalancerDescriptions"][0]
@@ -262,7 +262,7 @@ def test_the_network_balancers_tls_listener_forwards_to_the_same_group(aws):
 
 @pytest.fixture
 def binary(machine, static):
-    """A machine that can fetch the server's binary from itself, and to which AWS's own program to signal is a file. The
+    """A machine that can fetch the server's binary from itself, with a file in place of AWS's program for signals. The
     binary's SHA-256."""
     signal = '#!/bin/sh\necho "$@" > /run/signal\n'
     machine.run("install", "-D", "-m", "755", "/dev/stdin", "/opt/aws/bin/cfn-signal", input=signal)
@@ -274,7 +274,7 @@ def binary(machine, static):
 
 
 def user_data(aws, name, sha256):
-    """The script as CloudFormation makes it, parameters and all."""
+    """The script as CloudFormation makes it, with its parameters replaced."""
     if name == "classic":
         instance = classic(aws, sha256=sha256)["EC2Instance"]
         answer = aws("ec2", "describe-instance-attribute", "--instance-id", instance, "--attribute", "userData")

@@ -8,8 +8,8 @@ from pathlib import Path
 from conftest import DEPLOY, body
 
 PAGE = DEPLOY.parent / "docs/aws.md"
-# Stops nowhere, and says what failed. What is not AWS's is tested elsewhere. (moto shows no attributes of target groups
-# before they are set by a call, so `grep` finds none.)
+# The script does not stop at an error, and prints what failed. Other commands than AWS's are tested elsewhere. (moto shows no
+# attributes of target groups before a call sets them, so `grep` finds none.)
 STAND_INS = """
 set -u
 aws() { command aws "$@" || echo "aws $*" >> failed; }
@@ -20,7 +20,7 @@ openssl() { if [ "$1" = s_client ]; then echo "openssl $*"; else command openssl
 
 
 def blocks():
-    """The blocks of the page: (whether it is said, not typed; its text)."""
+    """The blocks of the page: (whether it is output rather than input; its text)."""
     for block in re.findall(r"^```.*\n((?:.*\n)*?)```$", PAGE.read_text(), re.MULTILINE):
         for text in re.split(r"\n\n", block.strip("\n")):
             if text.startswith("$ "):

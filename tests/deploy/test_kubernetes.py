@@ -1,4 +1,4 @@
-"""The Kubernetes overlays, as `kubectl kustomize` makes them: held against schemas, and their network rules evaluated.
+"""The Kubernetes overlays, rendered by `kubectl kustomize`: compared with schemas, and their network rules evaluated.
 
 No cluster runs here. Kubernetes' own kinds have schemas from the package kubernetes-validate, PodMonitor has the one of
 cloudcoil's package. No package has current schemas of the Gateway API and Envoy Gateway, so FIELDS below lists the fields
@@ -84,10 +84,10 @@ FIELDS = {
 
 @cache
 def overlay(name):
-    """What `kubectl apply -k` would apply."""
+    """The manifests that `kubectl apply -k` would apply."""
     command = ["kubectl", "kustomize", OVERLAYS[name]]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    # It warns of fields that are deprecated.
+    # kubectl warns of deprecated fields.
     assert (done.returncode, done.stderr) == (0, "")
     return list(yaml.safe_load_all(done.stdout))
 
@@ -122,7 +122,7 @@ def strict_schema(model):
 
 
 def differences(value, form, path):
-    """Where a value is not of its form in FIELDS."""
+    """The places at which a value does not have its form in FIELDS."""
     if isinstance(form, dict):
         if not isinstance(value, dict):
             return [f"{path}: an object is wanted"]
@@ -139,7 +139,7 @@ def differences(value, form, path):
 
 
 def check(document, version):
-    """Raises where a manifest does not fit the strict schema of its kind."""
+    """Raises if a manifest does not fit the strict schema of its kind."""
     fields = FIELDS.get((document["apiVersion"], document["kind"]))
     if fields:
         assert set(document) == {"apiVersion", "kind", "metadata", "spec"}
@@ -196,7 +196,7 @@ def test_every_overlay_adds_what_it_is_for_and_no_load_generator():
     for name, added in ADDED.items():
         kinds = [document["kind"] for document in overlay(name)]
         assert sorted(kinds) == sorted(BASE | added), name
-        # What comes later lives in it.
+        # Later manifests are in this namespace.
         assert kinds[0] == "Namespace", name
 
 

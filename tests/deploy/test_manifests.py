@@ -1,4 +1,4 @@
-"""What Docker, Grafana and the load generator's script read: checked, and run as far as it goes without them."""
+"""The files for Docker, Grafana and the load generator's Job: checked, and run as far as possible without these programs."""
 
 import json
 import os
@@ -67,7 +67,7 @@ def test_the_load_generators_job_makes_shards_that_merge(release, server, tmp_pa
     assert done.returncode == 0, done.stderr
     totals = json.loads(result.read_text())["totals"]
     assert (totals["connections_opened"], totals["requests_sent"]) == (8, 400)
-    # They began at the same time, and not one after the other.
+    # The shards began at the same time, and not one after the other.
     shards = [json.loads((tmp_path / str(index)).read_text()) for index in range(4)]
     assert sorted(shard["shard"]["index"] for shard in shards) == [1, 2, 3, 4]
 
@@ -84,7 +84,7 @@ def test_every_metric_of_the_dashboard_is_one_of_the_servers(server):
 
 
 def test_every_metric_of_the_load_generators_dashboard_is_one_of_its_own(release, server):
-    # Nobody listens on port 1: some connects fail, so that there are reasons. A percentile needs messages.
+    # Nobody listens on port 1: some connects fail, so that there are reasons for failure. A percentile needs messages.
     targets = [f"127.0.0.1:{server[0]}", "127.0.0.1:1"]
     command = [release / "loadtest", "rr", *targets, "--proxy", "v1", "-R", "1000", "-d", "1m"]
     with subprocess.Popen([*command, "--metrics", "127.0.0.1:0"], stderr=subprocess.PIPE, text=True) as process:
@@ -104,7 +104,7 @@ def scrape(port):
 
 
 def check_dashboard(dashboard, metrics, prefixes, least):
-    """The dashboard has so many panels at least, of metrics that are there; and all of the first prefix are on it."""
+    """Asserts that the dashboard has at least this many panels, all of existing metrics, and shows all metrics with the first prefix."""
     samples, labels = set(), set()
     for name, inside in re.findall(r"^(\w+)(?:\{(.*)\})? ", metrics, re.MULTILINE):
         samples.add(name)
@@ -118,7 +118,7 @@ def check_dashboard(dashboard, metrics, prefixes, least):
             assert named and named <= samples, f"{panel['title']}: {named - samples}"
             grouped = ",".join(re.findall(r"\bby \((.*?)\)", target["expr"]))
             assert set(re.findall(r"\w+", grouped)) <= labels | {"instance"}, panel["title"]
-    # Every metric of the program's own is shown somewhere.
+    # The dashboard must show every metric of the program itself.
     text = json.dumps(panels)
     hidden = {
         name

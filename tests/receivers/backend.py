@@ -1,4 +1,4 @@
-"""The web server behind a proxy under test: it answers with what the proxy says of the client."""
+"""The web server behind a proxy under test: it answers with the client's address that the proxy states."""
 
 import http.server
 

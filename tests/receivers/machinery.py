@@ -20,7 +20,7 @@ PLACES = {
     "crates": TARGET / "crates" / "debug",
     "proxy_echo": ROOT / "target" / "debug" / "proxy-echo",
 }
-# A receiver that does not listen by then never will.
+# The longest wait for a receiver to listen.
 START_SECONDS = 90
 
 
@@ -29,7 +29,7 @@ def call(command, **options):
 
 
 def install(receivers):
-    """Installs what the receivers need, without starting services."""
+    """Installs the receivers' packages, without starting services."""
     TARGET.mkdir(parents=True, exist_ok=True)
     call(["cargo", "build", "--quiet", "--bin", "proxy-echo"], cwd=ROOT)
     apt = {package for receiver in receivers for package in receiver.apt}
@@ -64,7 +64,7 @@ def install(receivers):
 
 
 def install_exim():
-    """Debian has one mail server installed at a time: of Exim only the program is unpacked."""
+    """Debian allows only one installed mail server: only Exim's program is unpacked."""
     folder = TARGET / "exim"
     folder.mkdir(exist_ok=True)
     call(["apt-get", "download", "-qq", "exim4-daemon-heavy"], cwd=folder)
@@ -84,7 +84,7 @@ def start(command, folder, log, environment):
 
 
 def stop(process):
-    """Ends a program and its children, which are a session of their own."""
+    """Ends a program and its children, which have their own session."""
     for sign in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, sign)

@@ -1,4 +1,4 @@
-"""The receivers under test: how each is installed, started and asked, as its users run it."""
+"""The receivers under test: how each is installed, started and tested, in the way that its users run it."""
 
 from dataclasses import dataclass, field
 
@@ -81,7 +81,7 @@ RECEIVERS = [
              backend=True),
     Receiver("trafficserver", "Apache Traffic Server", "proxies and web servers", "traffic_server", HTTP_ADDRESS, dpkg("trafficserver"),
              apt=["trafficserver"], backend=True,
-             # It finds its files in one place: the namespace has its own.
+             # It finds its files only in one place, so the namespace has its own copy there.
              prepare="mkdir etc && cp -r /etc/trafficserver/. etc && cp records.config remap.config etc && mkdir -p /run/trafficserver && "
                      "mount --bind etc /etc/trafficserver && for place in run log cache; do "
                      "mount -t tmpfs none /var/$place/trafficserver 2>/dev/null || mount -t tmpfs none /$place/trafficserver; done; "
@@ -96,7 +96,7 @@ RECEIVERS = [
     Receiver("dovecot", "Dovecot, IMAP", "mail, data and names", "dovecot -F -c {dir}/dovecot.conf", ["--preset=imap"],
              dpkg("dovecot-imapd"), apt=["dovecot-imapd"], prepare="mkdir -p run state && chmod 755 {dir}"),
     Receiver("exim", "Exim", "mail, data and names", "{dir}/exim/usr/sbin/exim4 -C {dir}/exim.conf -bdf",
-             # It greets whoever fails to negotiate, and then refuses each command but QUIT with 503.
+             # It greets a client even if negotiation fails, and then refuses each command except QUIT with 503.
              ["--preset=smtp", r"--say=EHLO x\r\n", r"--accepted=^220 [^\r]*\r\n250", r"--rejected=^(?:220 [^\r]*\r\n)?5\d\d",
               "--shows-client=port"], "cat exim/version",
              # Its user exists in the namespace only.
@@ -104,7 +104,7 @@ RECEIVERS = [
                      "echo 'Debian-exim:x:990:990::/:/bin/false' >> passwd && echo 'Debian-exim:x:990:' >> group && "
                      "mount --bind passwd /etc/passwd && mount --bind group /etc/group && chown -R 990:990 spool && chown root exim.conf"),
     Receiver("mariadb", "MariaDB", "mail, data and names", "mariadbd --defaults-file={dir}/my.cnf",
-             # It greets everybody, and reads a header in the place of a login, which is said behind it.
+             # It greets every client first, and reads a header in place of the login, which follows the header.
              ["--preset=mysql", f"--say={LOGIN}", "--accepted=is not allowed to connect|Access denied for user", "--shows-client",
               "--rejected=Failed to parse proxy header|Got packets out of order"], dpkg("mariadb-server-core"),
              apt=["mariadb-server"],
@@ -147,7 +147,7 @@ RECEIVERS = [
              apt=["libnetty-java", "default-jdk-headless"]),
 ]
 
-# What cannot be tested, and why.
+# Receivers that cannot be tested, and why.
 ABSENT = {
     "stunnel": "sends the header (`protocol = proxy`) and reads none (stunnel(8), 5.68)",
     "hitch": "reads a header only before a TLS handshake (`proxy-proxy`), which the suite does not speak; nghttpx stands in its place",
@@ -155,7 +155,7 @@ ABSENT = {
     "Tomcat": "reads no header (10.1: no connector has such an attribute; its RemoteIpValve reads X-Forwarded-For)",
 }
 
-# What is known of surprising results, from the receiver's documentation or source.
+# Explanations of surprising results, from the receiver's documentation or source.
 NOTES = {
     "haproxy": "A header that comes in pieces is dropped, which the specification allows: `conn_recv_proxy` (src/connection.c) refuses what "
                "is not there at the first read.",

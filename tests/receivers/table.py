@@ -1,4 +1,4 @@
-"""docs/receivers.md: the table, what each receiver gets wrong, and the cookbook with its files."""
+"""Writes docs/receivers.md: the table, the errors of each receiver, and the cookbook with its files."""
 
 import datetime
 import itertools
@@ -22,7 +22,7 @@ def write(results, path):
     for line in text.splitlines():
         if line.startswith("@file "):
             name = line.split()[1]
-            # Above the first file of a receiver: what to install, and how it is started.
+            # Above the first file of a receiver: the packages to install, and the command that starts it.
             if (folder := name.split("/")[0]) not in begun:
                 begun.add(folder)
                 lines += [start(receiver) for receiver in RECEIVERS if receiver.name == folder]
@@ -33,7 +33,7 @@ def write(results, path):
 
 
 def start(receiver):
-    """What to install, and the command, as it is typed beside the files."""
+    """The packages to install, and the command, as typed in the folder of the files."""
     command = receiver.command
     for place in ("{venv}/bin/", "HOME={dir} ", "NODE_PATH={node}/node_modules ", "{dir}/exim/usr/sbin/"):
         command = command.replace(place, "")
@@ -43,7 +43,7 @@ def start(receiver):
 
 
 def file(name):
-    """A file of a test, as it is."""
+    """A file of a test, unchanged."""
     text = (HERE / name).read_text()
     language = LANGUAGES.get(name.rsplit(".")[-1], "")
     return f"<!-- tests/receivers/{name} -->\n```{language}\n{text.rstrip()}\n```"
@@ -109,14 +109,14 @@ def detail(title, result, limit):
         lines += [note, ""]
     if not result["report"]:
         return "\n".join([*lines, f"Unknown, because {reason(result)}"])
-    # What is refused wrongly in one delivery is in the others too.
+    # A header that is wrongly refused in one delivery is refused in the others too.
     missed = [case for case in result["report"]["cases"]
               if case["verdict"] in MISSED and (case["delivery"] == "together" or case["expect"] == "accept")]
     if not missed:
         return "\n".join([*lines, "Misses nothing."])
 
     def key(case):
-        # Deliveries at the end, all together.
+        # Put deliveries at the end, all together.
         group = case["group"] if case["delivery"] == "together" else "~deliveries"
         return (group, case["verdict"], case["outcome"])
 
@@ -143,6 +143,6 @@ def bytes_of(case):
 
 
 def shown(case):
-    """What a misread header was taken for."""
+    """How a misread header was read."""
     words = case["happened"]
     return ": " + words.split("misread: ", 1)[1].split(";")[0].split(", with")[0] + "." if case["verdict"] == "misread" else "."

@@ -12,7 +12,7 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: conform\r\nConnection: close\r\n\r\n"
 
 
 def connect(sender, folder):
-    """A connection to the sender. TLS is spoken with its certificate checked, and the same shown to a sender that asks for one."""
+    """A connection to the sender. Over TLS the sender's certificate is checked, and the same one is presented if the sender asks for one."""
     stream = socket.create_connection(("127.0.0.1", 8080), timeout=DEADLINE)
     if sender.client != "tls":
         return stream
@@ -22,14 +22,14 @@ def connect(sender, folder):
 
 
 def request(sender, folder):
-    """Asks until the back end has answered. Returns the ports of the connections."""
+    """Sends requests until the back end has answered. Returns the ports of the connections."""
     ports, end = [], time.monotonic() + DEADLINE
     while time.monotonic() < end:
         try:
             with connect(sender, folder) as stream:
                 ports.append(stream.getsockname()[1])
                 stream.sendall(REQUEST)
-                # A sender without a back end answers with an error of its own.
+                # A sender without a back end answers with its own error.
                 if b" 200 " in stream.recv(1000):
                     return ports
         except OSError:
@@ -39,13 +39,13 @@ def request(sender, folder):
 
 
 def megabyte_through(sender, folder):
-    """Sends a megabyte, and holds against it what comes back. Returns the header that stood before it."""
+    """Sends a megabyte, and compares the answer with it. Returns the header before the answer."""
     end = time.monotonic() + DEADLINE
     while True:
         try:
             return attempt(sender, folder)
         except (OSError, Unready) as error:
-            # The sender has not found out yet that the back end is there again.
+            # The sender has not noticed yet that the back end is up again.
             if time.monotonic() > end:
                 raise SystemExit(f"no megabyte came back: {error}")
             time.sleep(0.2)
@@ -70,7 +70,7 @@ def attempt(sender, folder):
                 raise Unready(f"{len(answer)} bytes, and an end")
             answer += some
         sending.join(DEADLINE)
-    # Before the header stands the web server's answer, behind it what a proxy has made of the request.
+    # The web server's answer comes before the header, and the request as the proxy changed it after the header.
     found = re.search(rb"PROXY [^\r\n]*\r\n", answer)
     if not found:
         raise Unready("no header came back")
@@ -87,5 +87,5 @@ def send(stream, data):
     try:
         stream.sendall(data)
     except OSError:
-        # What is read says so.
+        # The bytes read show that.
         pass

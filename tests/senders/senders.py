@@ -1,4 +1,4 @@
-"""The senders under test: how each is installed and started. Its configuration is the folder of its name in deploy/senders."""
+"""The senders under test: how each is installed and started. The folder of its name in deploy/senders has its configuration."""
 
 import pathlib
 import sys
@@ -20,11 +20,11 @@ class Sender:
     npm: list = field(default_factory=list)
     # Run before the command, in the folder.
     prepare: str = ""
-    # What the client speaks: "tcp", "tls", or "pipe" and "http", where a request goes first.
+    # The client's protocol: "tcp", "tls", or "pipe" and "http", in which a request comes first.
     client: str = "tcp"
 
 
-# A certificate that is nobody's authority but its own, as verifiers want it of a server, and its key.
+# A self-signed certificate that is not an authority, which verifiers demand of a server, and its key.
 CERTIFICATE = ("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 2 -subj /CN=localhost "
                "-addext subjectAltName=DNS:localhost,IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE "
                "-keyout key.pem -out cert.pem && cat key.pem cert.pem > server.pem && cp cert.pem clients.pem && chmod a+r *.pem")
