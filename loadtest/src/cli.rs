@@ -14,6 +14,8 @@ use proxy_echo_args::pages::Pages;
 use proxy_echo_args::values::{count, list, positive_time, rate, size, time};
 use proxy_echo_args::{Stop, Variables};
 use proxy_echo_client::resolve::Family;
+#[cfg(feature = "tls")]
+use proxy_echo_client::tls::TlsArgs;
 
 use crate::profile::Profile;
 
@@ -222,6 +224,7 @@ pub struct ReportArgs {
 
 /// The load, and how to make it.
 #[derive(Clone, Debug, Args)]
+#[cfg_attr(feature = "tls", command(mut_args(TlsArgs::variable_of_loadtest)))]
 #[expect(clippy::struct_excessive_bools, reason = "each is a separate option")]
 pub struct LoadArgs {
     /// Number of connections; for crr: at a time
@@ -282,7 +285,7 @@ pub struct LoadArgs {
     #[arg(long, env = "LOADTEST_RECONNECT", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     #[arg(help_heading = NETWORK)]
     pub reconnect: bool,
-    /// Longest wait for a connect, for answers after the end, and, with crr and --reconnect, for each answer
+    /// Longest wait for a connect, for a TLS handshake, for answers after the end, and, with crr and --reconnect, for each answer
     #[arg(long, value_name = "TIME", env = "LOADTEST_TIMEOUT", value_parser = positive_time)]
     #[arg(default_value = "5s", help_heading = NETWORK)]
     pub timeout: Duration,
@@ -299,6 +302,17 @@ pub struct LoadArgs {
     /// Whether the target sends the header back first, as a version 1 line
     #[arg(long, value_name = "WHEN", env = "LOADTEST_EXPECT_REFLECT", default_value = "auto", help_heading = NETWORK)]
     pub expect_reflect: ExpectReflect,
+
+    /// TLS.
+    #[cfg(feature = "tls")]
+    #[command(flatten)]
+    pub tls: TlsArgs,
+    /// Resume sessions: a connection begins with what the server gave an earlier one of the same thread, as far as that goes
+    /// [default: each handshake is a full one]
+    #[cfg(feature = "tls")]
+    #[arg(long, env = "LOADTEST_TLS_RESUME", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
+    #[arg(requires = "tls", help_heading = "TLS")]
+    pub tls_resume: bool,
 
     /// Whether to compare every received byte with the byte sent
     #[arg(long, value_name = "HOW", env = "LOADTEST_VERIFY", default_value = "full", help_heading = CHECKS)]

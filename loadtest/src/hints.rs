@@ -9,11 +9,8 @@ const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 /// The start of a version 1 header (section 2.1).
 const LINE: &[u8] = b"PROXY ";
 /// The first bytes of other protocols, and their names.
-const PROTOCOLS: [(&[u8], &str); 10] = [
+const PROTOCOLS: [(&[u8], &str); 8] = [
     (b"HTTP/", "HTTP"),
-    // A TLS record: an alert or a handshake, of version 3.x.
-    (b"\x15\x03", "TLS"),
-    (b"\x16\x03", "TLS"),
     (b"SSH-", "SSH"),
     (b"220", "SMTP or FTP"),
     (b"* OK", "IMAP"),
@@ -48,6 +45,10 @@ fn on_answer(bytes: &[u8], plan: &Plan) -> Option<String> {
         );
     }
     let quoted = first_line(bytes).escape_ascii();
+    // A TLS record: an alert or a handshake, of version 3.x.
+    if plan.tls.is_none() && (bytes.starts_with(b"\x15\x03") || bytes.starts_with(b"\x16\x03")) {
+        return Some(format!("the target speaks TLS: it answered \"{quoted}\" (give --tls)"));
+    }
     if let Some((_, name)) = PROTOCOLS.iter().find(|(start, _)| bytes.starts_with(start)) {
         return Some(format!("the target speaks {name}: it answered \"{quoted}\", and loadtest needs an echo server"));
     }

@@ -81,6 +81,9 @@ fn add(whole: &mut RunResult, part: RunResult, how: How) {
     if let (Some(a), Some(b)) = (&mut whole.tcp, &part.tcp) {
         a.add(b);
     }
+    if let (Some(a), Some(b)) = (&mut whole.tls, &part.tls) {
+        a.add(b);
+    }
     whole.reconnect_time.add(&part.reconnect_time);
     whole.setup_s = whole.setup_s.max(part.setup_s);
     whole.cut_short = whole.cut_short.take().or(part.cut_short);

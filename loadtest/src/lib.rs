@@ -9,7 +9,7 @@
 //! - [`cli`], [`command`]: arguments and environment, and the commands.
 //! - [`plan`], [`slo`], [`sources`], [`hosts`]: a run's settings, checked.
 //! - [`engine`]: makes the load. One worker per thread, each with its poll, its slab of connections and its histograms.
-//! - [`pattern`], [`proxy`]: the bytes that connections send.
+//! - [`pattern`], [`proxy`], [`tls`]: the bytes that connections send, and TLS around them.
 //! - [`environment`], [`cgroup`]: events on the machine during a run.
 //! - [`judge`], [`hints`]: whether the figures are valid, the exit code, and what to try.
 //! - [`output`]: the output at the end, and files.
@@ -50,4 +50,9 @@ pub mod slo;
 pub mod sources;
 pub mod statistics;
 pub mod system;
+#[cfg(feature = "tls")]
+pub mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "tls/absent.rs"]
+pub mod tls;
 pub mod totals;

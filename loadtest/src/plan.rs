@@ -13,6 +13,7 @@ use crate::proxy::{Sender, Tlv, TooLong};
 use crate::result::{Settings, Shard};
 use crate::slo::{Slo, SloError};
 use crate::sources::{Sources, SourcesError};
+use crate::tls::Tls;
 
 /// How long to measure, by default.
 const DURATION: Duration = Duration::from_secs(10);
@@ -99,6 +100,8 @@ pub struct Plan {
     pub timeout: Duration,
     /// The PROXY header.
     pub header: Sender,
+    /// TLS, if it is spoken behind the header.
+    pub tls: Option<Tls>,
     /// Whether the target sends the header back.
     pub expect_reflect: ExpectReflect,
     /// Whether to compare bytes.
@@ -173,6 +176,7 @@ impl Plan {
             time_wait: args.time_wait,
             timeout: args.timeout,
             header,
+            tls: Tls::new(args, names).map_err(PlanError::Tls)?,
             expect_reflect: args.expect_reflect,
             verify: args.verify == Verify::Full,
             max_lag: args.max_lag,
@@ -368,6 +372,7 @@ impl Plan {
             runs: self.runs.into(),
             connect_rate: self.connect_rate,
             proxy: self.header.version.to_string(),
+            tls: self.tls.as_ref().map(Tls::settings),
             verify: if self.verify { Verify::Full } else { Verify::Off }.to_string(),
             reconnect: self.reconnect,
             time_wait: self.time_wait,
@@ -454,6 +459,8 @@ pub enum PlanError {
     },
     /// The source addresses do not suffice.
     Sources(SourcesError),
+    /// TLS cannot be spoken so.
+    Tls(String),
 }
 
 impl From<SloError> for PlanError {
@@ -485,6 +492,7 @@ impl fmt::Display for PlanError {
                 write!(f, "{need} open files are needed and {limit} allowed: raise the limit (ulimit -n)")
             }
             PlanError::Sources(error) => error.fmt(f),
+            PlanError::Tls(what) => f.write_str(what),
         }
     }
 }

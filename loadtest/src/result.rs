@@ -72,6 +72,9 @@ pub struct RunResult {
     pub latency_corrected: Option<Samples>,
     /// From connect to established, of all connections.
     pub connect_time: Samples,
+    /// The handshakes of TLS; `None` without `--tls`.
+    #[serde(default)]
+    pub tls: Option<TlsUse>,
     /// `--reconnect`: from the loss of a connection until traffic flowed on the one that took its place.
     #[serde(default)]
     pub reconnect_time: Samples,
@@ -130,6 +133,9 @@ pub struct AddressResult {
     pub errors: std::collections::BTreeMap<String, u64>,
     /// From connect to established.
     pub connect_time: Samples,
+    /// As [`TlsUse::handshake_time`].
+    #[serde(default)]
+    pub handshake_time: Samples,
     /// As of the whole, without the messages that were never sent.
     pub latency: Samples,
 }
@@ -176,6 +182,7 @@ impl AddressResult {
             *self.errors.entry(text.clone()).or_default() += count;
         }
         self.connect_time.add(&other.connect_time);
+        self.handshake_time.add(&other.handshake_time);
         self.latency.add(&other.latency);
     }
 }
@@ -219,6 +226,9 @@ pub struct Settings {
     pub connect_rate: Option<f64>,
     /// `none`, `v1` or `v2`.
     pub proxy: String,
+    /// What `--tls` asked for; `None` without it.
+    #[serde(default)]
+    pub tls: Option<TlsSettings>,
     /// `full` or `off`.
     pub verify: String,
     /// Whether lost connections are made again.
@@ -239,6 +249,23 @@ pub struct Stage {
     pub at_s: f64,
     /// Messages a second, of all shards.
     pub rate: f64,
+}
+
+/// How TLS was to be spoken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TlsSettings {
+    /// The server's name; `None` is the target's.
+    pub name: Option<String>,
+    /// The only version, `1.2` or `1.3`; `None` is the newest that the server has.
+    pub version: Option<String>,
+    /// The protocols that ALPN offered.
+    pub alpn: Vec<String>,
+    /// Whether the server's certificate was verified.
+    pub verifies_certificates: bool,
+    /// Whether the client had a certificate.
+    pub has_certificate: bool,
+    /// Whether sessions were resumed where the server allowed it.
+    pub resumes: bool,
 }
 
 /// What a measurement comes to.
@@ -399,6 +426,34 @@ impl TcpUse {
         self.connections += other.connections;
         self.retransmits += other.retransmits;
         self.rtt.add(&other.rtt);
+    }
+}
+
+/// The handshakes of TLS, those before the measured time included.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TlsUse {
+    /// Handshakes in which the server proved who it is.
+    pub full: u64,
+    /// Handshakes that resumed an earlier session.
+    pub resumed: u64,
+    /// Handshakes that failed: they count among the connects that failed, too, and their reasons among the errors.
+    pub failed: u64,
+    /// What they agreed on, with how often: version, cipher suite, and the protocol if there was one.
+    pub agreed: std::collections::BTreeMap<String, u64>,
+    /// From the established connection to the end of the handshake.
+    pub handshake_time: Samples,
+}
+
+impl TlsUse {
+    /// Adds those of another part of the same measurement.
+    pub fn add(&mut self, other: &TlsUse) {
+        self.full += other.full;
+        self.resumed += other.resumed;
+        self.failed += other.failed;
+        for (words, count) in &other.agreed {
+            *self.agreed.entry(words.clone()).or_default() += count;
+        }
+        self.handshake_time.add(&other.handshake_time);
     }
 }
 

@@ -1,6 +1,9 @@
 //! Every output of `--json` fits the schema in `docs/schema`, and has no property that the schema does not list.
 
 mod common;
+#[cfg(feature = "tls")]
+#[path = "common/tls.rs"]
+mod front;
 
 use common::{Misdeed, Server, report};
 use jsonschema::Validator;
@@ -77,6 +80,14 @@ fn what_is_measured_is_as_the_schema_says() {
     ] {
         check(&validators, &report(&load).unwrap(), &load);
     }
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn what_tls_adds_is_as_the_schema_says() {
+    let server = front::Front::start(front::Way::Echoes);
+    let load = format!("crr {} -c 2 -d 60ms {} --tls-resume --alpn echo {LENIENT}", server.address, server.trusted());
+    check(&validators(), &report(&load).unwrap(), &load);
 }
 
 #[test]

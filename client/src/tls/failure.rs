@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
+use rustls::{AlertDescription, CertificateError, Error, HandshakeType, InvalidMessage};
 
 /// Why a handshake failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,8 +51,10 @@ pub fn explain(error: &Error) -> Failure {
         Error::InvalidCertificate(CertificateError::Other(other)) if other.0.to_string() == "CaUsedAsEndEntity" => {
             Failure::Authority
         }
-        // A record's first byte is none of TLS's: plain text, or a PROXY header that was sent back.
-        Error::InvalidMessage(InvalidMessage::InvalidContentType) => Failure::NotTls,
+        // A record's first byte is none of TLS's: plain text, or a PROXY header that was sent back. Or the client's own
+        // first message came back: an echo.
+        Error::InvalidMessage(InvalidMessage::InvalidContentType)
+        | Error::InappropriateHandshakeMessage { got_type: HandshakeType::ClientHello, .. } => Failure::NotTls,
         Error::AlertReceived(AlertDescription::CertificateRequired) => Failure::CertificateWanted,
         // Of the two certificates, the server can only judge the client's.
         Error::AlertReceived(

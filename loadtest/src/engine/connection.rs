@@ -6,6 +6,7 @@ use mio::net::TcpStream;
 
 use crate::cli::ExpectReflect;
 use crate::pattern::{MAX_PIECE, Pattern};
+use crate::tls::{Client, Session};
 
 /// A reflected header is a version 1 line: 107 bytes at most (PROXY specification, section 2.1).
 const MAX_LINE: usize = 107;
@@ -16,15 +17,27 @@ const LINE_START: &[u8] = b"PROXY ";
 pub(super) enum State {
     /// To be established.
     Connecting,
+    /// The end of the TLS handshake.
+    Handshaking,
     /// The first bytes, which may be the header, sent back.
     AwaitingLine,
     /// Payload.
     Open,
 }
 
+impl State {
+    /// Whether it has been opened: payload may come.
+    #[inline]
+    pub(super) fn is_open(self) -> bool {
+        !matches!(self, State::Connecting | State::Handshaking)
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) stream: TcpStream,
+    /// What is spoken on it, if it is TLS.
+    pub(super) tls: Option<Box<Session>>,
     pub(super) number: u64,
     /// The index of the address that it goes to.
     pub(super) address: usize,
@@ -46,7 +59,7 @@ pub(super) struct Connection {
     pub(super) in_flight: u32,
     pub(super) oldest: u32,
     pub(super) received: u64,
-    /// Since when a message more could be sent, or when the connect began.
+    /// Since when a message more could be sent, or when the connect, or the handshake, began.
     pub(super) since_ns: u64,
     /// When the connection was lost in whose place it stands, until traffic flows again.
     pub(super) replaces_ns: Option<u64>,
@@ -98,6 +111,7 @@ impl Connection {
         let start = pattern.start(number);
         Connection {
             stream,
+            tls: None,
             number,
             address: 0,
             pieces: 0,
@@ -128,7 +142,7 @@ impl Connection {
     /// Whether bytes wait for the socket.
     #[inline]
     pub(super) fn has_unsent(&self) -> bool {
-        self.unsent > 0
+        self.unsent > 0 || self.tls.as_ref().is_some_and(|tls| tls.has_unsent())
     }
 
     /// Sends queued bytes, as far as the socket takes them. Returns how many it took.
@@ -150,6 +164,20 @@ impl Connection {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
+            }
+        }
+        Ok(sent)
+    }
+
+    /// Sends queued bytes by TLS, as far as the socket takes them. Returns how many were taken on.
+    pub(super) fn send_by_tls(&mut self, client: &mut Client, pattern: &Pattern) -> io::Result<usize> {
+        let mut sent = 0;
+        while let Some(tls) = &mut self.tls {
+            let count = tls.send(&mut self.stream, client, pattern.piece(self.send_at, self.unsent))?;
+            self.sent(count, pattern);
+            sent += count;
+            if count == 0 {
+                break;
             }
         }
         Ok(sent)

@@ -9,7 +9,7 @@ use crate::environment::Witness;
 use crate::hints;
 use crate::judge;
 use crate::plan::{Kind, Plan};
-use crate::result::{AddressResult, FORMAT, Generator, Interval, RunResult, Samples, TcpUse, Totals};
+use crate::result::{AddressResult, FORMAT, Generator, Interval, RunResult, Samples, TcpUse, TlsUse, Totals};
 
 /// Fewest and most intervals of the measured time: one a second, within these.
 const INTERVALS: (u64, u64) = (20, 100);
@@ -44,6 +44,7 @@ pub(super) fn put_together(
     let (mut latency, mut service_time) = (Samples::new(), Samples::new());
     let (mut lag, mut waited, mut reconnect_time) = (Samples::new(), Samples::new(), Samples::new());
     let (mut withheld, mut failures, mut unexpected, mut tcp) = (0, Vec::new(), None, TcpUse::default());
+    let mut tls = TlsUse::default();
     let length_s = plan.duration.as_secs_f64() / pieces(plan) as f64;
     let mut intervals: Vec<Interval> = Vec::new();
     let mut by_address: Vec<AddressResult> = Vec::new();
@@ -59,6 +60,7 @@ pub(super) fn put_together(
         failures.extend(tally.failures);
         unexpected = unexpected.or(tally.unexpected);
         tcp.add(&tally.tcp);
+        tls.add(&tally.tls);
         let mut places: Vec<_> = tally.addresses.into_iter().map(counted).collect();
         for (index, piece) in tally.pieces.into_iter().enumerate() {
             let (place, index) = (index / tally.intervals, index % tally.intervals);
@@ -81,11 +83,9 @@ pub(super) fn put_together(
         }
         crate::join::add_addresses(&mut by_address, places);
     }
-    let mut connect_time = Samples::new();
-    for address in &by_address {
-        latency.add(&address.latency);
-        connect_time.add(&address.connect_time);
-    }
+    let connect_time = sum(&by_address, |address| &address.connect_time);
+    tls.handshake_time = sum(&by_address, |address| &address.handshake_time);
+    latency.add(&sum(&by_address, |address| &address.latency));
     failures.truncate(crate::result::MAX_DETAILS);
     let is_closed_loop = plan.rate.is_none() && plan.kind != Kind::Idle;
     if is_closed_loop {
@@ -113,6 +113,7 @@ pub(super) fn put_together(
         service_time,
         waited,
         connect_time,
+        tls: plan.tls.is_some().then_some(tls),
         reconnect_time,
         intervals,
         runs: Vec::new(),
@@ -136,6 +137,15 @@ pub(super) fn put_together(
     judge::judge(&mut result, plan, withheld);
     result.hints = hints::of(&result, plan, unexpected.as_deref());
     result
+}
+
+/// The times of all addresses.
+fn sum(by_address: &[AddressResult], times: fn(&AddressResult) -> &Samples) -> Samples {
+    let mut all = Samples::new();
+    for address in by_address {
+        all.add(times(address));
+    }
+    all
 }
 
 /// What was counted of an address outside the intervals.

@@ -7,8 +7,9 @@ use std::net::SocketAddr;
 use mio::net::TcpStream;
 
 use crate::hints::MAX_QUOTED;
-use crate::result::{AddressResult, MAX_DETAILS, Samples, TcpUse, Totals};
+use crate::result::{AddressResult, MAX_DETAILS, Samples, TcpUse, TlsUse, Totals};
 use crate::system;
+use crate::tls::Agreed;
 
 /// Counts and times of one worker. All memory is reserved before the measurement; unused pages are not touched.
 #[derive(Debug)]
@@ -37,6 +38,8 @@ pub(super) struct Tally {
     /// The beginning of the first answer on a connection that was not what had been sent.
     pub(super) unexpected: Option<Vec<u8>>,
     pub(super) tcp: TcpUse,
+    /// Without the times, which addresses have.
+    pub(super) tls: TlsUse,
 }
 
 /// What is counted of an address.
@@ -73,6 +76,7 @@ impl Tally {
             failures: Vec::new(),
             unexpected: None,
             tcp: TcpUse::default(),
+            tls: TlsUse::default(),
         };
         tally.extend(targets);
         tally
@@ -86,7 +90,15 @@ impl Tally {
         self.pieces.resize_with(self.addresses.len() * self.intervals, Piece::default);
     }
 
-    /// A `connect` failed or a `connection` was lost, for this reason.
+    /// A TLS handshake with an address took `ns`.
+    pub(super) fn handshake(&mut self, address: usize, agreed: Agreed, ns: u64) {
+        let tls = &mut self.tls;
+        *(if agreed.is_resumed { &mut tls.resumed } else { &mut tls.full }) += 1;
+        *tls.agreed.entry(agreed.words).or_default() += 1;
+        self.addresses[address].counts.handshake_time.record(ns);
+    }
+
+    /// A `connect` or `TLS handshake` failed or a `connection` was lost, for this reason.
     #[cold]
     pub(super) fn error(&mut self, address: usize, what: &str, error: &io::Error) {
         // The system has few words; a target cannot make more of them.

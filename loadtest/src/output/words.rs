@@ -2,7 +2,7 @@
 
 pub(super) use crate::format::*;
 use crate::result::{
-    CompareResult, Curve, CurvePoint, Ratio, RunResult, Samples, SearchResult, Settings, Shard, Totals,
+    CompareResult, Curve, CurvePoint, Ratio, RunResult, Samples, SearchResult, Settings, Shard, TlsSettings, Totals,
 };
 
 /// The percentiles that are shown, where the sample supports them.
@@ -44,6 +44,9 @@ pub(super) fn settings(settings: &Settings) -> String {
     if settings.proxy != "none" {
         and(&format!("PROXY {}", plain(&settings.proxy)));
     }
+    if let Some(tls) = &settings.tls {
+        and(&self::tls(tls));
+    }
     for (is_set, name) in [
         (settings.pin, "pinned"),
         (settings.spin, "spinning"),
@@ -56,6 +59,23 @@ pub(super) fn settings(settings: &Settings) -> String {
     }
     let runs = if settings.runs > 1 { format!("{} of ", counted(settings.runs, "run")) } else { String::new() };
     and(&format!("{runs}{} after {} of warm-up", seconds(settings.duration_s), seconds(settings.warmup_s)));
+    text
+}
+
+/// How TLS was to be spoken.
+pub(super) fn tls(tls: &TlsSettings) -> String {
+    let mut text = "TLS".to_owned();
+    if let Some(version) = &tls.version {
+        text.push(' ');
+        text.push_str(&plain(version));
+    }
+    for (is_set, words) in [
+        (tls.resumes, " with resumption"),
+        (tls.has_certificate, " with a client's certificate"),
+        (!tls.verifies_certificates, " with any certificate of the server's"),
+    ] {
+        text.push_str(if is_set { words } else { "" });
+    }
     text
 }
 
@@ -82,6 +102,7 @@ pub(super) fn times(result: &RunResult) -> Vec<Times<'_>> {
         ("waited for connection", "/waited", is_open.then_some(&result.waited)),
         ("generator late by", "/generator/lag", is_open.then_some(&result.generator.lag)),
         ("connect", "/connect_time", Some(&result.connect_time)),
+        ("TLS handshake", "/tls/handshake_time", result.tls.as_ref().map(|tls| &tls.handshake_time)),
         ("round trip (kernel)", "/tcp/rtt", result.tcp.as_ref().map(|tcp| &tcp.rtt)),
         ("lost until resumed", "/reconnect_time", Some(&result.reconnect_time)),
     ];

@@ -28,7 +28,7 @@ impl Worker {
                 if self.schedule.is_some() && self.plan.kind == Kind::Crr {
                     self.tally.missing(address, self.times.measure_ns, due_ns, self.now_ns);
                 }
-                self.connect_failed(address, &error);
+                self.connect_failed(address, "connect", &error);
                 return Ok(());
             }
         };
@@ -49,10 +49,10 @@ impl Worker {
     }
 
     #[cold]
-    pub(super) fn connect_failed(&mut self, address: usize, error: &io::Error) {
+    pub(super) fn connect_failed(&mut self, address: usize, what: &str, error: &io::Error) {
         self.tally.totals.connections_failed += 1;
         self.tally.addresses[address].counts.connections_failed += 1;
-        self.tally.error(address, "connect", error);
+        self.tally.error(address, what, error);
         if self.redials() {
             self.addresses.pause(address, self.now_ns);
             self.dial_another();
@@ -75,25 +75,26 @@ impl Worker {
         }
     }
 
-    /// Gives up connects that take too long, and exchanges, where their connections are made again.
+    /// Gives up connects and handshakes that take too long, and exchanges, where their connections are made again.
     #[cold]
     pub(super) fn sweep(&mut self) {
         let before_ns = self.now_ns.saturating_sub(self.plan.timeout.as_nanos() as u64);
         let redials = self.redials();
         let is_late = |key: usize, connection: &Connection| match connection.state {
-            State::Connecting => connection.since_ns < before_ns,
+            State::Connecting | State::Handshaking => connection.since_ns < before_ns,
             _ => redials && self.flights.sent_ns(key, connection).is_some_and(|sent_ns| sent_ns < before_ns),
         };
         let late = self.connections.iter().filter(|(key, connection)| is_late(*key, connection)).map(|(key, _)| key);
         for key in late.collect::<Vec<_>>() {
-            if self.connections[key].state == State::Connecting {
-                self.drop_connecting(key, &ErrorKind::TimedOut.into());
-            } else {
+            if self.connections[key].state.is_open() {
                 self.lose(key, &ErrorKind::TimedOut.into());
+            } else {
+                self.drop_connecting(key, &ErrorKind::TimedOut.into());
             }
         }
     }
 
+    /// A connect, or the handshake after it, failed.
     #[cold]
     pub(super) fn drop_connecting(&mut self, key: usize, error: &io::Error) {
         self.dialer.ended();
@@ -109,7 +110,9 @@ impl Worker {
             self.tally.totals.requests_sent -= 1;
         }
         self.room_since_ns = self.ready_ns;
-        self.connect_failed(connection.address, error);
+        let is_handshake = connection.state == State::Handshaking;
+        self.tally.tls.failed += u64::from(is_handshake);
+        self.connect_failed(connection.address, if is_handshake { "TLS handshake" } else { "connect" }, error);
     }
 
     /// A connection stands where another was lost, or left: it gets what that one would have.
@@ -142,24 +145,33 @@ impl Worker {
             }
             (None, Ok(own)) => own,
         };
-        self.dialer.ended();
-        self.tally.totals.connections_opened += 1;
-        self.control.count_opened();
         let counts = &mut self.tally.addresses[connection.address].counts;
-        counts.connections_opened += 1;
         counts.connect_time.record(self.now_ns - connection.since_ns);
-        connection.state =
-            if self.plan.expect_reflect == ExpectReflect::No { State::Open } else { State::AwaitingLine };
-        self.scratch.clear();
-        if matches!(self.plan.kind, Kind::Rr | Kind::Stream) {
-            self.resume(key);
+        if self.tls.is_some() {
+            return self.shake_hands(key, own);
         }
+        self.open(key);
+        self.scratch.clear();
         let connection = &mut self.connections[key];
         let target = self.addresses.target(connection.address);
         self.plan.header.write(connection.number, own, target, &mut self.scratch);
         match connection.send_first(&mut self.scratch, &self.pattern) {
             Ok(sent) => self.tally.totals.bytes_sent += sent as u64,
             Err(error) => self.lose(key, &error),
+        }
+    }
+
+    /// The connection can be used: it gets its messages, which are not sent yet.
+    pub(super) fn open(&mut self, key: usize) {
+        self.dialer.ended();
+        self.tally.totals.connections_opened += 1;
+        self.control.count_opened();
+        let connection = &mut self.connections[key];
+        self.tally.addresses[connection.address].counts.connections_opened += 1;
+        connection.state =
+            if self.plan.expect_reflect == ExpectReflect::No { State::Open } else { State::AwaitingLine };
+        if matches!(self.plan.kind, Kind::Rr | Kind::Stream) {
+            self.resume(key);
         }
     }
 }

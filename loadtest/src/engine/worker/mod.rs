@@ -8,6 +8,7 @@ mod dialer;
 mod dialing;
 mod flights;
 mod gauge;
+mod handshake;
 mod live;
 mod phase;
 mod timetable;
@@ -29,7 +30,7 @@ pub(super) use self::gauge::Gauge;
 use self::live::Live;
 use self::timetable::{NEVER, Phase, Timetable};
 use super::alarm::Alarm;
-use super::connection::{Connection, State};
+use super::connection::Connection;
 use super::control::Control;
 use super::schedule::Schedule;
 use super::second::Second;
@@ -37,6 +38,7 @@ use super::tally::Tally;
 use crate::pattern::{MAX_PIECE, Pattern};
 use crate::plan::{Kind, Plan, part};
 use crate::system;
+use crate::tls::Client;
 
 /// Events taken from the kernel at a time.
 const EVENTS: usize = 1024;
@@ -104,6 +106,8 @@ pub(super) struct Worker {
     gauge: Gauge,
     tally: Tally,
     live: Live,
+    /// What connections share, with TLS.
+    tls: Option<Box<Client>>,
     buffer: Box<[u8]>,
     scratch: Vec<u8>,
     now_ns: u64,
@@ -147,6 +151,7 @@ impl Worker {
         if plan.kind != Kind::Crr {
             dialer.want(own);
         }
+        let room = if plan.size > 4096 { MAX_PIECE } else { MAX_PIECE / 4 };
         let worker = Worker {
             index,
             poll,
@@ -165,7 +170,8 @@ impl Worker {
             gauge: Gauge::default(),
             tally: Tally::new(&plan.targets, intervals),
             live: Live::new(),
-            buffer: vec![0; if plan.size > 4096 { MAX_PIECE } else { MAX_PIECE / 4 }].into_boxed_slice(),
+            tls: plan.tls.as_ref().map(|tls| Box::new(tls.client(own, room))),
+            buffer: vec![0; room].into_boxed_slice(),
             scratch: Vec::with_capacity(MAX_PIECE),
             now_ns,
             ready_ns: now_ns,
@@ -347,7 +353,7 @@ impl Worker {
             tally.socket(&connection.stream);
         }
         if self.plan.kind != Kind::Crr {
-            for (_, connection) in self.connections.iter().filter(|(_, other)| other.state != State::Connecting) {
+            for (_, connection) in self.connections.iter().filter(|(_, other)| other.state.is_open()) {
                 self.tally.totals.connections_alive += 1;
                 self.tally.addresses[connection.address].counts.connections_alive += 1;
             }

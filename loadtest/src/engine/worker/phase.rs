@@ -2,7 +2,7 @@
 
 use super::timetable::{Mark, Phase};
 use super::{HOPELESS, Word, Worker};
-use crate::engine::connection::{Connection, State};
+use crate::engine::connection::Connection;
 use crate::plan::Kind;
 use crate::result::INTERRUPTED;
 
@@ -147,7 +147,7 @@ impl Worker {
         let mut excess: Vec<_> = (0..self.tally.addresses.len()).map(|index| self.addresses.excess(index)).collect();
         let leaving = |(key, connection): (usize, &mut Connection)| {
             let left = &mut excess[connection.address];
-            let is_one = *left > 0 && connection.state != State::Connecting;
+            let is_one = *left > 0 && connection.state.is_open();
             *left -= usize::from(is_one);
             connection.is_leaving = is_one;
             is_one.then_some(key)

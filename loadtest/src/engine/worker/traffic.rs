@@ -9,7 +9,7 @@ use crate::engine::connection::{Connection, Fault, Line, State, Taken};
 use crate::plan::Kind;
 
 /// Reads in one turn of a connection.
-const READS: usize = 4;
+pub(super) const READS: usize = 4;
 
 impl Worker {
     /// Sends due messages, as long as connections are free.
@@ -78,7 +78,11 @@ impl Worker {
 
     #[inline]
     pub(super) fn flush(&mut self, key: usize) -> io::Result<()> {
-        let sent = self.connections[key].send(&self.pattern)?;
+        let connection = &mut self.connections[key];
+        let sent = match &mut self.tls {
+            None => connection.send(&self.pattern)?,
+            Some(client) => connection.send_by_tls(client, &self.pattern)?,
+        };
         self.tally.totals.bytes_sent += sent as u64;
         Ok(())
     }
@@ -88,6 +92,9 @@ impl Worker {
         let Some(connection) = self.connections.get_mut(key) else { return };
         if connection.state == State::Connecting {
             return self.establish(key);
+        }
+        if self.tls.is_some() {
+            return self.turn_by_tls(key, event);
         }
         if event.is_readable() || event.is_read_closed() || event.is_error() {
             self.receive(key, event.is_read_closed() || event.is_error());
@@ -128,7 +135,13 @@ impl Worker {
     pub(super) fn read_on(&mut self) {
         for _ in 0..self.unread.len() {
             let Some((key, to_the_end)) = self.unread.pop_front() else { return };
-            if self.connections.get(key).is_some_and(|connection| connection.state != State::Connecting) {
+            match self.connections.get(key) {
+                Some(connection) if connection.state != State::Connecting => {}
+                _ => continue,
+            }
+            if self.tls.is_some() {
+                self.receive_by_tls(key, to_the_end);
+            } else {
                 self.receive(key, to_the_end);
             }
         }
@@ -274,8 +287,12 @@ impl Worker {
 
     /// crr: the connection has done its work.
     pub(super) fn close(&mut self, key: usize) {
-        let connection = self.connections.remove(key);
+        let mut connection = self.connections.remove(key);
         self.tally.socket(&connection.stream);
+        // A reset takes all that is on its way with it.
+        if let (Some(client), Some(session), true) = (&mut self.tls, &mut connection.tls, self.plan.time_wait) {
+            session.close(&mut connection.stream, client);
+        }
         self.addresses.closed(connection.address);
         self.room_since_ns = self.ready_ns;
         self.addresses.succeeded(connection.address);

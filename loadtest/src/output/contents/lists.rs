@@ -3,7 +3,7 @@
 use super::super::document::{Layout, List, Part, Text, bytes, count, fraction, optional, percent};
 use super::super::{Side, words};
 use super::pointer;
-use crate::result::{RunResult, ServerUse};
+use crate::result::{RunResult, ServerUse, TlsUse};
 
 type Fact = (&'static str, Text);
 
@@ -62,8 +62,17 @@ fn counts(result: &RunResult, pointer: &str) -> Vec<Fact> {
         ("Headers missing, damaged", of("verification/header", verification.header)),
         ("Headers sent back", of("headers_reflected", totals.headers_reflected)),
     ];
+    if let Some(tls) = &result.tls {
+        let of = |name: &str, value: u64| count(&format!("{pointer}/tls/{name}"), value);
+        let handshakes = [
+            ("Connects failed in TLS", of("failed", tls.failed)),
+            ("Full TLS handshakes", of("full", tls.full)),
+            ("Resumed TLS handshakes", of("resumed", tls.resumed)),
+        ];
+        facts.splice(2..2, handshakes);
+    }
     if result.settings.command == "idle" {
-        facts.retain(|(name, _)| name.starts_with("Connect"));
+        facts.retain(|(name, _)| name.starts_with("Connect") || name.contains("TLS"));
         facts.push(("Connections alive", of("connections_alive", totals.connections_alive)));
     }
     facts
@@ -109,14 +118,39 @@ fn processes(result: &RunResult, pointer: &str) -> Vec<Fact> {
             .and(of("connections", tcp.connections))
             .and(if tcp.connections == 1 { " connection" } else { " connections" })
     });
-    vec![
+    let mut facts = vec![
         ("To the target", optional(tcp, |text| text)),
         ("Generator", own),
         ("… was kept from it", lacked),
         ("Server", server),
         ("Machine", meanwhile(result, &format!("{pointer}/environment"))),
-    ]
+    ];
+    if let Some(tls) = &result.tls {
+        facts.insert(1, ("TLS", handshakes(tls, &format!("{pointer}/tls"))));
+    }
+    facts
 }
+
+/// How many handshakes of each kind there were, and what they agreed on.
+fn handshakes(tls: &TlsUse, pointer: &str) -> Text {
+    let of = |name: &str, value: u64| count(&format!("{pointer}/{name}"), value);
+    let mut text = of("full", tls.full)
+        .and(if tls.full == 1 { " full handshake, " } else { " full handshakes, " })
+        .and(of("resumed", tls.resumed))
+        .and(" resumed, ")
+        .and(of("failed", tls.failed))
+        .and(" failed");
+    for (words, times) in tls.agreed.iter().take(MAX_AGREED) {
+        text = text.and(format!("; {}", words::plain(words)));
+        if tls.agreed.len() > 1 {
+            text = text.and(format!(" ({} times)", words::count(*times)));
+        }
+    }
+    text
+}
+
+/// Kinds of what was agreed on that are told; a target has one, as a rule.
+const MAX_AGREED: usize = 4;
 
 /// Threads that are told one by one.
 const MAX_THREADS: usize = 8;
@@ -188,6 +222,7 @@ fn settings(result: &RunResult) -> Vec<(&'static str, String)> {
         ("Message", words::short(&words::bytes(settings.size as f64))),
         ("Connects", rate(settings.connect_rate, "as fast as they go")),
         ("PROXY header", settings.proxy.clone()),
+        ("TLS", settings.tls.as_ref().map_or_else(|| words::NOTHING.to_owned(), words::tls)),
         ("Verification", settings.verify.clone()),
         ("Closed with FIN", yes(settings.time_wait)),
         ("Threads spin", yes(settings.spin)),

@@ -30,8 +30,12 @@ fn of_figures(pointer: &str, figures: &Figures) -> [Text; 6] {
     ]
 }
 
+/// The column of the handshakes, after that of the connects.
+const HANDSHAKE: usize = 7;
+
 /// What came of each address, where there are several.
 pub(super) fn addresses(sides: &[Side], is_search: bool) -> Option<Part> {
+    let is_tls = sides.iter().any(|(_, result)| result.tls.is_some());
     let is_one = sides.iter().all(|(_, result)| result.by_address.len() < 2);
     let mut rows = Vec::new();
     for side in sides {
@@ -43,10 +47,18 @@ pub(super) fn addresses(sides: &[Side], is_search: bool) -> Option<Part> {
             }
             let mut row = vec![Text::from(name)];
             row.extend(of_address(&pointer, address));
+            if is_tls {
+                let handshake = format!("{pointer}/handshake_time");
+                row.insert(HANDSHAKE, known(&handshake, "p50", address.handshake_time.percentile(50.0)));
+            }
             rows.push(row);
         }
     }
-    let header = ["", "connections", "failed", "lost", "messages", "unanswered", "connect p50", "p50", "p99", "max"];
+    let mut header =
+        vec!["", "connections", "failed", "lost", "messages", "unanswered", "connect p50", "p50", "p99", "max"];
+    if is_tls {
+        header.insert(HANDSHAKE, "handshake p50");
+    }
     (!is_one).then(|| table("Addresses", &header, rows, false))
 }
 
