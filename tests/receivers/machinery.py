@@ -96,11 +96,11 @@ def stop(process):
             continue
 
 
-def wait_for(port):
+def wait_for(port, address="127.0.0.1"):
     end = time.monotonic() + START_SECONDS
     while True:
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            socket.create_connection((address, port), timeout=1).close()
             return
         except OSError:
             if time.monotonic() > end:

