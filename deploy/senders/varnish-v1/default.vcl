@@ -1,4 +1,4 @@
-# Port 8080, then port 8888. Piped, for proxy-echo is no web server: leave vcl_recv out before one.
+# Port 8080, then port 8888. Piped, because proxy-echo is not a web server: leave vcl_recv out in front of one.
 vcl 4.1;
 
 backend echo {
