@@ -367,6 +367,11 @@ pub struct OutputArgs {
     #[arg(short, long, env = "LOADTEST_QUIET", action = ArgAction::SetTrue, help_heading = OUTPUT)]
     #[arg(value_parser = BoolishValueParser::new())]
     pub quiet: bool,
+    /// Show no progress: in a terminal, rate, latency and errors, once a second; elsewhere a line every 5 s on standard error, if
+    /// standard output gets the table
+    #[arg(long, env = "LOADTEST_NO_PROGRESS", action = ArgAction::SetTrue, help_heading = OUTPUT)]
+    #[arg(value_parser = BoolishValueParser::new())]
+    pub no_progress: bool,
 }
 
 const LOAD: &str = "Load";

@@ -13,7 +13,7 @@
 //! - [`environment`], [`cgroup`]: events on the machine during a run.
 //! - [`judge`], [`hints`]: whether the figures are valid, the exit code, and what to try.
 //! - [`output`]: the output at the end, and files.
-//! - [`progress`], [`live`], [`metrics`]: the output during a run.
+//! - [`progress`], [`live`], [`metrics`], [`lines`]: the output during a run.
 //! - [`statistics`], [`join`]: confidence intervals, and joining the parts of one result.
 //! - [`result`], [`totals`], [`samples`]: a finished measurement, as in the JSON file.
 //! - [`mod@format`]: figures in words.
@@ -36,6 +36,7 @@ pub mod hints;
 pub mod hosts;
 pub mod join;
 pub mod judge;
+pub mod lines;
 pub mod live;
 pub mod metrics;
 pub mod output;

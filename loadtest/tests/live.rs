@@ -30,15 +30,16 @@ fn each_second_is_a_line_that_jq_reads_and_the_schema_allows() {
     let server = Server::start(Misdeed::None);
     let directory = tempfile::tempdir().unwrap();
     let (live, json) = (directory.path().join("live"), directory.path().join("json"));
-    let more = format!("-q -d 2500ms -t 2 --json={}", json.display());
+    let more = format!("-q -d 1500ms -t 2 --json={}", json.display());
     let status = Command::new(LOADTEST).args(arguments(&server, live.to_str().unwrap(), &more)).status().unwrap();
-    assert!(matches!(status.code(), Some(0 | 4)), "{status}");
+    // A busy machine may make the figures invalid, and that is not what this is about.
+    assert!(matches!(status.code(), Some(0 | 3 | 4)), "{status}");
     assert!(jq("[.run, .offered_per_s] == [1, 1000]", &live).iter().all(|is_so| *is_so == true));
     // If a busy machine pauses the generator for a second, that second has no line, and the line before covers it.
     let seconds: Vec<_> = jq(".second", &live).iter().map(|value| value.as_u64().unwrap()).collect();
-    assert!(seconds[0] == 0 && seconds.is_sorted_by(|a, b| a < b) && seconds.iter().all(|&second| second < 3));
+    assert!(seconds[0] == 0 && seconds.is_sorted_by(|a, b| a < b) && seconds.iter().all(|&second| second < 2));
     let length_s: f64 = jq(".length_s", &live).iter().map(|value| value.as_f64().unwrap()).sum();
-    assert!(length_s > 2.499, "{length_s}");
+    assert!(length_s > 1.499, "{length_s}");
     // The lines add up to the result.
     let result: Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
     let sum: u64 = jq(".completed", &live).iter().map(|value| value.as_u64().unwrap()).sum();
@@ -58,25 +59,32 @@ fn each_second_is_a_line_that_jq_reads_and_the_schema_allows() {
 #[test]
 fn a_reader_that_is_gone_or_never_reads_does_not_stop_the_run() {
     let server = Server::start(Misdeed::None);
+    thread::scope(|scope| {
+        for (why, is_gone) in [("its reader left", true), ("its reader is slow", false)] {
+            let server = &server;
+            scope.spawn(move || check_run_into_pipe(server, is_gone, why));
+        }
+    });
+}
+
+/// The result of the run has all of its time, and says why its lines were not written.
+fn check_run_into_pipe(server: &Server, is_gone: bool, why: &str) {
     let directory = tempfile::tempdir().unwrap();
-    for (name, is_gone) in [("gone", true), ("full", false)] {
-        let json = directory.path().join(name);
-        let more = format!("-d 2500ms --json={}", json.display());
-        let (reader, mut writer) = std::io::pipe().unwrap();
-        let stdout = writer.try_clone().unwrap();
-        let reader = Some(reader).filter(|_| !is_gone);
-        // More than a pipe holds: the thread blocks until the pipe has no reader any more.
-        let filler = thread::spawn(move || writer.write_all(&vec![b'\n'; 1 << 20]));
-        let status = Command::new(LOADTEST).args(arguments(&server, "-", &more)).stdout(stdout).status().unwrap();
-        drop(reader);
-        assert!(filler.join().unwrap().is_err(), "{name}: the pipe had room");
-        assert!(matches!(status.code(), Some(0 | 4)), "{name}: {status}");
-        let result: Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
-        assert_eq!((result["measured_s"].as_f64(), &result["cut_short"]), (Some(2.5), &Value::Null), "{name}");
-        let notes = result["notes"].to_string();
-        let why = if is_gone { "its reader left" } else { "its reader is slow" };
-        assert!(notes.contains(&format!(" lines were not written: {why}")), "{name}: {notes}");
-    }
+    let json = directory.path().join("json");
+    let more = format!("-d 1500ms --json={}", json.display());
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let stdout = writer.try_clone().unwrap();
+    let reader = Some(reader).filter(|_| !is_gone);
+    // More than a pipe holds: the thread blocks until the pipe has no reader any more.
+    let filler = thread::spawn(move || writer.write_all(&vec![b'\n'; 1 << 20]));
+    let status = Command::new(LOADTEST).args(arguments(server, "-", &more)).stdout(stdout).status().unwrap();
+    drop(reader);
+    assert!(filler.join().unwrap().is_err(), "{why}: the pipe had room");
+    assert!(matches!(status.code(), Some(0 | 3 | 4)), "{why}: {status}");
+    let result: Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
+    assert_eq!((result["measured_s"].as_f64(), &result["cut_short"]), (Some(1.5), &Value::Null), "{why}");
+    let notes = result["notes"].to_string();
+    assert!(notes.contains(&format!(" lines were not written: {why}")), "{notes}");
 }
 
 #[test]

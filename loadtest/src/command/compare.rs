@@ -41,7 +41,7 @@ pub(super) fn compare(args: &CompareArgs, interrupt: &AtomicBool) -> Result<Repo
     if args.max_pairs < args.min_pairs {
         return Err(PlanError::Range("--max-pairs", "no less than --min-pairs".into()).into());
     }
-    let bar = Bar::new(args.output.quiet);
+    let mut bar = Bar::new(&args.output);
     let mut results: [Vec<RunResult>; 2] = [Vec::new(), Vec::new()];
     let mut first = None;
     let stopped = loop {
@@ -49,7 +49,7 @@ pub(super) fn compare(args: &CompareArgs, interrupt: &AtomicBool) -> Result<Repo
         // In the order A B, B A, A B a drift of the machine affects both alike.
         for side in if pair.is_multiple_of(2) { [0, 1] } else { [1, 0] } {
             let what = format!("pair {} {}", pair + 1, ["A", "B"][side]);
-            let result = measure(&plans[side], &bar, &what, interrupt)?;
+            let result = measure(&plans[side], &mut bar, &what, interrupt)?;
             if interrupt.load(Ordering::Relaxed) {
                 // Half a pair is of no use for a comparison. Keep the result only if it is the first.
                 first = first.or(Some(result));

@@ -26,11 +26,12 @@ pub(super) fn run(kind: Kind, args: &RunArgs, interrupt: &AtomicBool) -> Result<
     }
     let mut live = Live::open(&args.output.live).map_err(|error| CommandError::Usage(error.to_string()))?;
     let metrics = args.metrics.map(|address| serve(address, args.output.quiet)).transpose()?;
-    plan.live = live.is_some() || metrics.is_some();
-    let bar = Bar::new(args.output.quiet);
+    let mut bar = Bar::new(&args.output);
+    plan.live = live.is_some() || metrics.is_some() || bar.is_shown();
     let mut results = Vec::new();
     for index in 0..plan.runs {
-        let mut watch = bar.watch(&plan, &format!("run {} of {}", index + 1, plan.runs));
+        let what = format!("run {} of {}", index + 1, plan.runs);
+        let mut watch = bar.watch(&plan, &what);
         let result = measure_with(&plan, interrupt, &mut |progress| {
             if let (Progress::Second(second), Some(live)) = (&progress, &mut live) {
                 live.report(&plan, index + 1, second);
@@ -38,7 +39,7 @@ pub(super) fn run(kind: Kind, args: &RunArgs, interrupt: &AtomicBool) -> Result<
             if let Some(metrics) = &metrics {
                 metrics.report(&plan, index + 1, &progress);
             }
-            watch(progress);
+            watch(&progress);
         })?;
         results.push(result);
         if interrupt.load(Ordering::Relaxed) {
@@ -72,8 +73,15 @@ fn serve(address: SocketAddr, is_quiet: bool) -> Result<Metrics, CommandError> {
 /// # Errors
 ///
 /// The run had no connection.
-pub(super) fn measure(plan: &Plan, bar: &Bar, what: &str, interrupt: &AtomicBool) -> Result<RunResult, CommandError> {
-    measure_with(plan, interrupt, &mut bar.watch(plan, what))
+pub(super) fn measure(
+    plan: &Plan,
+    bar: &mut Bar,
+    what: &str,
+    interrupt: &AtomicBool,
+) -> Result<RunResult, CommandError> {
+    let plan = Plan { live: bar.is_shown(), ..plan.clone() };
+    let mut watch = bar.watch(&plan, what);
+    measure_with(&plan, interrupt, &mut |progress| watch(&progress))
 }
 
 fn measure_with(

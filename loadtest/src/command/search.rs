@@ -59,7 +59,7 @@ pub(super) fn search(args: &SearchArgs, interrupt: &AtomicBool) -> Result<Report
         None => Slo::parse(DEFAULT_SLO).map_err(PlanError::from)?,
     };
     plan.slo = Some(slo.clone());
-    let bar = Bar::new(args.output.quiet);
+    let bar = Bar::new(&args.output);
     let mut search = Search { plan, bar, slo, interrupt, found: Found::default(), best: None, curve: Vec::new() };
     let end = search.run(args.first_rate, args.precision)?;
     search.bar.finish();
@@ -129,7 +129,7 @@ impl Search<'_> {
             self.plan.rate = Some(rate);
             self.plan.duration = longer;
             let what = format!("step {} at {}/s", self.found.steps.len() + 1, number(rate));
-            let result = measure(&self.plan, &self.bar, &what, self.interrupt);
+            let result = measure(&self.plan, &mut self.bar, &what, self.interrupt);
             self.plan.duration = asked;
             let result = result?;
             if self.interrupt.load(Ordering::Relaxed) {

@@ -40,6 +40,12 @@ pub fn check(outputs: &OutputArgs) -> Result<(), OutputError> {
     Ok(())
 }
 
+/// Whether standard output gets the table.
+#[must_use]
+pub fn has_table(outputs: &OutputArgs) -> bool {
+    !outputs.quiet && !paths(outputs).iter().any(|path| is_stdout(path))
+}
+
 fn paths(outputs: &OutputArgs) -> Vec<PathBuf> {
     let others = [&outputs.hgrm, &outputs.hlog, &outputs.html].into_iter().flatten().cloned();
     [&outputs.json, &outputs.live].into_iter().filter_map(json_path).chain(others).collect()
@@ -67,7 +73,7 @@ fn is_stdout(path: &Path) -> bool {
 /// The first error. A reader of standard output that goes away is not one.
 pub fn write_all(report: &Report, outputs: &OutputArgs, is_terminal: bool) -> Result<(), OutputError> {
     let mut written = Vec::new();
-    if !outputs.quiet && !paths(outputs).iter().any(|path| is_stdout(path)) {
+    if has_table(outputs) {
         let is_coloured = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         written.push(write(Path::new(STDOUT), |out| text::write(out, &contents::of_report(report), is_coloured)));
     }

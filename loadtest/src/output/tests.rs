@@ -316,6 +316,7 @@ fn files_are_written_and_read_back_as_they_were() {
         hlog: Some(path("x.hlog")),
         html: Some(path("x.html")),
         quiet: true,
+        no_progress: false,
     };
     let reports = [
         of_run(sample::hostile()),
