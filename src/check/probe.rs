@@ -189,6 +189,8 @@ impl Line {
     fn say(&mut self, opening: &[u8], words: &[u8]) -> End {
         let end = Instant::now() + self.timeout;
         if self.stream.write_all(&[opening, words].concat()).is_err() {
+            // The peer's last words, such as a TLS alert, may still be there to read.
+            self.more(Duration::from_millis(1));
             return End::Closed;
         }
         while self.received.len() <= MOST + words.len() {
