@@ -54,17 +54,18 @@ pub fn read(command: &Command) -> Result<ArgMatches, Stop> {
     if let Some(line) = json::old_spelling(&args) {
         return Err(Stop::Usage(line));
     }
-    let mut asked = without_variables(command.clone(), &|arg| value(arg).is_none_or(|value| value.is_empty()));
-    if named(command, &args).is_some() {
-        asked = asked.mut_args(|arg| arg.env(None));
-    }
-    match asked.clone().try_get_matches_from(&args) {
+    // Made anew where an error is to be explained: a copy held meanwhile would stay in the heap of a server.
+    let asked = || {
+        let asked = without_variables(command.clone(), &|arg| value(arg).is_none_or(|value| value.is_empty()));
+        if named(command, &args).is_some() { asked.mut_args(|arg| arg.env(None)) } else { asked }
+    };
+    match asked().try_get_matches_from(&args) {
         Ok(matches) => Ok(matches),
         Err(error) if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             // Ask the full command for the help, so that it shows all variables.
             Err(Stop::Text(command.clone().try_get_matches_from(&args).err().unwrap_or(error)))
         }
-        Err(error) => Err(Stop::Usage(words(&error, &asked, &args))),
+        Err(error) => Err(Stop::Usage(words(&error, &asked(), &args))),
     }
 }
 
