@@ -28,7 +28,7 @@ impl Format {
 pub(super) fn render(snapshot: &Snapshot<'_>, format: Format) -> String {
     let mut out = Writer { text: String::with_capacity(Writer::USUAL_BYTES), format };
     let build = [("version", snapshot.version), ("commit", snapshot.commit.unwrap_or("unknown"))];
-    out.family("proxy_echo_build_info", Kind::Gauge, "The version that runs");
+    out.family("proxy_echo_build_info", Kind::Gauge, "The running version");
     out.sample("proxy_echo_build_info", &build, 1);
     out.gauge("proxy_echo_ready", "Whether a new connection would be served now", u8::from(snapshot.is_ready));
     out.family("proxy_echo_listener_info", Kind::Gauge, "A listener, and whether its connections begin with a header");
@@ -71,15 +71,15 @@ fn headers(snapshot: &Snapshot<'_>, out: &mut Writer) {
     out.counters("proxy_echo_headers", "PROXY headers, by version and command", headers.into_iter());
     out.counter("proxy_echo_headers_absent", "Connections without a PROXY header, where none is required", absent);
     let refused = snapshot.refused.iter().map(|refused| ([("reason", refused.reason)], refused.count));
-    out.counters("proxy_echo_headers_refused", "What came instead of a PROXY header, by what is wrong", refused);
+    out.counters("proxy_echo_headers_refused", "Refused PROXY headers, by error", refused);
 }
 
 fn traffic(snapshot: &Snapshot<'_>, out: &mut Writer) {
     out.counter("proxy_echo_received_bytes", "Payload received", snapshot.bytes.r#in);
     out.counter("proxy_echo_sent_bytes", "Bytes sent, with reflected headers", snapshot.bytes.out);
-    out.gauge("proxy_echo_held_bytes", "Memory for what is unsent or unfinished", snapshot.held.bytes);
+    out.gauge("proxy_echo_held_bytes", "Memory for unsent and unfinished data", snapshot.held.bytes);
     out.gauge("proxy_echo_held_limit_bytes", "Most such memory", snapshot.held.limit);
-    out.counter("proxy_echo_log_lines_dropped", "Lines that the log could not take", snapshot.log_lines_dropped);
+    out.counter("proxy_echo_log_lines_dropped", "Log lines dropped because their reader is too slow", snapshot.log_lines_dropped);
 }
 
 fn turns(turns: &Turns, out: &mut Writer) {

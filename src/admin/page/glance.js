@@ -63,7 +63,7 @@ const cards = [
     ['Memory of the process', 'process.resident_bytes', 'bytes'], ['CPU time', 'process.cpu_seconds', 'duration']]],
 ];
 const headers = [['v1 TCP4, TCP6', 'v1_proxy'], ['v1 UNKNOWN', 'v1_unknown'], ['v2 PROXY', 'v2_proxy'], ['v2 LOCAL', 'v2_local'],
-  ['None, where none is required', 'absent']];
+  ['None (not required)', 'absent']];
 const rates = [['Accepted', 'connections.accepted', 'rate'], ['Bytes in', 'bytes.in', 'bytes'], ['Bytes out', 'bytes.out', 'bytes'],
   ['CPU', 'process.cpu_seconds', 'percent']];
 
