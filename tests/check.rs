@@ -1,4 +1,5 @@
-//! `proxy-echo check` as a user has it, mostly through real HAProxy in front of the real server: its words and exit codes.
+//! `proxy-echo check` from a user's view, mostly through a real HAProxy in front of the real server: its words and exit
+//! codes.
 #![cfg(target_os = "linux")]
 
 use std::fs::File;
@@ -30,7 +31,8 @@ fn command(args: &[&str]) -> Command {
     command
 }
 
-/// Exit code and words of a check. In them the client's port is `CLIENT` and the target's `FRONT`; times are left out.
+/// Exit code and words of a check, with the client's port replaced by `CLIENT`, the target's by `FRONT`, and without
+/// times.
 fn check(target: SocketAddr, args: &[&str]) -> (i32, String) {
     told(target, &command(&[&[target.to_string().as_str()], args].concat()).output().expect("it runs"))
 }
@@ -51,7 +53,7 @@ fn told(target: SocketAddr, output: &Output) -> (i32, String) {
     (output.status.code().expect("it ends by itself"), text)
 }
 
-/// The check of `target` says exactly `words`, without the line break before them, and ends with `code`.
+/// Asserts that the check of `target` prints exactly `words` (without their first line break), and ends with `code`.
 fn assert_told(target: SocketAddr, args: &[&str], code: i32, words: &str) {
     assert_eq!(check(target, args), (code, words[1..].to_owned()));
 }
@@ -173,10 +175,10 @@ fn a_hop_that_hides_the_client() {
     assert!(code == 1 && text.ends_with(&words), "{text}");
 }
 
-/// In a network of its own, where the kernel changes the client's address on its way to the balancer.
+/// Runs in its own network namespace, where the kernel changes the client's address on its way to the balancer.
 #[test]
 fn a_client_whose_address_is_translated() {
-    // What this thread starts from now on, and the sockets that it makes, are in there.
+    // Programs and sockets that this thread makes from now on are in the namespace.
     uapi::unshare(libc::CLONE_NEWNET).expect("to make a network namespace takes root: run this test as root");
     let run = |command: &mut Command| assert!(command.status().expect("it runs").success(), "{command:?}");
     run(program("ip", "iproute2").args(["link", "set", "lo", "up"]));
@@ -279,7 +281,7 @@ the connection is closed, with a header of ours or without; why is unknown
     assert_told(server.address, &["--send", "v1"], 3, &[words, CLOSED, TELLS_APART].concat());
 }
 
-/// Everything that a closed connection may mean.
+/// All possible causes of a closed connection.
 const CLOSED: &str = "\
 - the balancer has no back end that is up
 - or the server does not trust the balancer (--trust)
@@ -291,7 +293,7 @@ const TELLS_APART: &str = "- --via-admin URL tells these apart\n";
 
 #[test]
 fn where_no_proxy_echo_is_reached() {
-    // Beyond the ports that the kernel gives out, and in no other number that is said.
+    // A port above those that the kernel hands out, whose number appears nowhere else in the words.
     let nobody = SocketAddr::from(([127, 0, 0, 1], 65_535));
     let web =
         serve(|mut near, _| near.read(&mut [0; 512]).and_then(|_| near.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")));
@@ -327,7 +329,7 @@ fn where_no_proxy_echo_is_reached() {
     assert_eq!(check(down.address, &[]).0, 3);
 }
 
-/// Each byte comes in time, and all of them do not.
+/// Each byte comes in time, but the whole answer does not.
 #[test]
 fn an_answer_that_drips_is_not_waited_for() {
     let dripping = serve(|mut near, _| {
@@ -335,7 +337,7 @@ fn an_answer_that_drips_is_not_waited_for() {
         let count = near.read(&mut words)?;
         near.write_all(&words[..count])?;
         near.read_exact(&mut words[..11])?;
-        // A byte whenever the client has waited for a while, until it goes.
+        // Send a byte whenever the client has waited for a while, until it closes.
         near.set_read_timeout(Some(Duration::from_millis(100)))?;
         for byte in &words[..11] {
             match near.read(&mut [0]) {
@@ -428,7 +430,7 @@ the balancer sends a header, and the server takes it for what the client says (-
     assert_told(hop.address, &["--via-admin", &url], 1, words);
 }
 
-/// A header of ours does not come back either, which would show who wants one.
+/// The check's own header does not come back either, which would otherwise show which side expects a header.
 #[test]
 fn the_admin_port_tells_who_wants_a_header_that_is_not_reflected() {
     let (server, url) = server_with_admin(&["--reflect-header", "false"]);
@@ -471,7 +473,7 @@ fn an_admin_port_that_does_not_help_is_named() {
     }
 }
 
-/// A server behind a balancer that sends `opening`, and whether it goes after that.
+/// A balancer in front of a server that sends `opening`. `goes` says whether it closes after that.
 fn balancer(to: SocketAddr, opening: &'static [u8], goes: bool) -> SocketAddr {
     serve(move |near, _| {
         if goes {
@@ -525,7 +527,7 @@ fn a_header_that_the_server_refuses_is_named_with_its_bytes() {
         assert_eq!(lines.next(), Some(&[refused, &words].concat()[..]), "{text}");
         assert_eq!((code, lines.next()), (1, advice), "{text}");
 
-        // Without the admin port it is one of several reasons.
+        // Without the admin port, this is one of several reasons.
         let (code, text) = check(front, &[]);
         assert!(code == 3 && text.ends_with(&[CLOSED, TELLS_APART].concat()), "{text}");
     }
@@ -552,8 +554,8 @@ the connection is closed, and none arrives at this server
     assert_told(down.address, &["--via-admin", &url], 3, words);
 }
 
-/// What others send to the server is not said of a connection that never reaches it, and a server that cannot be asked is
-/// named.
+/// Connections of others to the server must not explain a connection that never reaches it. A server that cannot be
+/// asked must be named.
 #[test]
 fn a_closed_connection_is_not_explained_by_what_others_do() {
     let (server, url) = server_with_admin(&[]);
@@ -584,7 +586,7 @@ fn a_closed_connection_is_not_explained_by_what_others_do() {
     assert!(code == 3 && text.contains(server_line) && text.ends_with(CLOSED), "{text}");
 }
 
-/// nginx sends the address of the hop before it, unless it is told to believe that hop.
+/// nginx sends the address of the hop before it, unless it is configured to trust that hop.
 #[test]
 fn a_hop_that_ignores_the_header_of_the_hop_before_it() {
     let server = Server::start(&[]);

@@ -1,4 +1,5 @@
-//! `proxy-echo check --tls` as a user has it, through real HAProxy and nginx that end TLS, and to servers that do not.
+//! `proxy-echo check --tls` from a user's view, through real HAProxy and nginx that end TLS, and to servers without
+//! TLS.
 #![cfg(all(target_os = "linux", feature = "tls"))]
 
 use std::fs;
@@ -23,7 +24,7 @@ use certificates::{Authority, self_signed};
 use hop::{Hop, carry, nginx, serve};
 use server::Server;
 
-/// A machine that is busy with other tests takes its time.
+/// Long, because the machine may be busy with other tests.
 const TIMEOUT: &str = "20s";
 
 fn command(target: SocketAddr, args: &[&str]) -> Command {
@@ -33,14 +34,14 @@ fn command(target: SocketAddr, args: &[&str]) -> Command {
     command
 }
 
-/// Exit code and words.
+/// Exit code and words of a check.
 fn check(target: SocketAddr, args: &[&str]) -> (i32, String) {
     let output = command(target, args).output().expect("it runs");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     (output.status.code().expect("it ends by itself"), String::from_utf8(output.stdout).expect("text"))
 }
 
-/// The only answer as JSON, which keeps to its schema.
+/// The only answer as JSON, compared with its schema.
 fn answer(target: SocketAddr, args: &[&str]) -> Value {
     let output = command(target, args).arg("--json").output().expect("it runs");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
@@ -60,7 +61,7 @@ fn server_with_admin(args: &[&str]) -> (Server, String) {
     (server, url)
 }
 
-/// An authority and a server's certificate of its own.
+/// An authority, and a server's certificate signed by it.
 struct Ends {
     directory: TempDir,
     authority: Authority,
@@ -83,12 +84,12 @@ impl Ends {
         text(&self.authority.file)
     }
 
-    /// What a client needs to trust the server.
+    /// The options that make a client trust the server.
     fn trusting(&self) -> [&str; 5] {
         ["--tls", "--tls-name", "echo.test", "--tls-ca", self.ca()]
     }
 
-    /// `bind` of a HAProxy with this certificate.
+    /// The `bind` options of a HAProxy with this certificate.
     fn bind(&self, more: &str) -> String {
         format!("ssl crt {} {more}", self.certificate.display())
     }
@@ -136,7 +137,7 @@ fn what_the_ssl_tlv_tells_is_held_against_the_handshake() {
         let issuer = &ends.authority.name;
         assert!(words.contains(&format!("  certificate echo.test, by {issuer}, {days} days left, until 2099-12-31\n")));
     }
-    // Without a certificate of the client's.
+    // Without a client certificate.
     let found = answer(hop.address, &[&ends.trusting()[..], &["--via-admin", &url]].concat());
     let tls = &found["tls"];
     assert_eq!((&tls["client_certificate"], &found["finding"]), (&json!("asked"), &json!("preserved")), "{found:#}");
@@ -145,7 +146,7 @@ fn what_the_ssl_tlv_tells_is_held_against_the_handshake() {
         json!({"verdict": "same", "told": "no certificate", "negotiated": "none sent"})
     );
     assert_eq!(tls["told"]["common_name"], json!({"verdict": "same", "told": "none", "negotiated": "none"}));
-    // And without the admin port.
+    // Without the admin port too.
     let (code, words) = check(hop.address, &ends.trusting());
     assert!(code == 0 && words.contains("  told        unknown, because --via-admin is not given\n"), "{words}");
 }
@@ -169,7 +170,8 @@ fn what_the_header_does_not_tell_is_unknown() {
     assert_eq!(found["tls"]["told"]["cipher"], json!({"verdict": "unknown", "because": because}));
 }
 
-/// The first ends TLS and begins a session of its own with the second, which tells the back end of that one.
+/// The first hop ends TLS and begins its own session with the second, whose header tells the back end about that
+/// session.
 #[test]
 fn a_hop_with_a_session_of_its_own_is_told_apart() {
     let ends = Ends::new();
@@ -331,14 +333,14 @@ fn what_does_not_speak_tls_is_named() {
     }
 }
 
-/// They take the connection, and the handshake never ends.
+/// The servers accept the connection, and the handshake never ends.
 #[test]
 fn a_handshake_has_a_time_limit() {
     let silent = answering(b"");
     let halfway = answering(b"\x16\x03\x03");
     for (target, timeout, words, advice) in [
         (silent, "300ms", "the server accepts the connection and does not answer the ClientHello\n", 2),
-        // The beginning must come in this time.
+        // The beginning must arrive within this time.
         (halfway, "4s", "the server begins to answer and does not go on\n", 0),
     ] {
         let (code, text) = check(target, &["--tls", "--tls-insecure", "--timeout", timeout]);
@@ -358,7 +360,7 @@ fn a_client_hello_that_reaches_the_server_is_seen_there() {
     }
 }
 
-/// HAProxy closes without an alert; others answer with one.
+/// HAProxy closes without an alert; other servers answer with one.
 #[test]
 fn plain_text_to_a_port_of_tls_is_told_of() {
     let ends = Ends::new();
@@ -397,7 +399,7 @@ fn options_have_variables_and_are_refused_in_one_line() {
         (&["--tls", "--alpn", ""], "a protocol's name has 1 to 255 bytes"),
         (&["--tls", "--tls-ca", "/nonexistent.pem"], "--tls-ca /nonexistent.pem: "),
         (&["--tls", "--tls-ca", text(&empty)], "it holds no certificate in PEM"),
-        // As in a container.
+        // As in a container without authorities.
         (&["--tls"], "this system has no certificate authorities"),
     ] {
         let mut command = command(hop.address, args);
@@ -416,7 +418,7 @@ fn a_connection_that_is_cut_behind_the_handshake_is_closed() {
     let closing = serve(|mut stream, _| stream.read(&mut [0; 8]).map(|_| ()));
     let hop = Hop::start("127.0.0.1", closing, &ends.bind(""), "send-proxy");
     let found = answer(hop.address, &ends.trusting());
-    // Before our words or after them, as the machine has time.
+    // Before or after the check's words, depending on the machine's speed.
     assert!(found["finding"].as_str().is_some_and(|finding| finding.starts_with("closed")), "{found:#}");
     assert_eq!(found["tls"]["client_certificate"], "not_asked");
 }

@@ -1,19 +1,19 @@
-//! How a profile of rates was held: what came back, piece by piece, against what `--stages` asked for.
+//! Judges how well a profile of rates was held: compares the achieved rate with that of `--stages`, piece by piece.
 
 use crate::format::{count, number, seconds, short};
 use crate::profile::Profile;
 use crate::result::{Held, Interval, RunResult, Samples};
 
-/// How long a piece is at least, in s: a shorter pause than 1% of it goes unseen.
+/// Shortest piece in s. A pause shorter than 1% of it is not noticed.
 const PIECE_S: f64 = 1.0;
-/// How far from what was asked a piece may be.
+/// Largest deviation of a piece from the asked rate.
 const WITHIN: f64 = 0.01;
-/// Random arrivals are within this many standard deviations of what was asked, but in 1 piece of 370.
+/// Random arrivals are within this many standard deviations of the asked rate, except in 1 piece of 370.
 const DEVIATIONS: f64 = 3.0;
-/// The part of the pieces that may be short: a stall is not a rate that was missed.
+/// Largest share of short pieces, because a stall is not a missed rate.
 const MAX_SHORT: f64 = 0.05;
 
-/// Intervals of about a second together.
+/// Intervals that last about a second together.
 struct Piece {
     start_s: f64,
     length_s: f64,
@@ -21,7 +21,7 @@ struct Piece {
     latency: Samples,
 }
 
-/// How `result` held its profile; `None` if it has none, or nothing was measured.
+/// How well `result` held its profile; `None` if it has none, or nothing was measured.
 #[must_use]
 pub fn held(result: &RunResult) -> Option<Held> {
     let stages = &result.settings.stages;
@@ -48,8 +48,8 @@ pub fn held(result: &RunResult) -> Option<Held> {
             (profile.count_until(from_s + piece.length_s) - profile.count_until(from_s)) * share
         };
         let asked = due(0.0);
-        // Answers lag behind by a latency: in a rise, fewer messages are owed an answer than are sent. An overload is not excused
-        // by that, as its latency grows meanwhile.
+        // Answers lag by a latency, so that in a rise fewer answers are due than messages are sent. This does not
+        // excuse an overload, because the median of each piece is measured.
         let lagging = due(piece.latency.percentile_ns(50.0).unwrap_or(0) as f64 / 1e9);
         let chance = 1.0 + if is_random { DEVIATIONS * asked.sqrt() } else { 0.0 };
         let (least, most) = (asked.min(lagging), asked.max(lagging));
@@ -75,7 +75,7 @@ impl Held {
         self.short as f64 <= (self.pieces as f64 * MAX_SHORT).max(1.0)
     }
 
-    /// In a few words.
+    /// The result in a few words.
     #[must_use]
     pub fn words(&self) -> String {
         let (within, pieces) = (count(self.within), count(self.pieces));
@@ -94,15 +94,15 @@ impl Held {
     }
 }
 
-/// Intervals put together to pieces of about [`PIECE_S`]; one that is left over at the end of a run belongs to the piece before,
-/// unless that makes it much longer.
+/// Joins intervals to pieces of about [`PIECE_S`]. An interval left over at the end of a run belongs to the piece
+/// before it, unless that would make it much longer.
 fn pieces(intervals: &[Interval]) -> Vec<Piece> {
     let mut pieces: Vec<Piece> = Vec::new();
     for interval in intervals {
         let length_s = interval.length_s;
         let end_s = |piece: &Piece| piece.start_s + piece.length_s;
         match pieces.last_mut() {
-            // Another run begins at 0 again.
+            // The next run begins at 0 again.
             Some(piece) if interval.start_s >= end_s(piece) - 1e-6 && piece.length_s + length_s / 2.0 < PIECE_S => {
                 piece.length_s += length_s;
                 piece.completed += interval.completed as f64;

@@ -1,4 +1,4 @@
-//! Lines that a thread of its own writes while a run goes on, so that a slow or absent reader delays nothing.
+//! Writes lines in a separate thread while a run goes on, so that a slow or absent reader delays nothing.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -9,19 +9,19 @@ use std::time::{Duration, Instant};
 
 use proxy_echo_args::json::Json;
 
-/// Standard error as a file. Opened again, a file behind it would be cut off.
+/// Standard error as a file. It is not opened again, because that would truncate a file.
 pub const STDERR: &str = "/dev/stderr";
 
 /// Most lines that wait for a slow reader.
 const MAX_QUEUED: usize = 64;
-/// How long the program waits at its end for a slow reader.
+/// Longest wait for a slow reader at the end of the program.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Where lines go.
+/// The destination of lines.
 #[derive(Debug)]
 pub struct Lines {
     queue: SyncSender<String>,
-    /// A word for each line that was written, and the error that ended it.
+    /// A message for each written line, and the error that ended the thread.
     written: Receiver<io::Result<()>>,
     count: u64,
     left_out: u64,
@@ -32,7 +32,7 @@ impl Lines {
     ///
     /// # Errors
     ///
-    /// If the file cannot be created. A named pipe is opened once it has a reader.
+    /// The file cannot be created. A named pipe is opened once it has a reader.
     pub fn open(output: &Json) -> io::Result<Self> {
         let waits = matches!(output, Json::File(path) if path.metadata().is_ok_and(|metadata| !metadata.is_file()));
         let output = output.clone();
@@ -43,14 +43,14 @@ impl Lines {
         thread::Builder::new().name("lines".to_owned()).spawn(move || {
             let result = opened.map_or_else(open, Ok).and_then(|out| write_all(out, &lines, &sender));
             if let Err(error) = result {
-                // Nobody asks any more if the program did not wait.
+                // The receiver is gone if the program did not wait.
                 let _ = sender.send(Err(error));
             }
         })?;
         Ok(Lines { queue, written, count: 0, left_out: 0 })
     }
 
-    /// Writes a line. Never waits: if the queue is full, the line is left out.
+    /// Writes a line without waiting: if the queue is full, the line is left out.
     pub fn write(&mut self, line: String) {
         self.count += 1;
         if let Err(TrySendError::Full(_)) = self.queue.try_send(line) {
@@ -58,13 +58,13 @@ impl Lines {
         }
     }
 
-    /// How many lines a slow reader had no room for, so far.
+    /// The number of lines left out so far because the reader is slow.
     #[must_use]
     pub fn left_out(&self) -> u64 {
         self.left_out
     }
 
-    /// Waits a moment for the last lines. Returns how many were not written, and why, if there are any.
+    /// Waits a moment for the last lines. Returns a note if some were not written.
     #[must_use]
     pub fn finish(self) -> Option<String> {
         let Lines { queue, written, count, .. } = self;

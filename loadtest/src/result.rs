@@ -28,31 +28,31 @@ pub enum Report {
 pub struct RunResult {
     /// [`FORMAT`].
     pub format: u32,
-    /// What was asked for.
+    /// The settings of the measurement.
     pub settings: Settings,
-    /// Which part of it this process did; `None` for all, and for shards that were merged.
+    /// The part that this process made; `None` if it made all, and for merged shards.
     pub shard: Option<Shard>,
     /// When the measured time began, as RFC 3339 in UTC.
     pub started: String,
-    /// How long was measured, in s, warm-up not counted, all runs together. Shorter than asked for after a Ctrl-C.
+    /// The measured time in s, without warm-up, all runs together. Shorter than asked for after a Ctrl-C.
     pub measured_s: f64,
-    /// How long it took to open the connections, in s.
+    /// Time to open the connections, in s.
     pub setup_s: f64,
     /// Whether it ended early, and why: "interrupted", or that no connection was left.
     pub cut_short: Option<String>,
     /// The number of the signal that ended it early.
     #[serde(default)]
     pub signal: Option<i32>,
-    /// What it all comes to; it is there once the whole command is done.
+    /// The verdict; present once the whole command is done.
     #[serde(default)]
     pub verdict: Option<Judgement>,
     /// The addresses that the target's name led to.
     #[serde(default)]
     pub addresses: Vec<String>,
-    /// What came of each of them.
+    /// The results of each address.
     #[serde(default)]
     pub by_address: Vec<AddressResult>,
-    /// Open loop: how much of what was asked was done.
+    /// Open loop: how much of the asked rate was achieved.
     #[serde(default)]
     pub achieved: Option<Achieved>,
     /// Counts.
@@ -82,29 +82,29 @@ pub struct RunResult {
     pub intervals: Vec<Interval>,
     /// One per run of `--runs`, in order. At least one.
     pub runs: Vec<Figures>,
-    /// What the generator itself needed.
+    /// The resources that the generator itself used.
     pub generator: Generator,
     /// The server's own use, if `--server-pid` names it.
     pub server: Option<ServerUse>,
-    /// What the kernel counted on the connections to the target; `None` where it does not tell.
+    /// The kernel's counts of the connections to the target; `None` if it has none.
     #[serde(default)]
     pub tcp: Option<TcpUse>,
     /// The machine of the generator.
     pub environment: Environment,
     /// Why the figures must not be used: empty if they may.
     pub invalid: Vec<String>,
-    /// What is worth knowing and does not make the figures invalid.
+    /// Notes that do not make the figures invalid.
     pub notes: Vec<String>,
     /// Whether the SLO was met, if there is one.
     pub slo: Option<SloOutcome>,
-    /// What to try, where what happened has a usual cause.
+    /// What to try, if the result has a usual cause.
     #[serde(default)]
     pub hints: Vec<String>,
     /// The first verification failures, in words, at most [`MAX_DETAILS`].
     pub failures: Vec<String>,
 }
 
-/// What came of one of the addresses that connections were spread over.
+/// The results of one of the addresses that connections were spread over.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct AddressResult {
     /// Address and port.
@@ -121,7 +121,7 @@ pub struct AddressResult {
     pub connections_moved: u64,
     /// Connections that were open at the end.
     pub connections_alive: u64,
-    /// Messages that came back in the measured time.
+    /// Messages answered in the measured time.
     pub measured_completed: u64,
     /// Payload bytes received in the measured time.
     pub measured_bytes: u64,
@@ -129,14 +129,14 @@ pub struct AddressResult {
     pub requests_unanswered: u64,
     /// Verification failures.
     pub verification_failures: u64,
-    /// Why connects failed and connections were lost, with how often.
+    /// The reasons of failed connects and lost connections, with their counts.
     pub errors: std::collections::BTreeMap<String, u64>,
     /// From connect to established.
     pub connect_time: Samples,
     /// As [`TlsUse::handshake_time`].
     #[serde(default)]
     pub handshake_time: Samples,
-    /// As of the whole, without the messages that were never sent.
+    /// Latency, without the messages that were never sent.
     pub latency: Samples,
 }
 
@@ -159,7 +159,7 @@ impl AddressResult {
         self.connections_opened == 0 && self.connections_failed > 0
     }
 
-    /// Adds what came back in a piece of the measured time.
+    /// Adds the answers in a piece of the measured time.
     pub fn add_piece(&mut self, completed: u64, bytes: u64, latency: &Samples) {
         self.measured_completed += completed;
         self.measured_bytes += bytes;
@@ -187,15 +187,15 @@ impl AddressResult {
     }
 }
 
-/// What [`RunResult::cut_short`] says after a Ctrl-C.
+/// The text of [`RunResult::cut_short`] after a Ctrl-C.
 pub const INTERRUPTED: &str = "interrupted";
 
 /// The most verification failures that are told in words.
 pub const MAX_DETAILS: usize = 10;
 
-/// What was asked for, for all shards together. Shards whose settings are not equal cannot be merged.
+/// The settings, for all shards together. Shards with different settings cannot be merged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a separate option")]
 pub struct Settings {
     /// `rr`, `crr`, `stream` or `idle`.
     pub command: String,
@@ -207,7 +207,7 @@ pub struct Settings {
     pub threads: u64,
     /// How long to measure, in s, one run.
     pub duration_s: f64,
-    /// What is cut off before it, in s.
+    /// Time to run before measuring, in s.
     pub warmup_s: f64,
     /// Messages a second, all together, in open loop, on average with `--stages`; `None` is closed loop.
     pub rate: Option<f64>,
@@ -226,7 +226,7 @@ pub struct Settings {
     pub connect_rate: Option<f64>,
     /// `none`, `v1` or `v2`.
     pub proxy: String,
-    /// What `--tls` asked for; `None` without it.
+    /// The settings of TLS; `None` without `--tls`.
     #[serde(default)]
     pub tls: Option<TlsSettings>,
     /// `full` or `off`.
@@ -251,7 +251,7 @@ pub struct Stage {
     pub rate: f64,
 }
 
-/// How TLS was to be spoken.
+/// The settings of TLS.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TlsSettings {
     /// The server's name; `None` is the target's.
@@ -268,19 +268,19 @@ pub struct TlsSettings {
     pub resumes: bool,
 }
 
-/// What a measurement comes to.
+/// The verdict on a measurement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Judgement {
-    /// What the program ends with: 0 fine; 1 an SLO was missed, or there were errors; 3 INVALID; 4 the rate was not
+    /// The exit code: 0 fine; 1 an SLO was missed, or there were errors; 3 INVALID; 4 the rate was not
     /// achieved; 5 nothing was measured, or the answer is unknown; 128 + N: ended by signal N.
     pub exit_code: u8,
     /// The same in a few words.
     pub words: String,
-    /// What was asked and achieved, whether it is valid, what the SLO came to.
+    /// The asked and the achieved rate, the validity, the SLO.
     pub details: Vec<String>,
 }
 
-/// How much of what was asked was done, in open loop.
+/// How much of the asked rate was achieved, in open loop.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Achieved {
     /// Messages a second that were asked for.
@@ -291,27 +291,27 @@ pub struct Achieved {
     pub due: u64,
     /// Those of them that were never sent.
     pub unsent: u64,
-    /// Whether that is what was asked for.
+    /// Whether the asked rate was achieved.
     pub met: bool,
-    /// Which side was the limit, if it is not.
+    /// Which side was the limit, if it was not achieved.
     pub limit: Option<String>,
-    /// With `--stages`: how the profile was held.
+    /// With `--stages`: how well the profile was held.
     #[serde(default)]
     pub held: Option<Held>,
 }
 
-/// How a profile of rates was held, piece by piece: what came back against what was asked.
+/// How well a profile of rates was held: the achieved rate compared with the asked one, piece by piece.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Held {
-    /// How long a piece is, in s: 1, or a little more; more in a run of over 10 minutes.
+    /// The length of a piece in s: 1 or a little more; longer in a run of over 10 minutes.
     pub piece_s: f64,
-    /// How many there are, in all runs.
+    /// The number of pieces, in all runs.
     pub pieces: u64,
-    /// Those within 1% of what was asked.
+    /// The number of pieces within 1% of the asked rate.
     pub within: u64,
-    /// Those in which less than 99% of what was asked came back.
+    /// The number of pieces in which less than 99% of the asked messages came back.
     pub short: u64,
-    /// When the piece begins that is farthest from what was asked, in s since the start of its run's measured time.
+    /// The start of the piece that is farthest from the asked rate, in s since the start of its run's measured time.
     pub farthest_at_s: f64,
     /// Messages a second that were asked for in it.
     pub farthest_asked_per_s: f64,
@@ -333,7 +333,7 @@ pub struct Shard {
 pub struct Interval {
     /// Since the start of its run's measured time, in s.
     pub start_s: f64,
-    /// How long it is, in s.
+    /// Its length in s.
     pub length_s: f64,
     /// Open loop: messages that were due in it, by the rate.
     #[serde(default)]
@@ -378,7 +378,7 @@ pub struct Figures {
     pub errors: u64,
 }
 
-/// What the generator itself needed.
+/// The resources that the generator itself used.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Generator {
     /// Each thread's share of a core while it measured, 0 to 1. With `--spin`: without the time that it only spun.
@@ -392,7 +392,7 @@ pub struct Generator {
     /// stopped, suspended, throttled, or short of a core.
     #[serde(default)]
     pub thread_paused: Vec<f64>,
-    /// How often that was, and the longest time in ns.
+    /// The number of pauses.
     #[serde(default)]
     pub pauses: u64,
     /// The longest of the pauses in ns; `None` if there was none.
@@ -402,7 +402,7 @@ pub struct Generator {
     /// (`/proc/thread-self/schedstat`); `None` where the kernel does not tell.
     #[serde(default)]
     pub thread_waited: Vec<Option<f64>>,
-    /// What the CPU quota of the generator's control groups cost during the run; `None` if they have none.
+    /// The time that the CPU quota of the generator's control groups cost during the run; `None` if they have none.
     #[serde(default)]
     pub throttled: Option<Throttled>,
 }
@@ -412,7 +412,7 @@ pub struct Generator {
 /// end.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TcpUse {
-    /// How many connections.
+    /// The number of connections.
     pub connections: u64,
     /// Segments that the generator sent again.
     pub retransmits: u64,
@@ -432,13 +432,13 @@ impl TcpUse {
 /// The handshakes of TLS, those before the measured time included.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TlsUse {
-    /// Handshakes in which the server proved who it is.
+    /// Full handshakes, in which the server proved its identity.
     pub full: u64,
     /// Handshakes that resumed an earlier session.
     pub resumed: u64,
     /// Handshakes that failed: they count among the connects that failed, too, and their reasons among the errors.
     pub failed: u64,
-    /// What they agreed on, with how often: version, cipher suite, and the protocol if there was one.
+    /// The negotiated version, cipher suite and protocol (if any), with their counts.
     pub agreed: std::collections::BTreeMap<String, u64>,
     /// From the established connection to the end of the handshake.
     pub handshake_time: Samples,
@@ -457,7 +457,7 @@ impl TlsUse {
     }
 }
 
-/// What a CPU quota cost.
+/// The cost of a CPU quota.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Throttled {
     /// Periods in which the quota was used up: `nr_throttled`.
@@ -485,7 +485,7 @@ pub struct ServerUse {
     pub rss_per_connection_bytes: Option<f64>,
 }
 
-/// The machine of the generator, and what happened on it meanwhile.
+/// The machine of the generator, and events on it during the run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Environment {
     /// This program's version.
@@ -525,16 +525,16 @@ pub struct SloOutcome {
     pub text: String,
     /// Whether all of it was met; `None` if that cannot be known.
     pub met: Option<bool>,
-    /// Each of its conditions.
+    /// Its conditions.
     pub conditions: Vec<SloCondition>,
 }
 
 /// One condition of an SLO.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SloCondition {
-    /// As it was given: `p99<2ms`.
+    /// The condition as given: `p99<2ms`.
     pub text: String,
-    /// What was measured, in words: `1.7ms`, or why there is no figure.
+    /// The measured figure in words, such as `1.7ms`, or why there is none.
     pub measured: String,
     /// Whether it was met; `None` if that cannot be known.
     pub met: Option<bool>,
@@ -549,11 +549,11 @@ pub struct CompareResult {
     pub a: RunResult,
     /// The second.
     pub b: RunResult,
-    /// How many runs of each there were.
+    /// The number of runs of each target.
     pub pairs: u64,
-    /// How sure the intervals are, all of them at once: 0.99.
+    /// The confidence of all intervals together: 0.99.
     pub confidence: f64,
-    /// How B relates to A, figure by figure.
+    /// The ratios of B to A, for each figure.
     pub ratios: Vec<Ratio>,
     /// The number of the signal that ended it early.
     #[serde(default)]
@@ -567,7 +567,7 @@ pub struct CompareResult {
     pub invalid: Vec<String>,
 }
 
-/// How B relates to A in one figure.
+/// The ratio of B to A in one figure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ratio {
     /// `rate`, `p50`, `p99`, `server CPU per message`.
@@ -580,7 +580,7 @@ pub struct Ratio {
     pub b: f64,
     /// B to A: the geometric mean over the pairs.
     pub ratio: f64,
-    /// The confidence interval's lower end; `None` where there are too few pairs for an interval.
+    /// The confidence interval's lower end; `None` if there are too few pairs.
     pub low: Option<f64>,
     /// The confidence interval's upper end.
     pub high: Option<f64>,
@@ -604,7 +604,7 @@ pub struct SearchResult {
     /// What it all comes to.
     #[serde(default)]
     pub verdict: Option<Judgement>,
-    /// What was tried, in order.
+    /// The tried rates, in order.
     pub steps: Vec<SearchStep>,
     /// The highest rate that met it, in messages a second; `None` if none did.
     pub best_rate: Option<f64>,
@@ -619,7 +619,7 @@ pub struct SearchResult {
     /// How latency grows with the rate.
     #[serde(default)]
     pub curve: Option<Curve>,
-    /// What ended the search, in words.
+    /// The reason why the search ended, in words.
     pub stopped: String,
     /// Whether the generator, not the target, was the limit.
     pub generator_limited: bool,
@@ -628,7 +628,7 @@ pub struct SearchResult {
 /// How latency grows with the rate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Curve {
-    /// Which latency: the first percentile of the SLO, such as `p99`; p99 if it has none.
+    /// The percentile of the curve: the first one in the SLO, such as `p99`; p99 if it has none.
     pub percentile: String,
     /// One for each rate whose latency is known, from the lowest rate to the highest. INVALID probes have none.
     pub points: Vec<CurvePoint>,
@@ -658,10 +658,10 @@ pub struct SearchStep {
     pub rate: f64,
     /// Whether the SLO was met; `None` if the probe proved nothing.
     pub met: Option<bool>,
-    /// How long the probe measured, in s.
+    /// The measured time of the probe in s.
     #[serde(default)]
     pub measured_s: f64,
-    /// What was measured.
+    /// The figures of the probe.
     pub figures: Figures,
     /// Why it was not met, or proved nothing; empty if it was met.
     pub why: String,

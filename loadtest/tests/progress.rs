@@ -1,4 +1,4 @@
-//! What is shown while a run goes on: a view in a real terminal, plain lines in a pipe, nothing where nobody wants it.
+//! The progress shown during a run: a view in a real terminal, plain lines in a pipe, nothing if it is turned off.
 
 mod common;
 
@@ -17,9 +17,9 @@ fn load(server: &Server, more: &str) -> Vec<String> {
     command.split_whitespace().map(str::to_owned).collect()
 }
 
-/// What loadtest prints with these arguments in a terminal.
+/// The output of loadtest with these arguments in a terminal.
 fn in_terminal(arguments: &[String]) -> String {
-    // The shell says the status: `script --return` now and then looks for it before there is one.
+    // The shell prints the status, because `script --return` sometimes looks for it before there is one.
     let run = format!("stty cols 100 rows 30; {LOADTEST} {}; echo status $?", arguments.join(" "));
     let output = Command::new("script")
         .args(["--quiet", "--command", &run, "/dev/null"])
@@ -57,14 +57,14 @@ fn without_progress_a_terminal_gets_the_table_alone() {
     let server = Server::start(Misdeed::None);
     let shown = in_terminal(&load(&server, "-d 1s --no-progress"));
     assert!(shown.contains("Throughput") && !shown.contains("run 1 of 1 ["), "{shown:?}");
-    // Colours are the table's; the cursor stays where it is.
+    // Escapes are only the table's colours, and do not move the cursor.
     for part in shown.split('\x1b').skip(1) {
         let end = part.find(|character: char| character.is_ascii_alphabetic()).map(|end| &part[end..=end]);
         assert_eq!(end, Some("m"), "{shown:?}");
     }
 }
 
-/// Standard error is a pipe: one that is read, and one that is full and never read, which must not delay the run.
+/// Standard error is a pipe: one that is read, and a full one that is never read, which must not delay the run.
 #[test]
 fn a_pipe_gets_a_line_now_and_then_and_delays_nothing() {
     let server = Server::start(Misdeed::None);

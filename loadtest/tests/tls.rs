@@ -1,4 +1,4 @@
-//! `--tls`: each kind of load by TLS, resumption, the header in clear before it, and what goes wrong with it.
+//! `--tls`: each kind of load over TLS, resumption, the header in clear before the handshake, and errors.
 
 mod common;
 #[path = "common/tls.rs"]
@@ -15,16 +15,16 @@ use front::{Front, Way};
 use loadtest::join::{How, join};
 use loadtest::result::{Report, RunResult, TlsUse};
 
-/// What a busy machine does to the generator is no matter here.
+/// Options that do not judge the generator's lateness on a busy machine.
 const LENIENT: &str = "--warmup 0s --max-lag 10s --max-wait 1";
-/// How long a run measures, until it was long enough on a busy machine.
+/// Durations to try until the run was long enough on a busy machine.
 const DURATIONS: [&str; 4] = ["200ms", "1s", "5s", "20s"];
 
 fn tls(result: &RunResult) -> &TlsUse {
     result.tls.as_ref().expect("the handshakes of a run by TLS")
 }
 
-/// A run of this load that is long enough for what is asked of it.
+/// Runs this load, longer each time, until `is_enough`.
 fn run_until(load: &str, is_enough: impl Fn(&RunResult) -> bool) -> RunResult {
     let mut last = None;
     for duration in DURATIONS {
@@ -36,7 +36,7 @@ fn run_until(load: &str, is_enough: impl Fn(&RunResult) -> bool) -> RunResult {
     panic!("{load}: {last:?}");
 }
 
-/// A run of this load in which messages came back: nothing else happened.
+/// Runs this load, and asserts that messages came back without any error.
 fn run_clean(load: &str) -> RunResult {
     let result = run_until(&format!("{load} --timeout 20s"), |result| result.totals.measured_completed > 0);
     let totals = &result.totals;
@@ -81,7 +81,7 @@ fn idle_connections_stay_alive_and_take_tickets_for_no_payload() {
 #[test]
 fn crr_counts_full_and_resumed_handshakes_as_the_server_does() {
     const CONNECTIONS: u64 = 4;
-    // A server of its own for each attempt: it counts, too.
+    // Each attempt has its own server, because the server counts handshakes too.
     let attempt = |options: &str, duration: &str| {
         let front = Front::start(Way::Echoes);
         let load = format!("crr {} -c {CONNECTIONS} -d {duration} --timeout 20s {options}", front.address);
@@ -100,7 +100,7 @@ fn crr_counts_full_and_resumed_handshakes_as_the_server_does() {
         if resume.is_empty() {
             assert_eq!(handshakes.resumed, 0, "{options}");
         } else {
-            // Those that began together had nothing to resume.
+            // The connections that began together had no session to resume.
             assert!((1..=CONNECTIONS).contains(&handshakes.full), "{options}: {handshakes:?}");
         }
     }
@@ -122,7 +122,7 @@ fn search_and_compare_speak_tls() {
     }
 }
 
-/// Ends with its test.
+/// A program that ends with its test.
 struct Running(Child);
 
 impl Drop for Running {
@@ -132,7 +132,7 @@ impl Drop for Running {
     }
 }
 
-/// HAProxy takes the header first, then TLS, and passes on what is in it to a plain echo server.
+/// HAProxy reads the header first, then TLS, and forwards the decrypted bytes to a plain echo server.
 #[test]
 fn the_header_goes_first_in_clear() {
     let (echo, cert) = (Server::start(Misdeed::None), Front::start(Way::Echoes));
@@ -149,7 +149,7 @@ fn the_header_goes_first_in_clear() {
     let places = ["/usr/sbin", "/usr/local/sbin", "/usr/bin"].map(|directory| format!("{directory}/haproxy"));
     let found = places.iter().find(|file| fs::metadata(file).is_ok());
     let mut haproxy = Command::new(found.expect("haproxy is not installed: run `apt-get install haproxy`"));
-    // It inherits a socket that listens already: no connection comes too early.
+    // It inherits a listening socket, so that no connection comes too early.
     haproxy.args(["-db", "-f"]).arg(&file).stdin(OwnedFd::from(listener));
     let _running = Running(haproxy.spawn().unwrap());
     for load in ["rr -c 3 --proxy v1", "rr -c 3 --proxy v2 --tlv authority=a.test", "crr -c 3 --proxy v2"] {
@@ -181,14 +181,14 @@ fn why_a_handshake_fails_is_said() {
         refused(address, &format!("{options} --timeout 20s"), words);
     }
     refused(deaf.address, &format!("{} --timeout 200ms", good.trusted()), "TLS handshake: timed out");
-    // By then TLS 1.3 is done with the handshake on the client's side.
+    // With TLS 1.3 the client's handshake is over by then.
     let load = format!("rr {} -c 2 {} --tls-version 1.3", wants.address, wants.trusted());
     let result = run_until(&load, |result| !result.totals.errors.is_empty());
     let whys: Vec<_> = result.totals.errors.keys().collect();
     assert!(whys.iter().any(|why| why.contains("wants a client's certificate")), "{whys:?}");
     let with = format!("{} --tls-cert {1} --tls-key {1}", wants.trusted(), wants.pem.display());
     run_clean(&format!("rr {} -c 2 {with}", wants.address));
-    // Any certificate will do.
+    // With --tls-insecure any certificate is accepted.
     run_clean(&format!("rr {} -c 2 --tls --tls-insecure", expired.address));
 }
 

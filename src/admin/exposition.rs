@@ -79,7 +79,11 @@ fn traffic(snapshot: &Snapshot<'_>, out: &mut Writer) {
     out.counter("proxy_echo_sent_bytes", "Bytes sent, with reflected headers", snapshot.bytes.out);
     out.gauge("proxy_echo_held_bytes", "Memory for unsent and unfinished data", snapshot.held.bytes);
     out.gauge("proxy_echo_held_limit_bytes", "Most such memory", snapshot.held.limit);
-    out.counter("proxy_echo_log_lines_dropped", "Log lines dropped because their reader is too slow", snapshot.log_lines_dropped);
+    out.counter(
+        "proxy_echo_log_lines_dropped",
+        "Log lines dropped because their reader is too slow",
+        snapshot.log_lines_dropped,
+    );
 }
 
 fn turns(turns: &Turns, out: &mut Writer) {

@@ -197,7 +197,7 @@ fn bind_all(config: &Config) -> Result<Vec<(TcpListener, Mode)>, BindError> {
         return Ok(bind_both(config)?.into_iter().map(|socket| (socket, config.mode)).collect());
     }
     let takes_ipv4 = |port| config.listen.iter().any(|(address, _)| address.is_ipv4() && address.port() == port);
-    // [::] takes IPv4 too, unless IPv4 has a socket of its own.
+    // [::] takes IPv4 too, unless IPv4 has its own socket.
     let bind = |&(address, mode): &(SocketAddr, Mode)| {
         bind_one(address, takes_ipv4(address.port()), config).map(|socket| (socket, mode))
     };

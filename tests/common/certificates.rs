@@ -1,4 +1,4 @@
-//! Certificates for as long as a test needs them. No two have the same subject: verifiers would take one for the other.
+//! Certificates for tests. No two have the same subject, because verifiers would mistake one for the other.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,12 +28,12 @@ impl Authority {
         Authority { issuer: Issuer::new(params, key), directory: directory.to_owned(), file, name }
     }
 
-    /// A key and its certificate for `name`, which is a Common Name too; both in one file.
+    /// A key and its certificate for `name`, which is also the Common Name; both in one file.
     pub fn sign(&self, name: &str) -> PathBuf {
         self.sign_until(name, 2099)
     }
 
-    /// The same, which expires with `year`.
+    /// The same, expiring at the end of `year`.
     pub fn sign_until(&self, name: &str, year: i32) -> PathBuf {
         let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
         params.distinguished_name.push(DnType::CommonName, name);
@@ -47,7 +47,7 @@ impl Authority {
     }
 }
 
-/// A certificate of its own authority, and its key; whether it says that it is an authority's is up to `is_authority`.
+/// A self-signed certificate and its key. `is_authority` decides whether it is marked as an authority's.
 pub fn self_signed(directory: &Path, name: &str, is_authority: bool) -> PathBuf {
     let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
     params.distinguished_name.push(DnType::CommonName, format!("self {}", NUMBER.fetch_add(1, Ordering::Relaxed)));

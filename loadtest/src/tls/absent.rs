@@ -1,4 +1,4 @@
-//! In place of TLS where the feature `tls` is off: nothing that could be made.
+//! Stubs in place of TLS if the feature `tls` is off: types that cannot exist.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -6,30 +6,30 @@ use std::net::SocketAddr;
 use crate::cli::LoadArgs;
 use crate::result::TlsSettings;
 
-/// What `--tls` asks for.
+/// The settings of `--tls`.
 #[derive(Clone, Debug)]
 pub enum Tls {}
 
-/// What the connections of a worker share.
+/// State that a worker's connections share.
 #[derive(Debug)]
 pub enum Client {}
 
-/// A connection's TLS.
+/// The TLS session of a connection.
 #[derive(Debug)]
 pub enum Session {}
 
-/// What a read came to.
+/// The result of a read.
 #[derive(Debug)]
 pub struct Input {
     /// Bytes of payload.
     pub payload: usize,
     /// Whether the socket may have more.
     pub has_more: bool,
-    /// Why nothing comes behind them.
+    /// Why no input follows.
     pub end: Option<io::Error>,
 }
 
-/// What a handshake came to.
+/// The result of a handshake.
 #[derive(Debug)]
 pub struct Agreed {
     /// Whether it resumed an earlier session.
@@ -40,18 +40,18 @@ pub struct Agreed {
 
 #[expect(clippy::missing_errors_doc, reason = "nothing of this is ever called")]
 impl Tls {
-    /// There is no option that asks for it.
+    /// Always `None`: there is no option that asks for TLS.
     pub fn new(_: &LoadArgs, _: &[String]) -> Result<Option<Self>, String> {
         Ok(None)
     }
 
-    /// As the result has them.
+    /// The settings for the result.
     #[must_use]
     pub fn settings(&self) -> TlsSettings {
         match *self {}
     }
 
-    /// For a worker.
+    /// The shared state of a worker.
     #[must_use]
     pub fn client(&self, _: u64, _: usize) -> Client {
         match *self {}
@@ -60,7 +60,7 @@ impl Tls {
 
 #[expect(clippy::missing_errors_doc, reason = "nothing of this is ever called")]
 impl Client {
-    /// A connection.
+    /// A session.
     pub fn session(&self, _: SocketAddr) -> io::Result<Session> {
         match *self {}
     }
@@ -73,25 +73,25 @@ impl Session {
         match *self {}
     }
 
-    /// Whether the handshake is not over.
+    /// Whether the handshake is in progress.
     #[must_use]
     pub fn is_handshaking(&self) -> bool {
         match *self {}
     }
 
-    /// What the handshake came to.
+    /// The result of the handshake.
     #[must_use]
     pub fn agreed(&self) -> Agreed {
         match *self {}
     }
 
-    /// Whether the socket has to take something.
+    /// Whether bytes wait for the socket.
     #[must_use]
     pub fn has_unsent(&self) -> bool {
         match *self {}
     }
 
-    /// One read.
+    /// Reads.
     pub fn read(&mut self, _: &mut (impl Read + Write), _: &mut Client, _: &mut [u8]) -> io::Result<Input> {
         match *self {}
     }
@@ -101,7 +101,7 @@ impl Session {
         match *self {}
     }
 
-    /// Says that nothing more comes.
+    /// Ends the session.
     pub fn close(&mut self, _: &mut impl Write, _: &mut Client) {
         match *self {}
     }

@@ -1,6 +1,6 @@
-//! TLS to the target: what `--tls` asks for, checked, and what a worker and each of its connections have of it.
+//! TLS to the target: the checked settings of `--tls`, and the state of a worker and of each of its connections.
 //!
-//! It knows nothing of the engine. Without the feature `tls`, `absent.rs` takes this module's place.
+//! It does not know the engine. Without the feature `tls`, `absent.rs` replaces this module.
 
 mod session;
 mod tickets;
@@ -20,7 +20,8 @@ use self::tickets::Tickets;
 use crate::cli::LoadArgs;
 use crate::result::TlsSettings;
 
-/// The most that is encrypted at a time, in bytes: what a socket does not take is kept, and nothing more is encrypted meanwhile.
+/// Most bytes encrypted at a time. Bytes that the socket does not take are kept, and no more are encrypted until it has
+/// taken them.
 const MAX_CLEAR: usize = 64 * 1024;
 /// A record's payload and what it adds at most (RFC 8446, section 5.2; RFC 5246, section 6.2.3).
 const MAX_PAYLOAD: usize = 16 * 1024;
@@ -28,7 +29,7 @@ const MAX_RECORD: usize = MAX_PAYLOAD + 2048 + 5;
 /// rustls joins the records of a handshake message of up to 64 KiB, which stay where they are until it is whole.
 const MAX_PARTIAL: usize = 128 * 1024;
 
-/// What `--tls` asks for.
+/// The settings of `--tls`.
 #[derive(Clone, Debug)]
 pub struct Tls {
     config: Arc<ClientConfig>,
@@ -37,7 +38,7 @@ pub struct Tls {
     settings: TlsSettings,
 }
 
-/// Whom the server's certificate must be for.
+/// The name that the server's certificate must have.
 #[derive(Clone, Debug)]
 enum Name {
     /// All targets have one name.
@@ -47,11 +48,11 @@ enum Name {
 }
 
 impl Tls {
-    /// What `args` ask for of the targets `names`; nothing where TLS is off.
+    /// Checks `args` for the targets `names`; `None` if TLS is off.
     ///
     /// # Errors
     ///
-    /// A file is unreadable or wrong, there are no authorities to trust, or it is unclear whom a certificate must be for.
+    /// A file is unreadable or wrong, there are no authorities to trust, or the name of the certificate is unclear.
     pub fn new(args: &LoadArgs, names: &[String]) -> Result<Option<Self>, String> {
         let Some(config) = args.tls.config().map_err(|error| error.to_string())? else {
             return Ok(None);
@@ -68,22 +69,21 @@ impl Tls {
         Ok(Some(Tls { config, name, resumes: args.tls_resume, settings }))
     }
 
-    /// As the result has them.
+    /// The settings for the result.
     #[must_use]
     pub fn settings(&self) -> TlsSettings {
         self.settings.clone()
     }
 
-    /// For a worker with `connections` at a time, which takes up to `room` bytes of payload at once (more than a
-    /// record has). What its connections
-    /// learn for the next handshake is its own.
+    /// The shared state of a worker with `connections` at a time, which takes up to `room` bytes of payload at once
+    /// (more than a record has). Sessions to resume are not shared between workers.
     #[must_use]
     pub fn client(&self, connections: u64, room: usize) -> Client {
         let mut config = ClientConfig::clone(&self.config);
         if self.resumes {
             config.resumption = Resumption::store(Arc::new(Tickets::new(connections)));
         }
-        // All plaintext that one read can come to has room: what comes, and a record that had come in part.
+        // Room for all plaintext of one read: the bytes read, and a record that had arrived in part.
         let most_read = room - MAX_RECORD;
         let records = MAX_CLEAR.div_ceil(MAX_PAYLOAD);
         Client {
@@ -91,13 +91,13 @@ impl Tls {
             name: self.name.clone(),
             most_read,
             incoming: vec![0; most_read + MAX_PARTIAL].into_boxed_slice(),
-            // One record more for what rustls puts before the payload, such as an update of keys.
+            // One more record for messages that rustls puts before the payload, such as a key update.
             outgoing: vec![0; (records + 1) * MAX_RECORD].into_boxed_slice(),
         }
     }
 }
 
-/// Whom the certificates of the targets `names` must be for.
+/// The name that the certificates of the targets `names` must have.
 fn name_of(args: &TlsArgs, names: &[String]) -> Result<Name, String> {
     let hosts: Result<Vec<_>, _> = names.iter().map(|name| args.server_name(name)).collect();
     let hosts = hosts.map_err(|error| error.to_string())?;
@@ -109,7 +109,7 @@ fn name_of(args: &TlsArgs, names: &[String]) -> Result<Name, String> {
     }
 }
 
-/// What the connections of a worker share: what a handshake needs, and room for what is encrypted.
+/// State that a worker's connections share: the configuration of handshakes, and buffers for encryption.
 #[derive(Debug)]
 pub struct Client {
     config: Arc<ClientConfig>,
@@ -124,7 +124,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// If rustls refuses it.
+    /// rustls refuses it.
     pub fn session(&self, target: SocketAddr) -> io::Result<Session> {
         let name = match &self.name {
             Name::One(name) => name.clone(),

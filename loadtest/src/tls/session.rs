@@ -1,5 +1,5 @@
-//! One connection's TLS over a socket that never blocks. rustls has no buffers here, so what is held is seen: a record that came
-//! in part, and what the socket did not take.
+//! The TLS session of a connection over a socket that never blocks. It uses rustls without rustls's buffers, so that
+//! all held bytes are visible here: a partial record, and bytes that the socket did not take.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
@@ -13,28 +13,29 @@ use proxy_echo_client::tls::rustls::{Error, HandshakeKind};
 
 use super::{Client, MAX_CLEAR};
 
-/// A connection's TLS.
+/// The TLS session of a connection.
 pub struct Session {
     tls: UnbufferedClientConnection,
-    /// What came and is not whole yet: at most a record, and while a handshake goes on the records of one message.
+    /// Received bytes that are not whole yet: at most a record; during a handshake, the records of one message.
     partial: Vec<u8>,
-    /// What the socket did not take yet, from `taken` on: what one [`Session::send`] makes, or a flight of the handshake.
+    /// Bytes that the socket has not taken yet, from `taken` on: the output of one [`Session::send`], or a flight of
+    /// the handshake.
     unsent: Vec<u8>,
     taken: usize,
 }
 
-/// What a read came to.
+/// The result of a read.
 #[derive(Debug)]
 pub struct Input {
-    /// Bytes of payload; they are to be taken first.
+    /// Bytes of payload; take them first.
     pub payload: usize,
     /// Whether the socket may have more.
     pub has_more: bool,
-    /// Why nothing comes behind them.
+    /// Why no input follows.
     pub end: Option<io::Error>,
 }
 
-/// What a handshake came to.
+/// The result of a handshake.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Agreed {
     /// Whether it resumed an earlier session.
@@ -70,7 +71,7 @@ impl Session {
         Session { tls, partial: Vec::new(), unsent: Vec::new(), taken: 0 }
     }
 
-    /// Begins with `first`, which is sent in clear, and the first flight of the handshake behind it.
+    /// Begins the session: sends `first` in clear, then the first flight of the handshake.
     ///
     /// # Errors
     ///
@@ -81,13 +82,13 @@ impl Session {
         self.flush(socket).map(drop)
     }
 
-    /// Whether the handshake is not over.
+    /// Whether the handshake is in progress.
     #[must_use]
     pub fn is_handshaking(&self) -> bool {
         self.tls.is_handshaking()
     }
 
-    /// What the handshake came to, when it is over.
+    /// The result of the handshake, when it is over.
     #[must_use]
     pub fn agreed(&self) -> Agreed {
         let version = self.tls.protocol_version().and_then(|version| version.as_str());
@@ -101,14 +102,15 @@ impl Session {
         Agreed { is_resumed: self.tls.handshake_kind() == Some(HandshakeKind::Resumed), words }
     }
 
-    /// Whether the socket has to take something.
+    /// Whether bytes wait for the socket.
     #[must_use]
     #[inline]
     pub fn has_unsent(&self) -> bool {
         self.taken < self.unsent.len()
     }
 
-    /// One read; the payload in it is put into `room`, which is as large as `client` was told. What the handshake answers is sent.
+    /// Reads once. Puts the payload into `room`, which is as large as `client` was told, and sends the handshake's
+    /// answers.
     ///
     /// # Errors
     ///
@@ -144,13 +146,13 @@ impl Session {
         if self.has_unsent()
             && let Err(error) = self.flush(socket)
         {
-            // What rustls says is the cause.
+            // rustls's error is the cause.
             end = end.or(Some(error));
         }
         Ok(Input { payload, has_more: count == most, end })
     }
 
-    /// The socket ended, and no `close_notify` was before it: what is missing may have been cut off.
+    /// The error of a socket that ended without `close_notify`: bytes may have been cut off.
     fn cut(&self) -> io::Error {
         if self.is_handshaking() {
             return ErrorKind::UnexpectedEof.into();
@@ -158,8 +160,8 @@ impl Session {
         io::Error::other("closed by the target without close_notify")
     }
 
-    /// Sends of `clear` what can be encrypted at a time, or nothing while the socket has not taken what was before. Returns how
-    /// many bytes were taken on.
+    /// Encrypts and sends as much of `clear` as possible at a time; nothing while the socket has not taken earlier
+    /// bytes. Returns how many bytes were taken on.
     ///
     /// # Errors
     ///
@@ -173,7 +175,7 @@ impl Session {
         let mut rest = &client.outgoing[..count];
         while !rest.is_empty() {
             match socket.write(rest) {
-                // A short write means full: an edge will come.
+                // A short write means that the socket is full, so that an edge will come.
                 Ok(written) if written < rest.len() => {
                     self.unsent.extend_from_slice(&rest[written..]);
                     break;
@@ -190,7 +192,7 @@ impl Session {
         Ok(clear.len())
     }
 
-    /// Sends what the socket did not take before. Returns whether it has all now.
+    /// Sends the bytes that the socket did not take before. Returns whether it has taken all.
     ///
     /// # Errors
     ///
@@ -209,7 +211,7 @@ impl Session {
         Ok(true)
     }
 
-    /// Says that nothing more comes. It is lost where the socket is full.
+    /// Sends `close_notify`. It is lost if the socket is full.
     pub fn close(&mut self, socket: &mut impl Write, client: &mut Client) {
         if !self.flush(socket).unwrap_or(false) {
             return;
@@ -227,12 +229,12 @@ impl Session {
                 traffic.encrypt(clear, outgoing).map_err(|error| io::Error::other(error.to_string()))
             }
             Err(error) => Err(io::Error::other(TlsError(error))),
-            // All that came has been dealt with, and all that is to be answered.
+            // All input and all answers were handled.
             Ok(_) => Err(io::Error::other("the TLS session takes nothing more")),
         }
     }
 
-    /// Takes what came, puts payload into `room` and answers into `unsent`, until rustls wants more.
+    /// Processes the received bytes: puts payload into `room` and answers into `unsent`, until rustls needs more input.
     fn process(&mut self, incoming: &mut [u8], room: &mut [u8]) -> Processed {
         let mut done = Processed { used: 0, payload: 0, end: None };
         loop {
@@ -257,7 +259,7 @@ impl Session {
                     true
                 }
                 Ok(ConnectionState::TransmitTlsData(data)) => {
-                    // It is in `unsent`, in order.
+                    // The flight is in `unsent`, in order.
                     data.done();
                     true
                 }
@@ -289,15 +291,15 @@ struct Processed {
     end: Option<io::Error>,
 }
 
-/// Puts a flight behind what is to be sent.
+/// Appends a flight to the bytes to send.
 fn encode(mut data: EncodeTlsData<'_, ClientConnectionData>, unsent: &mut Vec<u8>) {
     let start = unsent.len();
-    // It says how much it needs.
+    // rustls says how much room it needs.
     let Err(EncodeError::InsufficientSize(InsufficientSizeError { required_size, .. })) = data.encode(&mut []) else {
         return;
     };
     unsent.resize(start + required_size, 0);
-    // Nothing is encoded before that, and the room is what was asked for.
+    // Cannot fail: the room is as large as rustls asked for.
     let count = data.encode(&mut unsent[start..]).unwrap_or(0);
     unsent.truncate(start + count);
 }

@@ -1,4 +1,4 @@
-//! What resumption needs: what servers gave for the next handshake.
+//! Stores sessions for resumption: the tickets that servers gave for the next handshake.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,20 +7,20 @@ use proxy_echo_client::tls::rustls::NamedGroup;
 use proxy_echo_client::tls::rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
 use proxy_echo_client::tls::rustls::pki_types::ServerName;
 
-/// Tickets of TLS 1.3 for each connection: servers give two as a rule, and each serves once (RFC 8446, section C.4).
+/// TLS 1.3 tickets for each connection: servers usually give two, and each is used once (RFC 8446, section C.4).
 const FOR_EACH: u64 = 2;
-/// The most tickets of a name.
+/// Most tickets of a name.
 const MAX_TICKETS: u64 = 4096;
 
-/// The sessions of a worker. rustls's own store keeps eight tickets of a name: a hundred connections that begin together would
-/// find none.
+/// The sessions of a worker. rustls's own store keeps only eight tickets of a name, too few for a hundred connections
+/// that begin together.
 #[derive(Debug)]
 pub(super) struct Tickets {
     names: Mutex<HashMap<ServerName<'static>, Known>>,
     most: usize,
 }
 
-/// What is known of a name.
+/// The sessions of a name.
 #[derive(Debug, Default)]
 struct Known {
     group: Option<NamedGroup>,
@@ -29,7 +29,7 @@ struct Known {
 }
 
 impl Tickets {
-    /// For this many connections at a time. There are as many names as the run has, at most as many as it has addresses.
+    /// A store for this many connections at a time. It has at most as many names as the run has addresses.
     pub(super) fn new(connections: u64) -> Self {
         Tickets { names: Mutex::default(), most: (connections * FOR_EACH).min(MAX_TICKETS) as usize }
     }
@@ -65,7 +65,7 @@ impl ClientSessionStore for Tickets {
     fn insert_tls13_ticket(&self, name: ServerName<'static>, ticket: Tls13ClientSessionValue) {
         let mut names = self.names();
         let tickets = &mut names.entry(name).or_default().tls13;
-        // The oldest one ends first.
+        // Drop the oldest ticket, which expires first.
         if tickets.len() >= self.most {
             tickets.pop_front();
         }

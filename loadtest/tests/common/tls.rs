@@ -1,5 +1,5 @@
-//! A TLS server in the test's own process: it echoes by TLS, and some of them do something wrong.
-#![allow(dead_code, reason = "each test file uses some of it")]
+//! TLS servers in the test's own process: they echo over TLS, and some misbehave.
+#![allow(dead_code, reason = "each test uses a part of it")]
 
 use std::fs;
 use std::io::{Read, Write};
@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use crate::common::SIZE;
 
-/// The name that certificates are for, unless they are to be wrong.
+/// The name of all certificates except wrong ones.
 pub const NAME: &str = "echo.test";
 
 /// What a server does.
@@ -30,17 +30,17 @@ pub enum Way {
     IsPlain,
     /// Changes a byte of each connection.
     Corrupts,
-    /// Ends each connection after ten messages, without a word.
+    /// Ends each connection after ten messages, without `close_notify`.
     Cuts,
     /// Ends each connection after ten messages, with `close_notify`.
     Closes,
     /// Reads and never answers.
     Ignores,
-    /// Wants a client's certificate.
+    /// Demands a client certificate.
     WantsCertificate,
     /// Its certificate has expired.
     IsExpired,
-    /// Its certificate is another's.
+    /// Its certificate is for another name.
     IsAnother,
 }
 
@@ -49,7 +49,7 @@ pub struct Front {
     pub address: SocketAddr,
     pub full: Arc<AtomicU64>,
     pub resumed: Arc<AtomicU64>,
-    /// Its certificate, which is its own authority, with its key behind it.
+    /// Its self-signed certificate, followed by its key.
     pub pem: PathBuf,
     is_over: Arc<AtomicBool>,
     _directory: TempDir,
@@ -78,7 +78,7 @@ impl Front {
                     return;
                 }
                 let (config, counts) = (config.clone(), counts.clone());
-                // What goes wrong is the client's to tell.
+                // The client reports errors.
                 thread::spawn(move || serve(stream, config, way, &counts).ok());
             }
         });
@@ -98,11 +98,11 @@ impl Drop for Front {
     }
 }
 
-/// A certificate of an authority of its own.
+/// A certificate with its own authority.
 fn certificate(name: &str, is_expired: bool) -> CertifiedKey<KeyPair> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-    // Two with one subject would be one authority with a wrong signature.
+    // With the same subject, the second authority would look like the first with a wrong signature.
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     params.distinguished_name.push(DnType::CommonName, format!("{name} {number}"));
     if is_expired {
@@ -146,7 +146,7 @@ fn serve(
     }
     let mut tls = ServerConnection::new(config).map_err(std::io::Error::other)?;
     while tls.is_handshaking() {
-        // The alert that says why goes out.
+        // Send the alert that says why.
         if let Err(error) = tls.complete_io(&mut stream) {
             let _ = tls.write_tls(&mut stream);
             return Err(error);
@@ -172,7 +172,7 @@ fn serve(
                 tls.complete_io(&mut stream)?;
             }
             stream.shutdown(std::net::Shutdown::Write)?;
-            // A reset would take with it what was sent.
+            // Read to the end, because a reset would discard the bytes sent.
             let _ = stream.read_to_end(&mut Vec::new());
             return Ok(());
         }

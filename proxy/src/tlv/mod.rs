@@ -21,7 +21,7 @@ pub const CRC32C: u8 = 0x03;
 pub const NOOP: u8 = 0x04;
 /// Opaque id of the connection (section 2.2.5).
 pub const UNIQUE_ID: u8 = 0x05;
-/// TLS of the client's connection, with TLVs of its own (section 2.2.6).
+/// TLS of the client's connection, with nested TLVs (section 2.2.6).
 pub const SSL: u8 = 0x20;
 /// In [`SSL`]: the TLS version.
 pub const SSL_VERSION: u8 = 0x21;
