@@ -1,13 +1,13 @@
-//! How latency grows with the rate, from the probes of a search, and the knee: where it begins to climb.
+//! The curve of latency by rate, from the probes of a search, and its knee, where latency begins to climb.
 
 use crate::format::number;
 use crate::result::{Curve, CurvePoint, Known, Samples, SearchStep};
 
-/// The latency has climbed when it is over so many times that at the lowest rate.
+/// The latency has climbed when it is more than this many times that at the lowest rate.
 const CLIMB: f64 = 2.0;
 
 impl CurvePoint {
-    /// That of a probe at `rate`, if its `latency` supports `percentile`.
+    /// The point of a probe at `rate`, if its `latency` has enough samples for `percentile`.
     #[must_use]
     pub fn new(rate: f64, met: Option<bool>, latency: &Samples, percentile: f64) -> Option<Self> {
         let (ns, is_at_least) = match latency.percentile(percentile)? {
@@ -19,7 +19,8 @@ impl CurvePoint {
 }
 
 impl Curve {
-    /// Of `points` in the order in which they were measured: of each rate the last counts. `percentile` is its name.
+    /// The curve of the `measured` points, in the order of measurement; of each rate the last one counts. `percentile`
+    /// is its name.
     #[must_use]
     pub fn new(percentile: String, measured: &[CurvePoint]) -> Self {
         let mut points: Vec<CurvePoint> = Vec::new();
@@ -35,7 +36,7 @@ impl Curve {
         Curve { percentile, points, knee_rate, knee_unknown }
     }
 
-    /// Of the `steps` of a search whose JSON has no curve, as far as they tell.
+    /// The curve of the `steps` of a search whose JSON has no curve, as far as they have figures.
     #[must_use]
     pub fn of_steps(steps: &[SearchStep]) -> Self {
         let known = steps.iter().filter(|step| step.met.is_some());

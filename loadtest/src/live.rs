@@ -14,7 +14,7 @@ use crate::samples::{Samples, percentile_name};
 const FORMAT: u32 = 1;
 const PERCENTILES: [f64; 4] = [50.0, 90.0, 99.0, 99.9];
 
-/// Where the lines go.
+/// The destination of the lines.
 #[derive(Debug)]
 pub struct Live {
     file: String,

@@ -6,14 +6,14 @@ use proxy_echo_args::values::{rate, time};
 
 use crate::result::Stage;
 
-/// The most points.
+/// Most points.
 const MAX_POINTS: usize = 1000;
 /// The shortest and the longest profile.
 const TIMES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(86_400));
 /// The highest rate, in messages a second.
 const MAX_RATE: f64 = 1e9;
 
-/// A rate over time. Before the first point and after the last one it stays what it is there.
+/// A rate over time. Before the first point and after the last one it is constant.
 ///
 /// ```
 /// use loadtest::profile::Profile;
@@ -25,30 +25,30 @@ const MAX_RATE: f64 = 1e9;
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
-    /// One for each point, in order. The last one has no end.
+    /// The pieces, one for each point, in order. The last one has no end.
     pieces: Vec<Piece>,
 }
 
-/// From one point to the next.
+/// The piece from one point to the next.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Piece {
     start_s: f64,
     /// Messages due before it.
     before: f64,
-    /// At its start, in messages a second.
+    /// The rate at its start, in messages a second.
     rate: f64,
-    /// How the rate changes, in messages a second each second.
+    /// The change of the rate, in messages a second per second.
     slope: f64,
 }
 
 impl Profile {
-    /// The same `rate` all the time, in messages a second.
+    /// A constant `rate`, in messages a second.
     #[must_use]
     pub fn constant(rate: f64) -> Self {
         Profile { pieces: vec![Piece { start_s: 0.0, before: 0.0, rate, slope: 0.0 }] }
     }
 
-    /// Through `stages`, whose times increase.
+    /// The profile through `stages`, whose times increase.
     #[must_use]
     pub fn new(stages: &[Stage]) -> Self {
         let mut pieces = Vec::with_capacity(stages.len());
@@ -63,11 +63,11 @@ impl Profile {
         Profile { pieces }
     }
 
-    /// Reads `TIME:RATE,TIME:RATE…`: from 0s on, with times that increase.
+    /// Parses `TIME:RATE,TIME:RATE…`, with times that begin at 0s and increase.
     ///
     /// # Errors
     ///
-    /// What makes no sense, in words.
+    /// A sentence that says what is wrong.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut stages: Vec<Stage> = Vec::new();
         let mut last = (Duration::ZERO, "");
@@ -102,7 +102,7 @@ impl Profile {
         Ok(Profile::new(&stages))
     }
 
-    /// The same, `by_s` later.
+    /// The same profile, `by_s` seconds later.
     #[must_use]
     pub fn delayed(&self, by_s: f64) -> Self {
         let Some(first) = self.pieces.first().filter(|_| by_s > 0.0) else { return self.clone() };
@@ -118,7 +118,7 @@ impl Profile {
         self.pieces.iter().map(|piece| Stage { at_s: piece.start_s, rate: piece.rate }).collect()
     }
 
-    /// When the last point is, in s.
+    /// The time of the last point in s.
     #[must_use]
     pub fn end_s(&self) -> f64 {
         self.pieces.last().map_or(0.0, |last| last.start_s)
@@ -130,7 +130,7 @@ impl Profile {
         self.count_until(self.end_s()) / self.end_s()
     }
 
-    /// How many messages are due in the first `time_s` seconds: the integral of the rate.
+    /// The number of messages due in the first `time_s` seconds: the integral of the rate.
     #[must_use]
     pub fn count_until(&self, time_s: f64) -> f64 {
         let Some(piece) = self.pieces.iter().rfind(|piece| piece.start_s <= time_s) else { return 0.0 };
@@ -138,11 +138,11 @@ impl Profile {
         piece.before + since_s * (piece.rate + piece.slope * since_s / 2.0)
     }
 
-    /// When the message is due before which `count` others are, in s; infinity if it never is. `from` is the piece where the
-    /// search begins: that of a lower count. It is moved on.
+    /// The due time in s of the message that follows `count` others; infinity if it is never due. `from` is the piece
+    /// at which the search begins, that of a lower count; it is advanced.
     #[inline]
     pub(crate) fn time_of(&self, count: f64, from: &mut usize) -> f64 {
-        // A message that is due at the edge of a pause is due after it.
+        // A message due at the edge of a pause is due after the pause.
         while self.pieces.get(*from + 1).is_some_and(|next| next.before <= count) {
             *from += 1;
         }
@@ -152,8 +152,8 @@ impl Profile {
 }
 
 impl Piece {
-    /// How long it takes until `count` messages are due. They are the integral `rate * t + slope * t² / 2`, which is solved for
-    /// t in the form that loses no digits when the slope is small.
+    /// The time until `count` messages are due. Solves `count = rate * t + slope * t² / 2` for t, in the form that
+    /// loses no digits when the slope is small.
     #[inline]
     fn time_of(&self, count: f64) -> f64 {
         if self.slope == 0.0 {
@@ -162,13 +162,13 @@ impl Piece {
         if count <= 0.0 {
             return 0.0;
         }
-        // Rounding may take it below 0 where the rate falls to 0.
+        // Rounding may make it negative where the rate falls to 0.
         let reached = (self.rate * self.rate + 2.0 * self.slope * count).max(0.0).sqrt();
         2.0 * count / (self.rate + reached)
     }
 }
 
-/// A rate of 0 is a pause.
+/// Parses a rate, in which 0 is a pause.
 fn rate_or_zero(text: &str) -> Result<f64, String> {
     if text == "0" {
         return Ok(0.0);
@@ -223,7 +223,7 @@ mod tests {
         assert_eq!(profile.stages(), stages);
     }
 
-    /// The trapezoids, added up one by one in small steps.
+    /// The integral as a sum of small trapezoids.
     fn integral(stages: &[(f64, f64)], until_s: f64) -> f64 {
         let rate = |time_s: f64| {
             let pair = stages.windows(2).find(|pair| time_s <= pair[1].0).unwrap();
@@ -248,7 +248,7 @@ mod tests {
             let time_s = profile.time_of(count, &mut from);
             assert!((profile.count_until(time_s) - count).abs() < 1e-6, "{count} at {time_s} s");
         }
-        // 2,400 are due before the pause; the next one after it.
+        // 2,400 messages are due before the pause, and the next one after it.
         assert!(is_near(profile.time_of(2400.0, &mut 0), 8.0));
     }
 

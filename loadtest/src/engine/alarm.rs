@@ -1,11 +1,11 @@
-//! Wakes a worker at a given time, to the microsecond where the system can.
+//! Wakes a worker at a given time, to the microsecond if the system can.
 
 use std::io;
 use std::time::Duration;
 
 use mio::{Registry, Token};
 
-/// A timer that is polled like a socket: `epoll_wait` itself knows milliseconds only.
+/// A timer that is polled like a socket, because `epoll_wait` itself counts only in milliseconds.
 #[cfg(target_os = "linux")]
 #[derive(Debug)]
 pub(super) struct Alarm {
@@ -22,14 +22,14 @@ impl Alarm {
         Ok(Alarm { timer, set_ns: 0 })
     }
 
-    /// Goes off at `at_ns`; `now_ns` is the present time.
+    /// Sets the alarm to go off at `at_ns`; `now_ns` is the present time.
     #[inline]
     pub(super) fn set(&mut self, at_ns: u64, now_ns: u64) -> io::Result<()> {
         if self.set_ns == at_ns && at_ns > now_ns {
             return Ok(());
         }
         self.set_ns = at_ns;
-        // 0 would turn it off.
+        // 0 would turn the timer off.
         let after = Duration::from_nanos(at_ns.saturating_sub(now_ns).clamp(1, u64::from(u32::MAX) * 1_000_000_000));
         let it_value = libc::timespec { tv_sec: after.as_secs().cast_signed(), tv_nsec: after.subsec_nanos().into() };
         let it_interval = libc::timespec { tv_sec: 0, tv_nsec: 0 };
@@ -37,14 +37,14 @@ impl Alarm {
         Ok(())
     }
 
-    /// How long to wait for events.
-    #[expect(clippy::unused_self, reason = "other systems have nothing else to wait by")]
+    /// The timeout of the poll.
+    #[expect(clippy::unused_self, reason = "other systems need the timeout")]
     pub(super) fn timeout(&self, _: u64) -> Option<Duration> {
         None
     }
 }
 
-/// The poll's own time limit.
+/// The alarm is a timeout of the poll.
 #[cfg(not(target_os = "linux"))]
 #[derive(Debug)]
 pub(super) struct Alarm {

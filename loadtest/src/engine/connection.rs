@@ -12,21 +12,21 @@ use crate::tls::{Client, Session};
 const MAX_LINE: usize = 107;
 const LINE_START: &[u8] = b"PROXY ";
 
-/// What a connection waits for.
+/// The event that a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// To be established.
+    /// The connection to be established.
     Connecting,
     /// The end of the TLS handshake.
     Handshaking,
-    /// The first bytes, which may be the header, sent back.
+    /// The first bytes, which may be the reflected header.
     AwaitingLine,
     /// Payload.
     Open,
 }
 
 impl State {
-    /// Whether it has been opened: payload may come.
+    /// Whether it is open, so that payload may come.
     #[inline]
     pub(super) fn is_open(self) -> bool {
         !matches!(self, State::Connecting | State::Handshaking)
@@ -36,73 +36,73 @@ impl State {
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) stream: TcpStream,
-    /// What is spoken on it, if it is TLS.
+    /// Its TLS session, if it uses TLS.
     pub(super) tls: Option<Box<Session>>,
     pub(super) number: u64,
-    /// The index of the address that it goes to.
+    /// The index of the address that it is connected to.
     pub(super) address: usize,
-    /// Where the address's pieces begin.
+    /// The index of the first interval of its address.
     pub(super) pieces: usize,
-    /// It is to end as soon as nothing is in flight, for another one elsewhere.
+    /// Whether it shall end as soon as nothing is in flight, to make room for a connection to another address.
     pub(super) is_leaving: bool,
     pub(super) state: State,
-    /// Places in the pattern: of the next byte to send, and of the next to come.
+    /// Places in the pattern: of the next byte to send, and of the next byte to receive.
     send_at: usize,
     recv_at: usize,
-    /// Bytes that the socket did not take yet.
+    /// Bytes that the socket has not taken yet.
     unsent: usize,
-    /// Bytes that are to come, the unsent ones included.
+    /// Bytes to be received, the unsent ones included.
     owed: usize,
-    /// Of those, what belongs to the oldest message in flight.
+    /// The part of them that belongs to the oldest message in flight.
     remaining: usize,
-    /// Messages in flight, and which of the connection's stamps is the oldest's.
+    /// The number of messages in flight, and the index of the oldest one's stamp.
     pub(super) in_flight: u32,
     pub(super) oldest: u32,
     pub(super) received: u64,
-    /// Since when a message more could be sent, or when the connect, or the handshake, began.
+    /// Since when another message could be sent; before that, when the connect or the handshake began.
     pub(super) since_ns: u64,
-    /// When the connection was lost in whose place it stands, until traffic flows again.
+    /// When the connection that this one replaces was lost; until traffic flows again.
     pub(super) replaces_ns: Option<u64>,
-    /// The beginning of a line that came in pieces.
+    /// The beginning of a line that arrives in pieces.
     line: Vec<u8>,
 }
 
-/// What was found where other bytes should have been.
+/// An error in the received bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// Other bytes.
+    /// The bytes were changed.
     Corrupted,
-    /// So many bytes are left out.
+    /// This many bytes are missing.
     Lost(usize),
-    /// Bytes that came before, or that answer no message.
+    /// Bytes that came before, or that no message asked for.
     Duplicated(usize),
-    /// The bytes of another connection, by their place in the pattern.
+    /// The bytes of another connection, with their place in the pattern.
     Crossed(usize),
-    /// No header line, or no such line.
+    /// The header line is missing or wrong.
     Header,
 }
 
-/// What a piece of input came to.
+/// The result of taking a piece of input.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
-    /// Messages that are whole.
+    /// Messages that were completed.
     pub(super) whole: u32,
-    /// Messages of which no byte will come any more.
+    /// Messages of which no byte will come.
     pub(super) dropped: u32,
-    /// Faults, and how many bytes had come before each.
+    /// Faults, each with the number of bytes received before it.
     pub(super) faults: Vec<(Fault, u64)>,
 }
 
-/// What the bytes before the payload came to.
+/// The result of reading the line before the payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Line {
-    /// It is not whole yet.
+    /// The line is not whole yet.
     Partial,
-    /// It is whole; payload begins there.
+    /// The line is whole; the payload begins at this offset.
     Whole(usize),
-    /// There is none.
+    /// There is no line.
     None,
-    /// There should have been one.
+    /// The line is missing.
     Missing,
 }
 
@@ -131,7 +131,7 @@ impl Connection {
         }
     }
 
-    /// A message more is to be sent.
+    /// Queues another message.
     #[inline]
     pub(super) fn queue(&mut self, size: usize) {
         self.unsent += size;
@@ -139,13 +139,13 @@ impl Connection {
         self.in_flight += 1;
     }
 
-    /// Whether bytes wait for the socket.
+    /// Whether bytes wait to be sent.
     #[inline]
     pub(super) fn has_unsent(&self) -> bool {
         self.unsent > 0 || self.tls.as_ref().is_some_and(|tls| tls.has_unsent())
     }
 
-    /// Sends queued bytes, as far as the socket takes them. Returns how many it took.
+    /// Sends queued bytes until the socket takes no more. Returns how many it took.
     #[inline]
     pub(super) fn send(&mut self, pattern: &Pattern) -> io::Result<usize> {
         let mut sent = 0;
@@ -156,7 +156,7 @@ impl Connection {
                     let short = count < piece.len();
                     self.sent(count, pattern);
                     sent += count;
-                    // A short write means full: an edge will come.
+                    // A short write means that the socket is full, so that an edge will come.
                     if short {
                         break;
                     }
@@ -169,7 +169,7 @@ impl Connection {
         Ok(sent)
     }
 
-    /// Sends queued bytes by TLS, as far as the socket takes them. Returns how many were taken on.
+    /// Sends queued bytes over TLS until the socket takes no more. Returns how many were taken on.
     pub(super) fn send_by_tls(&mut self, client: &mut Client, pattern: &Pattern) -> io::Result<usize> {
         let mut sent = 0;
         while let Some(tls) = &mut self.tls {
@@ -183,14 +183,15 @@ impl Connection {
         Ok(sent)
     }
 
-    /// Sends the header and the queued bytes in one piece, if that is small. Returns how many payload bytes the socket took.
+    /// Sends the header and the queued bytes in one piece, if it is small. Returns how many payload bytes the socket
+    /// took.
     pub(super) fn send_first(&mut self, header: &mut Vec<u8>, pattern: &Pattern) -> io::Result<usize> {
         let length = header.len();
         if length == 0 {
             return self.send(pattern);
         }
         header.extend_from_slice(pattern.piece(self.send_at, self.unsent.min(MAX_PIECE / 4)));
-        // A new connection's buffer takes at least what a header can be; what does not is not worth waiting for.
+        // The buffer of a new connection is larger than any header: if it does not take one, give up.
         let count = loop {
             match self.stream.write(header) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -210,7 +211,7 @@ impl Connection {
         self.unsent -= count;
     }
 
-    /// One read. 0 is the end.
+    /// Reads once. 0 is the end.
     #[inline]
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
@@ -221,8 +222,8 @@ impl Connection {
         }
     }
 
-    /// Takes `bytes` of payload if all are right; otherwise takes nothing and returns `None`. Returns how many messages
-    /// are whole.
+    /// Takes `bytes` of payload if all are right, and returns how many messages they complete. Otherwise takes nothing
+    /// and returns `None`.
     #[inline]
     pub(super) fn take(&mut self, bytes: &[u8], pattern: &Pattern, size: usize, verify: bool) -> Option<u32> {
         if bytes.len() > self.owed - self.unsent || verify && pattern.piece(self.recv_at, bytes.len()) != bytes {
@@ -231,7 +232,7 @@ impl Connection {
         Some(self.advance(bytes.len(), pattern, size))
     }
 
-    /// `count` bytes of those owed are dealt with. Returns how many messages they end.
+    /// Advances by `count` of the bytes to be received. Returns how many messages they complete.
     #[inline]
     fn advance(&mut self, count: usize, pattern: &Pattern, size: usize) -> u32 {
         self.recv_at = pattern.after(self.recv_at, count);
@@ -250,7 +251,7 @@ impl Connection {
         1 + (beyond / size) as u32
     }
 
-    /// Takes `bytes`, some of which are wrong, and finds out in which way.
+    /// Takes `bytes`, some of which are wrong, and finds out how.
     #[cold]
     pub(super) fn take_faulty(&mut self, mut bytes: &[u8], pattern: &Pattern, size: usize, verify: bool) -> Taken {
         let mut taken = Taken::default();
@@ -269,7 +270,7 @@ impl Connection {
             let rest_of_message = (due - good).min(self.remaining);
             bytes = match fault {
                 Fault::Lost(count) => {
-                    // The message that is being received lacks bytes, but ends; those that lie wholly in the gap never came.
+                    // The present message lacks bytes but ends; messages wholly inside the gap never came.
                     let ended = self.advance(count, pattern, size);
                     let damaged = u32::from(ended > 0 && good > 0);
                     taken.whole += damaged;
@@ -287,14 +288,14 @@ impl Connection {
         taken
     }
 
-    /// What `bytes` are, the first of which is wrong. `due` of them may be right.
+    /// Diagnoses `bytes`, whose first byte is wrong. `due` of them may be right.
     fn diagnose(&self, bytes: &[u8], due: usize, pattern: &Pattern) -> Fault {
         let message = &bytes[..due.min(self.remaining)];
         if !message.is_empty() && pattern.agreeing(self.recv_at, message) * 2 > message.len() {
             return Fault::Corrupted;
         }
         let ahead = self.owed - self.unsent;
-        // As far back as what was in flight lately.
+        // Search back as far as bytes were recently in flight.
         let behind = (self.received as usize).min(4 * (self.owed + self.remaining));
         let mut elsewhere = None;
         for place in pattern.places_of(bytes) {
@@ -314,13 +315,14 @@ impl Connection {
         }
     }
 
-    /// Whether bytes at `place` of the pattern are, or were lately, this connection's.
+    /// Whether bytes at `place` in the pattern are, or recently were, this connection's.
     pub(super) fn covers(&self, place: usize, pattern: &Pattern) -> bool {
         let near = 4 * (self.owed + self.remaining);
         pattern.distance(self.recv_at, place) < near || pattern.distance(place, self.recv_at) <= near
     }
 
-    /// Takes the first bytes. What is [`Line::None`] or [`Line::Missing`] is payload, with [`Connection::take_held`] before it.
+    /// Takes the first bytes. After [`Line::None`] or [`Line::Missing`] they are payload, preceded by
+    /// [`Connection::take_held`].
     pub(super) fn take_line(&mut self, bytes: &[u8], expect: ExpectReflect) -> Line {
         let held = self.line.len();
         let more = bytes.len().min(MAX_LINE - held);
@@ -346,7 +348,7 @@ impl Connection {
         if line == Line::None && expect == ExpectReflect::Yes { Line::Missing } else { line }
     }
 
-    /// What was held as the beginning of a line, and was none.
+    /// The bytes that were held as the beginning of a line but are not one.
     pub(super) fn take_held(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.line)
     }

@@ -5,17 +5,17 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-/// Nothing yet.
+/// Not known yet.
 const UNKNOWN: u64 = u64::MAX;
 
-/// Orders to the workers, and how far they are.
+/// Orders to the workers, and their progress.
 #[derive(Debug)]
 pub struct Control {
     epoch: Instant,
     start_ns: AtomicU64,
     stop: AtomicBool,
     opened: AtomicU64,
-    /// Lists of addresses after the first: how many there were, and the last.
+    /// The number of address lists after the first one, and the last of them.
     lists: AtomicU64,
     addresses: Mutex<Vec<SocketAddr>>,
     completed: Vec<AtomicU64>,
@@ -34,7 +34,7 @@ impl Control {
         }
     }
 
-    /// Time in ns, the same for all.
+    /// The time in ns, common to all workers.
     #[inline]
     pub(super) fn now_ns(&self) -> u64 {
         self.epoch.elapsed().as_nanos() as u64
@@ -56,7 +56,7 @@ impl Control {
         self.stop.load(Ordering::Acquire)
     }
 
-    /// Names lead to `addresses` now.
+    /// Sets the `addresses` to which the names resolve now.
     pub(super) fn replace_addresses(&self, addresses: Vec<SocketAddr>) {
         if let Ok(mut last) = self.addresses.lock() {
             *last = addresses;
@@ -64,7 +64,7 @@ impl Control {
         }
     }
 
-    /// The last list of addresses and its number, if it is not list `seen`.
+    /// The last list of addresses and its number, unless that is `seen`.
     pub(super) fn addresses(&self, seen: u64) -> Option<(u64, Vec<SocketAddr>)> {
         if self.lists.load(Ordering::Acquire) == seen {
             return None;
@@ -81,7 +81,7 @@ impl Control {
         self.opened.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Connections that were opened and not lost.
+    /// The number of connections that were opened and not lost.
     pub(super) fn opened(&self) -> u64 {
         self.opened.load(Ordering::Relaxed)
     }

@@ -1,4 +1,5 @@
-//! Makes a load and measures it: starts the workers, gives them one start, waits for them, and puts together what they found.
+//! Makes a load and measures it: starts the workers, gives them a common start, waits for them, and joins their
+//! results.
 
 mod alarm;
 mod connection;
@@ -33,34 +34,34 @@ use crate::pattern::Pattern;
 use crate::plan::{Plan, PlanError};
 use crate::result::RunResult;
 
-/// From the last connection to the start, so that all workers are told in time.
+/// Time from the last connection to the start, so that all workers learn the start in time.
 const LEAD_NS: u64 = 5_000_000;
-/// How often progress is told, and an interrupt looked for.
+/// Time between two reports of progress and checks for an interrupt.
 const PERIOD: Duration = Duration::from_millis(50);
 
-/// How far a run is.
+/// The progress of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Progress {
-    /// A second of the measured time is over. Only if the plan asks for it.
+    /// A second of the measured time is over. Reported only if the plan asks for it.
     Second(Box<Second>),
-    /// So many connections are open.
+    /// This many connections are open.
     Opening(u64),
     /// The load runs.
     Running {
         /// Connections that were opened and not lost.
         alive: u64,
-        /// Messages that came back.
+        /// Answered messages.
         completed: u64,
         /// Since the start, warm-up included.
         elapsed: Duration,
     },
 }
 
-/// Does what `plan` says, once. Ends early, with what was measured until then, when `interrupt` becomes true.
+/// Makes the load of `plan` once. If `interrupt` becomes true, it ends early with the results so far.
 ///
 /// # Errors
 ///
-/// If nothing could be measured.
+/// Nothing could be measured.
 pub fn run(plan: &Plan, interrupt: &AtomicBool, progress: &mut dyn FnMut(Progress)) -> Result<RunResult, EngineError> {
     let fd_limit = plan.reserve()?;
     let probe = |pid| ServerProbe::new(pid).map_err(|error| EngineError::Server(pid, error));
@@ -115,7 +116,7 @@ impl Crew {
 
     fn wake(&self) {
         for waker in self.wakers.iter() {
-            // A worker that cannot be woken wakes by its alarm.
+            // If waking fails, the worker's own alarm wakes it.
             let _ = waker.wake();
         }
     }
@@ -132,7 +133,7 @@ impl Crew {
         }
     }
 
-    /// Until all connections are open, or known not to open.
+    /// Waits until all connections are open or have failed.
     fn await_ready(&mut self, interrupt: &AtomicBool, progress: &mut dyn FnMut(Progress)) -> Result<(), EngineError> {
         let mut ready = 0;
         while ready + self.outcomes.len() < self.wakers.len() {
@@ -149,7 +150,7 @@ impl Crew {
         Ok(())
     }
 
-    /// Gives the start. Returns when it is.
+    /// Sets the start of the load. Returns its time.
     fn begin(&mut self, plan: &Plan) -> SystemTime {
         let (now, now_ns) = (SystemTime::now(), self.control.now_ns());
         let wait = plan.start_at.and_then(|at| at.duration_since(now).ok()).unwrap_or_default();
@@ -160,7 +161,7 @@ impl Crew {
         now + lead + plan.warmup
     }
 
-    /// Until all workers are done. The server's use is looked at when the measured time begins, and when it ends.
+    /// Waits until all workers are done. Reads the server's resource use at the begin and the end of the measured time.
     fn await_done(
         mut self,
         plan: &Plan,
@@ -210,7 +211,7 @@ impl Crew {
                 });
             }
         }
-        // The workers may be done before their end is seen here, or may have ended early.
+        // The workers may be done before this thread notices the end, or may have ended early.
         if let (Some(server), 1) = (server, marks.len()) {
             server.mark(self.control.now_ns());
         }
@@ -221,13 +222,13 @@ impl Crew {
 /// Why nothing could be measured.
 #[derive(Debug)]
 pub enum EngineError {
-    /// It cannot be done.
+    /// The plan is impossible.
     Plan(PlanError),
     /// The system refuses what a worker needs.
     System(io::Error),
-    /// The server that was named cannot be looked at.
+    /// The process of `--server-pid` cannot be read.
     Server(u32, io::Error),
-    /// A worker ended without a word.
+    /// A worker ended without a result.
     Lost,
 }
 
@@ -249,7 +250,7 @@ impl fmt::Display for EngineError {
             EngineError::Plan(error) => error.fmt(f),
             EngineError::System(error) => write!(f, "the system refuses what the load needs: {error}"),
             EngineError::Server(pid, error) => write!(f, "--server-pid {pid}: {error}"),
-            EngineError::Lost => write!(f, "a worker ended without a word"),
+            EngineError::Lost => write!(f, "a worker ended without a result"),
         }
     }
 }

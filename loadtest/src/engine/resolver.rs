@@ -1,4 +1,4 @@
-//! `--resolve-every`: looks the targets' names up again while the load runs, and tells the workers what has changed.
+//! `--resolve-every`: resolves the targets' names again while the load runs, and tells the workers about changes.
 
 use std::io;
 use std::sync::Arc;
@@ -10,18 +10,18 @@ use mio::Waker;
 use super::control::Control;
 use crate::plan::{self, Plan};
 
-/// Ends its thread when it is dropped; a look-up that is under way ends by itself.
+/// Ends its thread when it is dropped; a lookup in progress ends by itself.
 #[derive(Debug)]
 pub(super) struct Resolver {
     _end: Sender<()>,
 }
 
 impl Resolver {
-    /// Looks at the names of `plan` from now on, if it is to.
+    /// Resolves the names of `plan` from now on, if the plan asks for it.
     ///
     /// # Errors
     ///
-    /// If the system refuses the thread.
+    /// The system refuses the thread.
     pub(super) fn start(plan: &Plan, control: &Arc<Control>, wakers: &Arc<Vec<Waker>>) -> io::Result<Option<Self>> {
         let Some(every) = plan.resolve_every else { return Ok(None) };
         let (end, ended) = mpsc::channel();
@@ -29,13 +29,13 @@ impl Resolver {
         let (control, wakers) = (control.clone(), wakers.clone());
         let look = move || {
             while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(every) {
-                // What cannot be looked up leads where it did: a name server's failure is not the target's.
+                // If a name cannot be resolved, keep its addresses: a name server's failure is not the target's.
                 let Ok(found) = plan::addresses(&names, family) else { continue };
                 if found != known {
                     known.clone_from(&found);
                     control.replace_addresses(found);
                     for waker in wakers.iter() {
-                        // A worker that cannot be woken wakes by its alarm.
+                        // If waking fails, the worker's own alarm wakes it.
                         let _ = waker.wake();
                     }
                 }

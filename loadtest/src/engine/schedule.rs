@@ -3,30 +3,30 @@
 use crate::cli::Arrival;
 use crate::profile::Profile;
 
-/// Never, and far enough from the end of a u64 for a time to be added.
+/// A time that never comes, small enough to add a duration without overflow.
 const NEVER_NS: u64 = u64::MAX / 4;
 
-/// The times at which one of several workers has to send, in ns since the start.
+/// The times at which one of several workers must send, in ns since the start.
 ///
-/// Messages are counted over all workers, and each count has its time by the profile's integral: so a rate that changes
-/// spaces uniform and random arrivals alike.
+/// Messages are numbered over all workers, and the profile's integral gives the time of each number. A changing rate
+/// therefore spaces uniform and random arrivals in the same way.
 #[derive(Debug)]
 pub(super) struct Schedule {
     arrival: Arrival,
     profile: Profile,
-    /// The piece of the profile that the next message is in.
+    /// The piece of the profile that contains the next message.
     piece: usize,
-    /// How many workers take turns.
+    /// The number of workers that take turns.
     workers: f64,
-    /// Messages of all workers before the next one of this worker: in the mean, if they are random. No error grows in it: whole
-    /// numbers are exact.
+    /// The number of messages of all workers before this worker's next one; the mean, if arrivals are random. Errors do
+    /// not accumulate, because whole numbers are exact.
     before: f64,
     next_ns: u64,
     random: fastrand::Rng,
 }
 
 impl Schedule {
-    /// For worker `index` of `count`, which keep to `profile` together.
+    /// The schedule of worker `index` of `count`, which follow `profile` together.
     pub(super) fn new(profile: Profile, arrival: Arrival, index: u64, count: u64) -> Self {
         let mut schedule = Schedule {
             arrival,
@@ -35,7 +35,7 @@ impl Schedule {
             workers: count as f64,
             before: 0.0,
             next_ns: 0,
-            // Runs are repeatable; workers differ.
+            // The seed makes runs repeatable and workers different.
             random: fastrand::Rng::with_seed(0x5eed ^ index.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
         };
         let first = match arrival {
@@ -52,14 +52,14 @@ impl Schedule {
         self.next_ns
     }
 
-    /// The next message is sent, or given up.
+    /// Passes the next message, because it was sent or given up.
     #[inline]
     pub(super) fn pass(&mut self) {
         let distance = self.distance();
         self.go_on(distance * self.workers);
     }
 
-    /// From a message of this worker to the next, in its messages.
+    /// The distance from one message of this worker to the next, in its messages.
     #[inline]
     fn distance(&mut self) -> f64 {
         match self.arrival {
@@ -75,11 +75,11 @@ impl Schedule {
         self.next_ns = (next_ns as u64).min(NEVER_NS);
     }
 
-    /// Passes all that are due before `end_ns`, and tells `tell` how many of them were due until when.
+    /// Passes all messages due before `end_ns`, and reports to `tell` how many of them were due until which time.
     pub(super) fn give_up(&mut self, end_ns: u64, mut tell: impl FnMut(u64, u64)) {
         let end = self.profile.count_until(end_ns as f64 / 1e9);
         while self.next_ns() < end_ns {
-            // In steps that are short in relation to the rest, where there is much.
+            // Take steps that are short compared with the rest.
             let left = (end - self.before) / self.workers;
             let step = (left / MAX_STEPS).max(1.0) as u64;
             if step > 1 && (self.arrival == Arrival::Uniform || left > MAX_DRAWN) {
@@ -93,7 +93,7 @@ impl Schedule {
     }
 }
 
-/// Messages given up are reported in about this many steps, and drawn at random one by one up to this many.
+/// Given-up messages are reported in about this many steps; up to this many, their random times are drawn one by one.
 const MAX_STEPS: f64 = 1000.0;
 const MAX_DRAWN: f64 = 1e6;
 
@@ -128,7 +128,7 @@ mod tests {
         }
     }
 
-    /// How many of the messages of `workers` are due in each second.
+    /// The number of messages of all `workers` that are due in each second.
     fn by_second(profile: &Profile, arrival: Arrival, workers: u64) -> Vec<f64> {
         let mut due = vec![0.0; profile.end_s() as usize];
         for index in 0..workers {
@@ -156,7 +156,7 @@ mod tests {
                 for (second, due) in by_second(&profile, arrival, workers).into_iter().enumerate() {
                     let until = |second: usize| profile.count_until(second as f64);
                     let expected = until(second + 1) - until(second);
-                    // A message more or less at the edges; five standard deviations where they are random.
+                    // Allow a message more or less at the edges; five standard deviations if arrivals are random.
                     let bound = 1.0 + if arrival == Arrival::Poisson { 5.0 * expected.sqrt() } else { 1e-6 };
                     assert!(
                         (due - expected).abs() <= bound,

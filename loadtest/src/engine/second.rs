@@ -1,4 +1,4 @@
-//! The seconds of the measured time, put together from what each worker reports while the load runs.
+//! The seconds of the measured time, joined from the reports of the workers while the load runs.
 
 use crate::plan::Plan;
 use std::collections::VecDeque;
@@ -8,28 +8,28 @@ use crate::result::{Samples, Totals};
 /// A second of the measured time; the last one may be shorter.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Second {
-    /// From 0.
+    /// Its number, from 0.
     pub index: u64,
-    /// How long it lasted, in s: workers read the clock every few ms, so about 1. More if a worker was paused.
+    /// Its length in s: about 1, because workers read the clock only every few ms; more if a worker was paused.
     pub length_s: f64,
-    /// Messages that came back in it.
+    /// Messages answered in it.
     pub completed: u64,
-    /// The same in messages a second.
+    /// The same, in messages a second.
     pub achieved_per_s: f64,
-    /// Payload bytes that came back in it.
+    /// Payload bytes received in it.
     pub bytes: u64,
-    /// Latencies of the messages that came back in it.
+    /// Latencies of the messages answered in it.
     pub latency: Samples,
     /// All counts since the run began.
     pub totals: Totals,
-    /// The part of a core that each worker used in it.
+    /// Each worker's share of a core in it.
     pub cpu: Vec<f64>,
     /// Open connections of this process.
     pub connections: u64,
 }
 
 impl Second {
-    /// The rate that was asked for in it, in messages a second; `None` is closed loop.
+    /// The asked rate in it, in messages a second; `None` in closed loop.
     #[must_use]
     pub fn offered_per_s(&self, plan: &Plan) -> Option<f64> {
         let start_s = self.index as f64;
@@ -54,7 +54,7 @@ pub(super) struct Seconds {
     workers: Vec<Reported>,
 }
 
-/// What a worker has reported.
+/// The reports of a worker.
 #[derive(Clone, Debug, Default)]
 struct Reported {
     /// The first second that it may still report; `u64::MAX` when it is done.
@@ -76,7 +76,7 @@ impl Seconds {
         }
     }
 
-    /// The worker is done and reports no more.
+    /// Notes that the worker is done and reports no more.
     pub(super) fn end(&mut self, worker: usize) {
         self.workers[worker].next = u64::MAX;
     }
@@ -86,7 +86,7 @@ impl Seconds {
         let reported = self.workers.iter().map(|worker| worker.next).min()?;
         self.waiting.front().filter(|second| second.index < reported)?;
         let mut second = self.waiting.pop_front()?;
-        // Of all workers, so that a count never falls, whoever left this second out.
+        // Sum up all workers, also those that left this second out, so that a count never falls.
         second.totals = Totals::default();
         self.workers.iter().for_each(|worker| second.totals.add(&worker.totals));
         Some(second)

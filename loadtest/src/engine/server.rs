@@ -1,4 +1,4 @@
-//! What the server used while it was measured, where it runs on this machine.
+//! The resources that the server used during the measurement, if it runs on this machine.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::result::ServerUse;
 
-/// Looks at a process when it is told to.
+/// Reads the CPU time and memory of a process.
 #[derive(Debug)]
 pub struct ServerProbe {
     pid: u32,
@@ -16,7 +16,7 @@ pub struct ServerProbe {
     marks: Vec<(u64, u64, u64)>,
 }
 
-/// What it used.
+/// The resources that it used.
 #[derive(Clone, Copy, Debug)]
 pub struct Use {
     pid: u32,
@@ -27,11 +27,11 @@ pub struct Use {
 }
 
 impl ServerProbe {
-    /// Looks at process `pid`, before there are connections.
+    /// Reads process `pid` before there are connections.
     ///
     /// # Errors
     ///
-    /// If there is no such process.
+    /// There is no such process.
     pub fn new(pid: u32) -> io::Result<Self> {
         let rss_before = cpu_ns(pid).and_then(|_| rss_bytes(pid)).map_err(|error| match error.kind() {
             ErrorKind::NotFound => io::Error::other("there is no such process here"),
@@ -40,20 +40,20 @@ impl ServerProbe {
         Ok(ServerProbe { pid, rss_before, rss_opened: rss_before, marks: Vec::with_capacity(2) })
     }
 
-    /// All connections are open.
+    /// Reads the memory when all connections are open.
     pub fn opened(&mut self) {
         self.rss_opened = rss_bytes(self.pid).unwrap_or(self.rss_before);
     }
 
-    /// The measured time begins, or ends.
+    /// Reads the process at the begin or the end of the measured time.
     pub fn mark(&mut self, now_ns: u64) {
-        // A process that is gone leaves no second mark, and so no figures.
+        // A process that has ended gets no second mark, and so no figures.
         if let (Ok(cpu_ns), Ok(rss)) = (cpu_ns(self.pid), rss_bytes(self.pid)) {
             self.marks.push((now_ns, cpu_ns, rss));
         }
     }
 
-    /// What it used, if it lived.
+    /// The resources that it used, if it still runs.
     #[must_use]
     pub fn finish(self) -> Option<Use> {
         let [(start_ns, cpu_start, _), (end_ns, cpu_end, rss)] = self.marks[..] else { return None };
@@ -68,7 +68,7 @@ impl ServerProbe {
 }
 
 impl Use {
-    /// In relation to what was measured, in a time that is only nearly the one looked at here.
+    /// Relates the use to the measurement, whose time differs slightly from that between the marks.
     #[must_use]
     pub fn of(self, messages: u64, connections: u64, measured: Duration) -> ServerUse {
         let grown = self.rss_after.saturating_sub(self.rss_before) as f64;
@@ -86,11 +86,11 @@ impl Use {
     }
 }
 
-/// CPU time of all threads that live.
+/// CPU time of all living threads.
 fn cpu_ns(pid: u32) -> io::Result<u64> {
     let mut sum = 0;
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-        // A thread may have ended meanwhile.
+        // The thread may have ended meanwhile.
         let text = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
         sum += text.split(' ').next().and_then(|ns| ns.parse::<u64>().ok()).unwrap_or(0);
     }

@@ -1,4 +1,4 @@
-//! What all workers found out, as one result.
+//! Joins the results of all workers into one.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,12 +13,12 @@ use crate::result::{AddressResult, FORMAT, Generator, Interval, RunResult, Sampl
 
 /// Fewest and most intervals of the measured time: one a second, within these.
 const INTERVALS: (u64, u64) = (20, 100);
-/// The most with a rate that changes: it is judged second by second.
+/// Most intervals with a changing rate, which is judged second by second.
 const MAX_STAGED: u64 = 600;
-/// A short measurement has fewer, so that each lasts this long at least.
+/// Shortest interval; a short measurement has fewer intervals.
 const MIN_INTERVAL_MS: u64 = 50;
 
-/// How many intervals the measured time is divided into.
+/// The number of intervals of the measured time.
 pub(super) fn pieces(plan: &Plan) -> usize {
     let duration = plan.duration;
     let most = (duration.as_millis() as u64 / MIN_INTERVAL_MS).max(1);
@@ -26,7 +26,7 @@ pub(super) fn pieces(plan: &Plan) -> usize {
     duration.as_secs().clamp(INTERVALS.0, enough).min(most) as usize
 }
 
-/// The result of a run: what its workers found out, and what was seen meanwhile.
+/// The result of a run, from its workers' results and the events on the machine.
 pub(super) fn put_together(
     plan: &Plan,
     outcomes: Vec<Outcome>,
@@ -93,7 +93,7 @@ pub(super) fn put_together(
     }
     let expected_ns = latency.percentile_ns(50.0);
     let messages = totals.measured_completed;
-    // What did not wait is not told one by one.
+    // Messages that did not wait were not recorded one by one.
     waited.record_n(0, lag.count().saturating_sub(waited.count()));
     let mut result = RunResult {
         format: FORMAT,
@@ -139,7 +139,7 @@ pub(super) fn put_together(
     result
 }
 
-/// The times of all addresses.
+/// The sum of the times of all addresses.
 fn sum(by_address: &[AddressResult], times: fn(&AddressResult) -> &Samples) -> Samples {
     let mut all = Samples::new();
     for address in by_address {
@@ -148,13 +148,13 @@ fn sum(by_address: &[AddressResult], times: fn(&AddressResult) -> &Samples) -> S
     all
 }
 
-/// What was counted of an address outside the intervals.
+/// The counts of an address outside the intervals.
 fn counted(mut place: Place) -> AddressResult {
     place.counts.latency.add(&place.tail);
     place.counts
 }
 
-/// What the threads needed and lacked.
+/// The resources that the threads used and lacked.
 fn generator(outcomes: &[Outcome]) -> Generator {
     let share = |ns: u64, outcome: &Outcome| ns as f64 / (outcome.measured.as_nanos() as f64).max(1.0);
     let gauges = || outcomes.iter().map(|outcome| &outcome.gauge);

@@ -1,4 +1,4 @@
-//! What a worker counts.
+//! The counts of a worker.
 
 use std::io::{self, ErrorKind};
 
@@ -17,41 +17,41 @@ pub(super) struct Tally {
     pub(super) totals: Totals,
     /// The intervals of the first address, then those of the second, and so on.
     pub(super) pieces: Vec<Piece>,
-    /// How many intervals there are.
+    /// The number of intervals.
     pub(super) intervals: usize,
-    /// By the index that connections have.
+    /// The addresses, by the index that connections have.
     pub(super) addresses: Vec<Place>,
-    /// The interval that messages which come back now count to; the last one takes also what comes after the end.
+    /// The interval to which messages answered now belong; the last one also takes those answered after the end.
     pub(super) current: usize,
-    /// Messages that were never sent: how late they were at least.
+    /// Lower bounds of the delays of messages that were never sent.
     pub(super) unsent: Samples,
-    /// Open loop alone: in closed loop it is the latency.
+    /// Service times; only in open loop, because in closed loop they are the latencies.
     pub(super) service: Samples,
     pub(super) lag: Samples,
-    /// Open loop: how long messages waited until a connection was free, where they did.
+    /// Open loop: the waits of messages for a free connection.
     pub(super) waited: Samples,
-    /// From the loss of a connection until traffic flowed on the one that took its place.
+    /// Times from the loss of a connection until traffic flowed on its replacement.
     pub(super) reconnect: Samples,
-    /// Messages that were due and not sent, though a connection was free.
+    /// Messages that were due and not sent although a connection was free.
     pub(super) withheld: u64,
     pub(super) failures: Vec<String>,
-    /// The beginning of the first answer on a connection that was not what had been sent.
+    /// The beginning of the first answer on a connection that differs from the bytes sent.
     pub(super) unexpected: Option<Vec<u8>>,
     pub(super) tcp: TcpUse,
-    /// Without the times, which addresses have.
+    /// Counts of TLS, without the times, which addresses have.
     pub(super) tls: TlsUse,
 }
 
-/// What is counted of an address.
+/// The counts of an address.
 #[derive(Debug)]
 pub(super) struct Place {
-    /// All but what the pieces have.
+    /// All counts except those of the intervals.
     pub(super) counts: AddressResult,
-    /// Latencies of messages that came back after the end, and of those that did not, how long that took at least.
+    /// Latencies of messages answered after the end, and lower bounds for those not answered.
     pub(super) tail: Samples,
 }
 
-/// What came back from an address in an interval.
+/// The answers from an address in an interval.
 #[derive(Debug, Default)]
 pub(super) struct Piece {
     pub(super) completed: u64,
@@ -82,7 +82,7 @@ impl Tally {
         tally
     }
 
-    /// There are more addresses.
+    /// Adds addresses.
     pub(super) fn extend(&mut self, targets: &[SocketAddr]) {
         let place =
             |target: &SocketAddr| Place { counts: AddressResult::new(target.to_string()), tail: Samples::new() };
@@ -90,7 +90,7 @@ impl Tally {
         self.pieces.resize_with(self.addresses.len() * self.intervals, Piece::default);
     }
 
-    /// A TLS handshake with an address took `ns`.
+    /// Counts a TLS handshake with an address, which took `ns`.
     pub(super) fn handshake(&mut self, address: usize, agreed: Agreed, ns: u64) {
         let tls = &mut self.tls;
         *(if agreed.is_resumed { &mut tls.resumed } else { &mut tls.full }) += 1;
@@ -98,16 +98,16 @@ impl Tally {
         self.addresses[address].counts.handshake_time.record(ns);
     }
 
-    /// A `connect` or `TLS handshake` failed or a `connection` was lost, for this reason.
+    /// Counts a failed `connect` or `TLS handshake`, or a lost `connection`, by its reason.
     #[cold]
     pub(super) fn error(&mut self, address: usize, what: &str, error: &io::Error) {
-        // The system has few words; a target cannot make more of them.
+        // The system has few reasons, and a target cannot make up others.
         let why = format!("{what}: {}", words(error));
         *self.addresses[address].counts.errors.entry(why.clone()).or_default() += 1;
         *self.totals.errors.entry(why).or_default() += 1;
     }
 
-    /// A message that was due at `due_ns`, in the measured time from `measure_ns` on, is given up at `now_ns`.
+    /// Counts a message due at `due_ns`, in the measured time from `measure_ns` on, that is given up at `now_ns`.
     #[cold]
     pub(super) fn missing(&mut self, address: usize, measure_ns: u64, due_ns: u64, now_ns: u64) {
         if due_ns >= measure_ns {
@@ -115,7 +115,7 @@ impl Tally {
         }
     }
 
-    /// A connection ends: what the kernel counted on it.
+    /// Adds the kernel's counts of a connection that ends.
     pub(super) fn socket(&mut self, stream: &TcpStream) {
         let Some(info) = system::tcp_info(stream) else { return };
         self.tcp.connections += 1;
@@ -125,13 +125,13 @@ impl Tally {
         }
     }
 
-    /// The first `bytes` on a connection are not what was sent.
+    /// Keeps the first `bytes` of a connection that differ from the bytes sent.
     #[cold]
     pub(super) fn unexpected(&mut self, bytes: &[u8]) {
         self.unexpected.get_or_insert_with(|| bytes[..bytes.len().min(MAX_QUOTED)].to_vec());
     }
 
-    /// A verification failure, in words.
+    /// Notes a verification failure in words.
     #[cold]
     pub(super) fn failure(&mut self, words: impl FnOnce() -> String) {
         if self.failures.len() < MAX_DETAILS {

@@ -1,4 +1,4 @@
-//! The figures in the two text formats that Prometheus reads. Names and units follow its conventions.
+//! Renders the figures in the two text formats that Prometheus reads. Names and units follow its conventions.
 
 use std::fmt::{Display, Write};
 
@@ -6,7 +6,7 @@ use super::{Buckets, Figures};
 use crate::format;
 use crate::samples::PERCENTILES;
 
-/// Most reasons of errors that have a sample of their own; the rest is added up as `other`.
+/// Most reasons of errors with their own sample; the others are added up as `other`.
 const MAX_REASONS: usize = 50;
 
 /// The formats differ in their comments and in the last line.
@@ -79,7 +79,7 @@ fn latency(figures: &Figures, out: &mut Text) {
     let name = "loadtest_latency_seconds";
     out.family(name, "histogram", "From when a message was due until its answer, in the measured time");
     let seconds = |ns: u64| ns as f64 / 1e9;
-    // OpenMetrics wants whole numbers with a fraction here.
+    // OpenMetrics demands a fraction here, even for whole numbers.
     let bounds = Buckets::bounds_ns().map(seconds).map(|bound| match bound.fract() {
         0.0 => format!("{bound:.1}"),
         _ => bound.to_string(),
@@ -128,12 +128,12 @@ impl Text {
     }
 
     fn line(&mut self, text: std::fmt::Arguments<'_>) {
-        // A String takes every write.
+        // Writing to a String cannot fail.
         let _ = self.text.write_fmt(text);
     }
 }
 
-/// A label's value: both formats escape backslash, quote and newline, of which [`format::plain`] leaves the first two.
+/// A label's value. Both formats escape backslash, quote and newline; [`format::plain`] has already removed newlines.
 fn escaped(text: &str) -> String {
     format::plain(text).replace('\\', "\\\\").replace('"', "\\\"")
 }

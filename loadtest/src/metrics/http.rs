@@ -1,4 +1,4 @@
-//! HTTP as far as a scrape needs it (RFC 9112): one request without a body, one answer, one connection at a time.
+//! The part of HTTP that a scrape needs (RFC 9112): one request without a body, one answer, one connection at a time.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -14,11 +14,11 @@ const MAX_TIME: Duration = Duration::from_secs(2);
 /// How long to wait if no connection can be accepted, such as when no file descriptor is free.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Answers scrapes with what `render` makes, as long as the program runs.
+/// Answers scrapes with the output of `render`, as long as the program runs.
 pub(super) fn serve(listener: &TcpListener, render: &dyn Fn(Format) -> String) {
     loop {
         match listener.accept() {
-            // A client that goes away or is too slow gets no answer.
+            // A client that closes or is too slow gets no answer.
             Ok((stream, _)) => drop(answer(stream, render)),
             Err(_) => thread::sleep(PAUSE),
         }
@@ -44,7 +44,7 @@ fn answer(mut stream: TcpStream, render: &dyn Fn(Format) -> String) -> io::Resul
     stream.set_write_timeout(Some(MAX_TIME))?;
     stream.write_all(answer.as_bytes())?;
     stream.shutdown(Shutdown::Write)?;
-    // Closed with bytes unread, the connection would be reset, and the answer could be lost.
+    // Closing with unread bytes would reset the connection, and the answer could be lost.
     while read(&mut stream, &mut [0; 1024], deadline)? > 0 {}
     Ok(())
 }

@@ -18,16 +18,16 @@ const BOUNDS_NS: [u64; 6] = [10_000, 15_000, 20_000, 30_000, 50_000, 70_000];
 const DECADES: usize = 6;
 const BUCKETS: usize = BOUNDS_NS.len() * DECADES + 1;
 
-/// What is scraped.
+/// The metrics endpoint.
 #[derive(Debug)]
 pub struct Metrics(Arc<Mutex<Figures>>);
 
 impl Metrics {
-    /// Listens on `address`, and returns the address that it is, where its port was 0.
+    /// Listens on `address`. Also returns the real address, because the port may be 0.
     ///
     /// # Errors
     ///
-    /// If it cannot listen there.
+    /// Listening fails.
     pub fn serve(address: SocketAddr) -> io::Result<(Self, SocketAddr)> {
         let named = |error: io::Error| io::Error::new(error.kind(), format!("--metrics {address}: {error}"));
         let listener = TcpListener::bind(address).map_err(named)?;
@@ -42,7 +42,7 @@ impl Metrics {
         Ok((Metrics(figures), address))
     }
 
-    /// How far the run of `plan` with this number is, from 1.
+    /// Reports the progress of the run of `plan` with this number, counted from 1.
     pub fn report(&self, plan: &Plan, run: u32, progress: &Progress) {
         let mut figures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match progress {
@@ -59,13 +59,13 @@ struct Figures {
     run: u32,
     offered_per_s: Option<f64>,
     connections: u64,
-    /// Of the runs before this one, and of this one.
+    /// The counts of the runs before this one, and of this one.
     before: Totals,
     totals: Totals,
     latency: Buckets,
-    /// The last second's percentiles in ns, where they are known.
+    /// The last second's percentiles in ns, if they are known.
     percentiles_ns: [Option<u64>; PERCENTILES.len()],
-    /// The part of a core that each worker used in the last second.
+    /// Each worker's share of a core in the last second.
     cpu: Vec<f64>,
 }
 
@@ -106,7 +106,7 @@ impl Buckets {
         self.sum_ns += samples.mean_ns().unwrap_or(0.0) * samples.count() as f64;
     }
 
-    /// The upper bound of each bucket but the last, which has none.
+    /// The upper bound of each bucket except the last, which has none.
     fn bounds_ns() -> impl Iterator<Item = u64> {
         (0..DECADES as u32).flat_map(|decade| BOUNDS_NS.map(|bound_ns| bound_ns * 10_u64.pow(decade)))
     }

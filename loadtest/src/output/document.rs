@@ -1,12 +1,12 @@
-//! A report's content: headings, boxes, tables and lists. `text` and `html` only lay it out. Each figure says where in
-//! the JSON it is from.
+//! A report's content: headings, boxes, tables and lists. `text` and `html` only lay it out. Each figure has its place
+//! in the JSON.
 
 use serde_json::Number;
 
 use super::words;
 use crate::result::Known;
 
-/// What is shown, in order.
+/// The parts of a report, in order.
 pub(super) type Document = Vec<Part>;
 
 /// A piece of a document.
@@ -15,20 +15,20 @@ pub(super) enum Part {
     Banner(Banner),
     Tiles(Vec<Tile>),
     Table(Table),
-    /// Where the page has its pictures.
+    /// The place of the page's pictures.
     Pictures,
-    /// Lists that stand in columns; those of two targets side by side.
+    /// Lists in columns; those of two targets are side by side.
     Lists(Vec<List>, Layout),
 }
 
-/// How lists stand.
+/// The layout of lists.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Layout {
     Columns,
     SideBySide,
 }
 
-/// What was measured.
+/// The heading: what was measured.
 pub(super) struct Heading {
     pub kind: String,
     pub title: String,
@@ -36,14 +36,14 @@ pub(super) struct Heading {
     pub when: String,
 }
 
-/// A few words that must not be missed, and lines below.
+/// A few prominent words, with lines below.
 pub(super) struct Banner {
     pub tone: Tone,
     pub words: String,
     pub lines: Vec<String>,
 }
 
-/// What a [`Banner`] means.
+/// The meaning of a [`Banner`].
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tone {
     Good,
@@ -68,12 +68,12 @@ pub(super) struct Table {
     pub rows: Vec<Vec<Text>>,
     /// Whether the last column is words.
     pub ends_in_words: bool,
-    /// Rows that text has at most; the page has [`Table::MAX_ROWS`].
+    /// Most rows in text; the page has at most [`Table::MAX_ROWS`].
     pub rows_in_text: usize,
 }
 
 impl Table {
-    /// The most rows, on the page.
+    /// Most rows on the page.
     pub(super) const MAX_ROWS: usize = 100;
 }
 
@@ -81,7 +81,7 @@ impl Table {
 pub(super) struct List {
     pub heading: String,
     pub facts: Vec<(&'static str, Text)>,
-    /// Text has the lists that tell how the figures came about, not every count.
+    /// Whether only the page shows the list, because it is too long for text.
     pub on_page_alone: bool,
 }
 
@@ -93,10 +93,10 @@ pub(super) struct Text(pub Vec<Piece>);
 #[derive(Clone)]
 pub(super) enum Piece {
     Words(String),
-    /// What belongs to a big figure and is smaller.
+    /// The unit of a large figure, in smaller letters.
     Unit(&'static str),
     Strong(String),
-    /// A bar of so many twentieths. The page has a picture instead.
+    /// A bar of this many twentieths. The page has a picture instead.
     Bar(usize),
     Figure(Figure),
 }
@@ -106,20 +106,20 @@ pub(super) enum Piece {
 pub(super) struct Figure {
     pub text: String,
     pub value: Number,
-    /// RFC 6901; of a sum several, with spaces between them.
+    /// Its place in the JSON (RFC 6901); of a sum several places, separated by spaces.
     pub pointer: String,
-    /// Of a quotient: the divisor's place.
+    /// The divisor's place, if it is a quotient.
     pub per: Option<String>,
 }
 
 impl Text {
-    /// With more behind it.
+    /// The text followed by `more`.
     pub(super) fn and(mut self, more: impl Into<Text>) -> Self {
         self.0.extend(more.into().0);
         self
     }
 
-    /// Several texts with `between` in between.
+    /// Several texts, separated by `between`.
     pub(super) fn joined(texts: impl IntoIterator<Item = Text>, between: &str) -> Self {
         texts.into_iter().fold(
             Text::default(),
@@ -153,7 +153,7 @@ pub(super) fn figure(pointer: &str, value: impl Into<Number>, text: String) -> T
     Piece::Figure(Figure { text, value: value.into(), pointer: pointer.to_owned(), per: None }).into()
 }
 
-/// A figure with a fraction; NaN and infinity, which JSON does not know, become text.
+/// A figure with a fraction; NaN and infinity, which JSON does not have, become text.
 pub(super) fn fraction(pointer: &str, value: f64, text: String) -> Text {
     match Number::from_f64(value) {
         Some(number) => figure(pointer, number, text),
@@ -181,7 +181,7 @@ pub(super) fn time(pointer: &str, ns: u64) -> Text {
     figure(pointer, ns, words::time(ns as f64))
 }
 
-/// A figure of the times at `pointer`, whose place among theirs is `name`; a bound where that is all that is known, or a dash.
+/// The figure `name` of the times at `pointer`; a bound if only that is known, or a dash.
 pub(super) fn known(pointer: &str, name: &str, ns: Option<Known>) -> Text {
     match ns {
         None => words::NOTHING.into(),
@@ -193,7 +193,7 @@ pub(super) fn known(pointer: &str, name: &str, ns: Option<Known>) -> Text {
     }
 }
 
-/// What `text` makes of a value, or a dash.
+/// The `text` of a value, or a dash.
 pub(super) fn optional<T>(value: Option<T>, text: impl FnOnce(T) -> Text) -> Text {
     value.map_or_else(|| words::NOTHING.into(), text)
 }

@@ -1,4 +1,4 @@
-//! The latency by interval, as `HdrHistogram`'s interval log: what its `HistogramLogProcessor` and others read.
+//! Writes the latency by interval as `HdrHistogram`'s interval log, which its `HistogramLogProcessor` and others read.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::{Side, timeline, words};
 /// The log's column of maxima is in ms, as the Java implementation writes it. The histograms are in ns.
 const MAX_DIVISOR: f64 = 1e6;
 
-/// Writes the intervals of all `sides`, tagged `A` and `B` where there are two.
+/// Writes the intervals of all `sides`, tagged `A` and `B` if there are two.
 pub(super) fn write(out: &mut dyn Write, sides: &[Side]) -> io::Result<()> {
     let mut log = IntervalLogWriterBuilder::new();
     log.add_comment("[Histogram log format version 1.3]").with_max_value_divisor(MAX_DIVISOR);
@@ -22,7 +22,7 @@ pub(super) fn write(out: &mut dyn Write, sides: &[Side]) -> io::Result<()> {
             log.add_comment(&format!("[{} runs, as if one had followed the other at once]", result.runs.len()));
         }
     }
-    // A file that was changed by hand may have any text there: then times are those since the start.
+    // A file that was changed by hand may have any text there. Times are then relative to the start.
     let started = sides.first().and_then(|(_, result)| humantime::parse_rfc3339_weak(&result.started).ok());
     if let Some(started) = started {
         log.with_start_time(started).with_base_time(started);

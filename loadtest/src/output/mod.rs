@@ -1,4 +1,4 @@
-//! Puts a finished measurement where it was asked for: on standard output, in files, on a page. All that the rest calls.
+//! Writes a finished measurement to the outputs asked for: standard output, files, a page.
 
 mod contents;
 mod document;
@@ -19,11 +19,11 @@ use proxy_echo_args::json::Json;
 use crate::cli::OutputArgs;
 use crate::result::{FORMAT, Report, RunResult};
 
-/// Whether what `outputs` names can be written: to be asked before a long measurement, not after.
+/// Checks that the files of `outputs` can be written. Call it before a long measurement.
 ///
 /// # Errors
 ///
-/// If it cannot.
+/// A file cannot be written.
 pub fn check(outputs: &OutputArgs) -> Result<(), OutputError> {
     let paths = paths(outputs);
     if paths.iter().filter(|path| is_stdout(path)).count() > 1 {
@@ -63,14 +63,14 @@ fn is_stdout(path: &Path) -> bool {
     path == Path::new(STDOUT)
 }
 
-/// Shows `report` and writes the files that `outputs` names; `is_terminal` tells whether standard output is one.
+/// Shows `report` and writes the files of `outputs`. `is_terminal` says whether standard output is a terminal.
 ///
-/// The table comes first, so that a full disk cannot take the figures; every file is tried, also after one that failed. The
-/// path `-` is standard output, which then has this instead of the table.
+/// The table comes first, so that a full disk cannot lose the figures. Every file is tried, even after one has failed.
+/// For the path `-`, standard output gets that format instead of the table.
 ///
 /// # Errors
 ///
-/// The first error. A reader of standard output that goes away is not one.
+/// The first error. A closed standard output is not an error.
 pub fn write_all(report: &Report, outputs: &OutputArgs, is_terminal: bool) -> Result<(), OutputError> {
     let mut written = Vec::new();
     if has_table(outputs) {
@@ -98,7 +98,7 @@ pub fn write_all(report: &Report, outputs: &OutputArgs, is_terminal: bool) -> Re
 ///
 /// # Errors
 ///
-/// If it cannot be read, is no such file, or is of a later version.
+/// The file cannot be read, is not a result, or has a later format.
 pub fn read_report(path: &Path) -> Result<Report, OutputError> {
     let text = std::fs::read(path).map_err(|error| OutputError::Read(path.to_owned(), error))?;
     let report = serde_json::from_slice(&text).map_err(|error| OutputError::NoReport(path.to_owned(), error))?;
@@ -113,7 +113,7 @@ pub fn read_report(path: &Path) -> Result<Report, OutputError> {
 /// The path that is standard output.
 const STDOUT: &str = "-";
 
-/// A result that stands for one target, with its letter where there are two.
+/// The result of one target, with its letter if there are two.
 type Side<'a> = (Option<&'static str>, &'a RunResult);
 
 fn sides(report: &Report) -> Vec<Side<'_>> {
@@ -129,7 +129,7 @@ fn json(out: &mut dyn Write, report: &Report) -> io::Result<()> {
     out.write_all(b"\n")
 }
 
-/// The format knows one distribution a file: of two targets come two files, `x.a.hgrm` and `x.b.hgrm`.
+/// The format has one distribution per file: two targets give two files, `x.a.hgrm` and `x.b.hgrm`.
 fn write_hgrm(path: &Path, report: &Report) -> Result<(), OutputError> {
     match sides(report).as_slice() {
         [] => Err(OutputError::NoRun(path.to_owned())),
@@ -167,20 +167,20 @@ fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) ->
     content(&mut out).and_then(|()| out.flush()).map_err(failed)
 }
 
-/// Why an output is missing.
+/// Why an output was not written.
 #[derive(Debug)]
 pub enum OutputError {
     /// The file cannot be written.
     Write(PathBuf, io::Error),
     /// The file cannot be read.
     Read(PathBuf, io::Error),
-    /// The file is not one of ours.
+    /// The file is not a result of loadtest.
     NoReport(PathBuf, serde_json::Error),
     /// The file has a later format than this program knows.
     TooNew(PathBuf, u32),
-    /// A search that found no rate has no latencies to write.
+    /// A search that found no rate has no latencies.
     NoRun(PathBuf),
-    /// Two outputs would be mixed.
+    /// Two outputs would be mixed on standard output.
     TwoOnStdout,
 }
 

@@ -1,4 +1,4 @@
-//! What the outputs say, as the readers of each format see it.
+//! The outputs, read as the readers of each format read them.
 
 use std::path::PathBuf;
 use std::str;
@@ -30,7 +30,7 @@ fn of_run(result: RunResult) -> Report {
     Report::Run(Box::new(result))
 }
 
-/// The line whose first word, or words, are `name`.
+/// The line that begins with `name`.
 fn line<'a>(text: &'a str, name: &str) -> &'a str {
     text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no line {name:?} in:\n{text}"))
 }
@@ -89,17 +89,18 @@ fn what_is_missing_makes_lower_bounds_and_no_figures() {
         assert!(verdict.contains(words), "{words} is missing in: {verdict}");
     }
     let latency: Vec<_> = line(&text, "latency, scheduled").split("  ").filter(|cell| !cell.is_empty()).collect();
-    // 56,000 were answered, in less than 10 ms each; the other 1,040,000 took 2.6 ms to 2.6 s at least, evenly.
+    // 56,000 messages were answered, each in less than 10 ms; lower bounds of the other 1,040,000 are evenly 2.6 ms to
+    // 2.6 s.
     assert!(latency[1].trim().starts_with("≥ 1.2") && latency[1].ends_with(" s"), "{latency:?}");
     assert!(latency[2..6].iter().all(|cell| cell.trim().starts_with("≥ 2.")), "{latency:?}");
-    // The page and the JSON know no percentile either.
+    // The page and the JSON do not have the percentile either.
     let Report::Run(result) = &report else { unreachable!() };
     let json = serde_json::to_value(result).unwrap();
     assert_eq!(json["latency"]["percentiles_ns"], serde_json::json!({}));
     assert_eq!(json["latency"]["max_ns"], serde_json::Value::Null);
 }
 
-/// What the page's pictures call their lines, picture by picture.
+/// The legends of the page's pictures, picture by picture.
 fn legends(report: &Report) -> Vec<String> {
     let page = super::html::page(report).unwrap();
     let legends = page.split("<ul class=\"legend\">").skip(1).filter_map(|rest| rest.split("</ul>").next());
@@ -116,7 +117,7 @@ fn a_picture_names_its_lines_even_if_nothing_is_known_of_one() {
     for legend in &all {
         assert!(legend.contains(">A: ") && legend.contains(">B: ") && legend.contains("(not known)"), "{legend}");
     }
-    // Of an overload only the fastest answers are known: no line may pass for the latency of all.
+    // In an overload only the fastest answers are known: no line may look like the latency of all.
     let all = legends(&of_run(sample::overloaded()));
     assert!(all[0].contains(">latency, scheduled (not known)<") && all[0].contains(">service time<"), "{all:?}");
 }
@@ -142,7 +143,7 @@ fn a_target_that_lags_keeps_a_profile_and_one_that_is_short_does_not() {
     let mut result = sample::staged();
     let profile = profile::Profile::new(&result.settings.stages);
     for interval in &mut result.intervals {
-        // Answers take 300 ms: while the rate rises, so many are still to come.
+        // Answers take 300 ms: while the rate rises, this many are still missing.
         let until = |time_s: f64| profile.count_until((time_s - 0.3).max(0.0));
         interval.completed = (until(interval.start_s + 1.0) - until(interval.start_s)) as u64;
         interval.latency = Samples::new();
@@ -240,7 +241,7 @@ fn a_distribution_file_says_of_each_value_what_the_histogram_says() {
     let text = str::from_utf8(&out).unwrap();
     let histogram = result.latency.histogram();
 
-    // As HdrHistogram's plotter reads it: what has four columns of numbers and no '#'.
+    // HdrHistogram's plotter reads lines with four columns of numbers and without '#'.
     let rows = text
         .lines()
         .filter(|line| !line.starts_with('#'))
@@ -331,7 +332,7 @@ fn files_are_written_and_read_back_as_they_were() {
         let same = read.bytes().zip(written.bytes()).take_while(|(one, other)| one == other).count();
         assert!(read == written, "…{} was read back as …{}", &written[same - 60..][..100], &read[same - 60..][..100]);
     }
-    // One that compares has a distribution for each side.
+    // A comparison has a distribution for each side.
     for name in ["x.hgrm", "x.a.hgrm", "x.b.hgrm", "x.hlog", "x.html"] {
         assert!(path(name).metadata().unwrap().len() > 0, "{name}");
     }

@@ -1,4 +1,4 @@
-//! A document for a terminal.
+//! Writes a document for a terminal.
 
 use std::io::{self, Write};
 
@@ -9,17 +9,17 @@ use super::words::plain;
 
 /// The column at which a name's value begins.
 const INDENT: usize = 16;
-/// The most lines of a box.
+/// Most lines of a box.
 const MAX_LINES: usize = 20;
 /// Length of the longest bar, and the space after it.
 const BAR: usize = 21;
 
-/// Writes `document`; emphasis is shown in colour, where there is any.
+/// Writes `document`, with emphasis in colour if the terminal has colours.
 pub(super) fn write(out: &mut dyn Write, document: &Document, is_coloured: bool) -> io::Result<()> {
     let paint = Paint { is_coloured };
     let mut was_line = false;
     for part in document {
-        // Boxes and big figures are lines of one block.
+        // Boxes and tiles are lines of one block.
         let is_line = matches!(part, Part::Banner(_) | Part::Tiles(_) | Part::Lists(..));
         if is_line && !was_line {
             writeln!(out)?;
@@ -70,14 +70,14 @@ fn tile(out: &mut dyn Write, paint: Paint, tile: &Tile) -> io::Result<()> {
 
 fn list(out: &mut dyn Write, list: &List) -> io::Result<()> {
     for (name, text) in &list.facts {
-        // One of two targets has its letter before the list's heading.
+        // With two targets, the list's heading begins with the letter.
         let side = list.heading.split_once(": ").map_or(String::new(), |(letter, _)| format!("{letter} "));
         writeln!(out, "{:<width$} {}", format!("{side}{name}"), words(text), width = INDENT - 1)?;
     }
     Ok(())
 }
 
-/// Below an empty line.
+/// Writes a table below an empty line.
 fn table(out: &mut dyn Write, table: &Table) -> io::Result<()> {
     let mut grid = Grid::new();
     grid.load_style(TableStyle::new()).set_header(&table.header);
@@ -108,7 +108,7 @@ fn words(text: &Text) -> String {
     text.0.iter().map(piece).collect()
 }
 
-/// Emphasis, where it is shown.
+/// Emphasis, if it is shown.
 #[derive(Clone, Copy)]
 struct Paint {
     is_coloured: bool,

@@ -1,13 +1,14 @@
-//! The intervals of all runs on one axis, as a run's own begin at 0 each time.
+//! Puts the intervals of all runs on one time axis; those of each run begin at 0.
 
 use crate::result::Interval;
 
 /// An interval with its place on the axis.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Placed<'a> {
-    /// Since the start of the first run's measured time, as if the runs had followed each other without a pause, in s.
+    /// Its start in s since the start of the first run's measured time, as if the runs had followed each other without
+    /// a pause.
     pub start_s: f64,
-    /// Whether a run begins with it.
+    /// Whether it is the first of a run.
     pub begins_run: bool,
     /// The interval.
     pub interval: &'a Interval,

@@ -5,20 +5,20 @@ use crate::result::{
     CompareResult, Curve, CurvePoint, Ratio, RunResult, Samples, SearchResult, Settings, Shard, TlsSettings, Totals,
 };
 
-/// The percentiles that are shown, where the sample supports them.
+/// The percentiles that are shown if there are enough samples.
 pub(super) const SHOWN: [f64; 5] = [50.0, 90.0, 99.0, 99.9, 99.99];
 
-/// `text` after the letter of its side, if there are sides.
+/// `text`, preceded by the letter of its side if there are two sides.
 pub(super) fn sided(letter: Option<&str>, text: &str) -> String {
     letter.map_or_else(|| text.to_owned(), |letter| format!("{letter}: {text}"))
 }
 
-/// What is counted: messages, or connections where each message has its own.
+/// The counted unit: messages, or connections if each message has its own.
 pub(super) fn unit(settings: &Settings) -> &'static str {
     if settings.command == "crr" { "connections" } else { "messages" }
 }
 
-/// What was asked for, on a line.
+/// The settings on one line.
 pub(super) fn settings(settings: &Settings) -> String {
     let mut text = counted(settings.connections, "connection");
     let mut and = |more: &str| {
@@ -62,7 +62,7 @@ pub(super) fn settings(settings: &Settings) -> String {
     text
 }
 
-/// How TLS was to be spoken.
+/// The settings of TLS.
 pub(super) fn tls(tls: &TlsSettings) -> String {
     let mut text = "TLS".to_owned();
     if let Some(version) = &tls.version {
@@ -81,16 +81,16 @@ pub(super) fn tls(tls: &TlsSettings) -> String {
 
 /// A distribution of times.
 pub(super) struct Times<'a> {
-    /// What it is of.
+    /// Its name.
     pub name: &'static str,
-    /// Where it is in a run's JSON.
+    /// Its place in a run's JSON.
     pub pointer: &'static str,
     /// Not empty.
     pub samples: &'a Samples,
 }
 
-/// The distributions of `result` that have samples. In closed loop nothing can wait for its schedule: the service time is the
-/// latency, and there is no lag.
+/// The distributions of `result` that have samples. In closed loop no message waits for a schedule: the service time
+/// equals the latency, and there is no lag.
 pub(super) fn times(result: &RunResult) -> Vec<Times<'_>> {
     let is_open = result.settings.rate.is_some();
     let is_two = is_open || result.service_time != result.latency;
@@ -111,7 +111,7 @@ pub(super) fn times(result: &RunResult) -> Vec<Times<'_>> {
     present.filter(|times| !times.samples.is_empty()).collect()
 }
 
-/// What went wrong, each kind with its count; empty if nothing did.
+/// The kinds of errors with their counts; empty if there are none.
 pub(super) fn errors(totals: &Totals) -> Vec<String> {
     let verification = &totals.verification;
     let kinds = [
@@ -128,7 +128,7 @@ pub(super) fn errors(totals: &Totals) -> Vec<String> {
     told.map(|(number, one, many)| format!("{} {}", count(number), if number == 1 { one } else { many })).collect()
 }
 
-/// Which part it is.
+/// The shard in words.
 pub(super) fn shard(shard: Shard) -> String {
     format!("shard {} of {}", shard.index, shard.count)
 }
@@ -142,12 +142,12 @@ pub(super) fn value(value: f64, unit: &str) -> String {
     }
 }
 
-/// A ratio, to three digits behind the point.
+/// A ratio with three decimals.
 pub(super) fn ratio(ratio: f64) -> String {
     format!("{ratio:.3}")
 }
 
-/// What a point of a search's curve stands for.
+/// The meaning of a point of a search's curve.
 pub(super) fn on_curve(result: &SearchResult, point: &CurvePoint) -> String {
     let is_at = |rate: Option<f64>| rate.is_some_and(|rate| rate.total_cmp(&point.rate).is_eq());
     let best = is_at(result.best_rate).then_some("highest that met the SLO");
@@ -155,7 +155,7 @@ pub(super) fn on_curve(result: &SearchResult, point: &CurvePoint) -> String {
     [knee, best].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
-/// Where the knee of a search's curve is, or why that is not known.
+/// The knee of a search's curve, or why it is unknown.
 pub(super) fn knee(curve: &Curve) -> String {
     let percentile = plain(&curve.percentile);
     match (curve.knee_rate, &curve.knee_unknown) {
@@ -170,7 +170,7 @@ pub(super) fn knee(curve: &Curve) -> String {
     }
 }
 
-/// What a ratio comes to.
+/// A ratio as a difference in words.
 pub(super) fn difference(ratio: &Ratio) -> String {
     if !ratio.difference_shown {
         "no difference shown".to_owned()

@@ -16,16 +16,16 @@ use crate::lines::{Lines, STDERR};
 use crate::output::has_table;
 use crate::plan::Plan;
 
-/// Between two drawings of the view.
+/// Time between two drawings of the view.
 const VIEW_PERIOD: Duration = Duration::from_secs(1);
-/// Between two lines.
+/// Time between two lines.
 const LINE_PERIOD: Duration = Duration::from_secs(5);
 
-/// Where progress is shown.
+/// The place where progress is shown.
 #[derive(Debug)]
 pub struct Bar {
     output: Output,
-    /// When it is shown next.
+    /// The next time to show it.
     next: Instant,
 }
 
@@ -37,8 +37,8 @@ enum Output {
 }
 
 impl Bar {
-    /// Progress beside these outputs. Nothing is shown if nobody wants it, if `--live` has its place, or if a program reads
-    /// standard output, which may be one with standard error (as in the log of a container).
+    /// Progress in addition to these outputs. Nothing is shown if it is not wanted, if `--live` is in its place, or if
+    /// a program reads standard output, which may be mixed with standard error (as in the log of a container).
     #[must_use]
     pub fn new(outputs: &OutputArgs) -> Self {
         let has_place = match &outputs.live {
@@ -95,7 +95,7 @@ impl Bar {
         match std::mem::replace(&mut self.output, Output::None) {
             Output::None => {}
             Output::View(bar) => bar.finish_and_clear(),
-            // Progress that nobody reads is not missed.
+            // Lines that were not written do not matter here.
             Output::Lines(lines) => drop(lines.finish()),
         }
     }

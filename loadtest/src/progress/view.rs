@@ -1,4 +1,4 @@
-//! The text that shows a run's progress: how far it is, the last second's figures, the last minutes, and errors.
+//! The text that shows a run's progress: its stage, the last second's figures, the last minutes, and errors.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -9,16 +9,16 @@ use crate::engine::{Progress, Second};
 use crate::format::{NOTHING, count, counted, number, plain, time};
 use crate::plan::{Kind, Plan};
 
-/// Characters of the bar.
+/// Width of the bar in characters.
 const BAR: usize = 30;
-/// Seconds that the strip shows, and those of each of its characters.
+/// Seconds that the strip shows, and seconds per character.
 const STRIP_S: usize = 120;
 const COLUMN_S: usize = 2;
 const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-/// Most reasons of errors that are shown.
+/// Most reasons of errors shown.
 const MAX_REASONS: usize = 4;
 
-/// What is known of a run.
+/// The known state of a run.
 #[derive(Debug)]
 pub(super) struct View {
     what: String,
@@ -27,7 +27,7 @@ pub(super) struct View {
     warmup: Duration,
     duration: Duration,
     open: u64,
-    /// Since the start, warm-up included; `None` before it.
+    /// Time since the start, warm-up included; `None` before the start.
     elapsed: Option<Duration>,
     last: Option<Last>,
     /// Messages in each of the last seconds.
@@ -73,7 +73,7 @@ impl View {
         self.last = Some(Last { rate, p50_ns, p99_ns });
         self.rates.push_back(rate);
         if self.rates.len() > STRIP_S {
-            // A whole column, so that the others stay as they are.
+            // Remove a whole column, so that the others do not change.
             self.rates.drain(..COLUMN_S);
         }
         let totals = &second.totals;
@@ -119,7 +119,7 @@ impl View {
         format!("{}: {}", self.what, parts.join(", "))
     }
 
-    /// The part that is done, of opening connections or of the time.
+    /// The share that is done, of opening connections or of the time.
     fn share(&self) -> f64 {
         let share = match self.elapsed {
             None => self.open as f64 / self.wanted.max(1) as f64,
@@ -156,7 +156,7 @@ impl View {
         }
     }
 
-    /// The rate of the last minutes, as heights.
+    /// The rate of the last minutes as a strip of bars.
     fn strip(&self) -> String {
         let rates: Vec<f64> = self.rates.iter().copied().collect();
         let columns: Vec<f64> =

@@ -1,24 +1,24 @@
-//! Which of the targets' addresses a connection goes to: they take turns, and none has more than its share at a time, so that
-//! one that is slow or dead takes nothing from the others.
+//! Chooses the target address of a connection: addresses take turns, and none has more than its share of connections at
+//! a time, so that a slow or dead one takes nothing from the others.
 
 use std::net::SocketAddr;
 
 use super::timetable::NEVER;
 use crate::plan::{Plan, part};
 
-/// Pause after a connect failed that is to be made again, in ns; it doubles with each failure after another, up to the longest.
+/// Pause before a failed connect is tried again, in ns; it doubles with each further failure, up to the longest pause.
 const PAUSE_NS: u64 = 10_000_000;
 const MAX_PAUSE_NS: u64 = 1_000_000_000;
-/// The most addresses that a run ever has.
+/// Most addresses of a whole run.
 const MAX_EVER: usize = 256;
 
-/// The addresses that a worker has had, by the index that connections and counts have. None is ever removed.
+/// All addresses that a worker has had, by the index that connections and counts use. None is ever removed.
 #[derive(Debug)]
 pub(super) struct Addresses {
     all: Vec<Address>,
-    /// Whose turn it is.
+    /// The index of the address whose turn is next.
     next: usize,
-    /// The most connections at a time of each.
+    /// Most connections at a time to each address.
     share: usize,
     own: u64,
 }
@@ -26,17 +26,17 @@ pub(super) struct Addresses {
 #[derive(Debug)]
 struct Address {
     target: SocketAddr,
-    /// Connections, those that are being established included.
+    /// Its connections, including those being established.
     open: usize,
-    /// The name does not lead there any more.
+    /// Whether no name resolves to it any more.
     is_gone: bool,
     pause_ns: u64,
     retry_ns: u64,
 }
 
 impl Addresses {
-    /// For worker `number` of `workers`, with `own` connections at a time. It begins where the one before it ends, so that all
-    /// together spread evenly.
+    /// The addresses for worker `number` of `workers`, with `own` connections at a time. It begins where the worker
+    /// before it ends, so that the connections of all workers spread evenly.
     pub(super) fn new(plan: &Plan, number: u64, workers: u64, own: u64) -> Self {
         let before = number * (plan.connections / workers) + number.min(plan.connections % workers);
         debug_assert_eq!(own, part(plan.connections, number, workers));
@@ -46,7 +46,7 @@ impl Addresses {
         addresses
     }
 
-    /// Names lead to `targets` now. Returns which addresses are new.
+    /// Sets the addresses to which names resolve now. Returns the new ones.
     pub(super) fn replace(&mut self, targets: &[SocketAddr]) -> Vec<SocketAddr> {
         for address in &mut self.all {
             address.is_gone = !targets.contains(&address.target);
@@ -65,19 +65,19 @@ impl Addresses {
         self.all[index].target
     }
 
-    /// Whether names lead there still.
+    /// Whether no name resolves to the address any more.
     pub(super) fn is_gone(&self, index: usize) -> bool {
         self.all[index].is_gone
     }
 
-    /// How many connections too many an address has.
+    /// The number of an address's connections above its share.
     pub(super) fn excess(&self, index: usize) -> usize {
         let address = &self.all[index];
         if address.is_gone { address.open } else { address.open.saturating_sub(self.share) }
     }
 
-    /// The next in turn that has room, paused or not. If there is none, because addresses that are gone have connections still,
-    /// the next that is not gone.
+    /// The next address in turn with room; with `heeds_pauses`, one that is not paused. If there is none, because
+    /// removed addresses still have connections, the next one that is not removed.
     pub(super) fn pick(&mut self, now_ns: u64, heeds_pauses: bool) -> usize {
         let count = self.all.len();
         let mut turns = (0..count).map(|step| (self.next + step) % count);
@@ -91,7 +91,7 @@ impl Addresses {
         picked
     }
 
-    /// From when on one has room and is not paused; [`NEVER`] if that takes the end of a connection.
+    /// The time from which an address has room and is not paused; [`NEVER`] if a connection must end first.
     #[inline]
     pub(super) fn ready_ns(&self) -> u64 {
         let with_room = self.all.iter().filter(|address| address.has_room(self.share));
@@ -106,7 +106,7 @@ impl Addresses {
         self.all[index].open -= 1;
     }
 
-    /// After a failure: the next connect there after a pause. Failures of connects that were begun together are one.
+    /// Pauses an address after a failure. Failures of connects that began together count as one.
     pub(super) fn pause(&mut self, index: usize, now_ns: u64) {
         let address = &mut self.all[index];
         if now_ns >= address.retry_ns {
@@ -115,7 +115,7 @@ impl Addresses {
         }
     }
 
-    /// Traffic flows: the next failure is the first.
+    /// Resets the pause, because traffic flows.
     #[inline]
     pub(super) fn succeeded(&mut self, index: usize) {
         self.all[index].pause_ns = 0;
@@ -159,7 +159,7 @@ mod tests {
         let mut three = addresses(3, 100);
         open(&mut three, 100);
         assert_eq!(counts(&three), [34, 33, 33]);
-        // What ends at one is made again there, where the others have their share.
+        // A connection that ends is replaced at the same address if the others have their share.
         let mut two = addresses(2, 4);
         open(&mut two, 4);
         two.closed(1);

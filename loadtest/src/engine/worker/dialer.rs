@@ -1,10 +1,10 @@
-//! Which connections a worker opens, and when.
+//! Decides which connections a worker opens, and when.
 
 use super::timetable::NEVER;
 
-/// Connects in flight: a listen queue must not overflow because of us.
+/// Most connects in flight, so that the load generator does not overflow a listen queue.
 const MAX_CONNECTING: usize = 256;
-/// How often connects are looked at that take too long, in ns.
+/// Time between two checks for connects that take too long, in ns.
 const SWEEP_NS: u64 = 100_000_000;
 
 /// Counts and times of a worker's connects.
@@ -12,24 +12,24 @@ const SWEEP_NS: u64 = 100_000_000;
 pub(super) struct Dialer {
     /// The worker's connections (`crr`: at a time).
     pub(super) own: u64,
-    /// Still to be dialled.
+    /// Connections still to be opened.
     to_dial: u64,
-    /// Being established.
+    /// Connections being established.
     connecting: usize,
     dialled: u64,
-    /// Of the worker among those of all shards, and how many those are.
+    /// The worker's number among those of all shards, and the number of those workers.
     first: u64,
     step: u64,
     gap_ns: u64,
     next_ns: u64,
     next_sweep_ns: u64,
-    /// Whether connections are looked at that are established, too.
+    /// Whether the checks include established connections.
     sweeps_always: bool,
 }
 
 impl Dialer {
-    /// Worker `first` of `step` opens connections `first`, `first + step` and so on, `own` of them. `per_second` are all
-    /// workers' together.
+    /// The dialer of worker `first` of `step`, which opens `own` connections: numbers `first`, `first + step` and so
+    /// on. `per_second` is the rate of all workers together.
     pub(super) fn new(own: u64, first: u64, step: u64, per_second: Option<f64>, sweeps_always: bool) -> Self {
         Dialer {
             own,
@@ -45,23 +45,23 @@ impl Dialer {
         }
     }
 
-    /// So many more are to be opened.
+    /// Adds connections to be opened.
     #[inline]
     pub(super) fn want(&mut self, count: u64) {
         self.to_dial += count;
     }
 
-    /// None is to be opened any more.
+    /// Opens no more connections.
     pub(super) fn give_up(&mut self) {
         self.to_dial = 0;
     }
 
-    /// Whether all are opened that were wanted, or known not to open.
+    /// Whether all wanted connections are open or have failed.
     pub(super) fn is_done(&self) -> bool {
         self.to_dial == 0 && self.connecting == 0
     }
 
-    /// Whether one is to be opened now; if so it counts as begun. Some address can take one from `ready_ns` on.
+    /// Whether to open a connection now; if so, it counts as begun. An address can take one from `ready_ns` on.
     #[inline]
     pub(super) fn take(&mut self, now_ns: u64, ready_ns: impl FnOnce() -> u64) -> bool {
         if self.to_dial == 0 || self.connecting >= MAX_CONNECTING || now_ns < self.next_ns || now_ns < ready_ns() {
@@ -73,13 +73,13 @@ impl Dialer {
         true
     }
 
-    /// The number of the connection that is dialled next.
+    /// The number of the next connection to open.
     pub(super) fn number(&mut self) -> u64 {
         self.dialled += 1;
         self.first + (self.dialled - 1) * self.step
     }
 
-    /// A connect is under way.
+    /// Notes that a connect has begun.
     pub(super) fn begun(&mut self, now_ns: u64) {
         if self.connecting == 0 && !self.sweeps_always {
             self.next_sweep_ns = now_ns + SWEEP_NS;
@@ -87,7 +87,7 @@ impl Dialer {
         self.connecting += 1;
     }
 
-    /// A connect is over.
+    /// Notes that a connect has ended.
     pub(super) fn ended(&mut self) {
         self.connecting -= 1;
         if self.connecting == 0 && !self.sweeps_always {
@@ -95,7 +95,7 @@ impl Dialer {
         }
     }
 
-    /// Whether it is time to look for connects that take too long; if so the next time is set.
+    /// Whether to check for connects that take too long; if so, sets the time of the next check.
     #[inline]
     pub(super) fn sweeps(&mut self, now_ns: u64) -> bool {
         let is_due = now_ns >= self.next_sweep_ns;
@@ -105,12 +105,12 @@ impl Dialer {
         is_due
     }
 
-    /// After a failure that is not tried again: others should not wait for it, but as the rate has it.
+    /// After a failure that is not tried again: the other connects continue at the rate.
     pub(super) fn go_on(&mut self, now_ns: u64) {
         self.next_ns = now_ns + self.gap_ns;
     }
 
-    /// When something is to be done though nothing happens. Some address can take a connection from `ready_ns` on.
+    /// The next time at which there is work without an event. An address can take a connection from `ready_ns` on.
     #[inline]
     pub(super) fn wake_ns(&self, ready_ns: impl FnOnce() -> u64) -> u64 {
         let dials = self.to_dial > 0 && self.connecting < MAX_CONNECTING;

@@ -1,4 +1,4 @@
-//! How a worker opens connections: the sockets, and what comes of them.
+//! How a worker opens connections: sockets, connects and their results.
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
@@ -15,12 +15,12 @@ use crate::plan::{Kind, Plan};
 use crate::system;
 
 impl Worker {
-    /// Begins a connection, for a message that was due at `due_ns` if it is for one.
+    /// Begins a connection; for a message due at `due_ns`, if it is made for one.
     pub(super) fn dial(&mut self, due_ns: u64) -> io::Result<()> {
         let number = self.dialer.number();
-        // A connect takes long enough to be timed for itself.
+        // A connect takes so long that it needs its own reading of the clock.
         self.now_ns = self.control.now_ns();
-        // What is due by a schedule waits for no address: each has its part of the rate, and what it refuses is its error.
+        // A scheduled connect does not wait for an address: each has its part of the rate, and counts its own refusals.
         let address = self.addresses.pick(self.now_ns, self.plan.kind != Kind::Crr || self.schedule.is_none());
         let stream = match open(&self.plan, number, self.addresses.target(address)) {
             Ok(stream) => stream,
@@ -39,7 +39,7 @@ impl Worker {
         connection.replaces_ns = self.lost_ns.pop_front();
         let key = self.connections.insert(connection);
         if self.plan.kind == Kind::Crr {
-            // The message is on its way, though no byte of it is.
+            // The message counts as in flight although no byte was sent.
             self.queue(key, due_ns);
             self.tally.totals.requests_sent += 1;
         }
@@ -63,19 +63,20 @@ impl Worker {
         }
     }
 
-    /// Whether a connection that failed or was lost is made again.
+    /// Whether a failed or lost connection is replaced.
     pub(super) fn redials(&self) -> bool {
         self.times.phase == Phase::Running && (self.plan.kind == Kind::Crr || self.plan.reconnect)
     }
 
-    /// As many connections at a time as there were; crr in open loop opens one when a message is due.
+    /// Opens another connection in place of one that ended. Not for crr in open loop, which opens one when a message is
+    /// due.
     pub(super) fn dial_another(&mut self) {
         if self.redials() && (self.plan.kind != Kind::Crr || self.schedule.is_none()) {
             self.dialer.want(1);
         }
     }
 
-    /// Gives up connects and handshakes that take too long, and exchanges, where their connections are made again.
+    /// Gives up connects and handshakes that take too long; also exchanges, if lost connections are replaced.
     #[cold]
     pub(super) fn sweep(&mut self) {
         let before_ns = self.now_ns.saturating_sub(self.plan.timeout.as_nanos() as u64);
@@ -94,7 +95,7 @@ impl Worker {
         }
     }
 
-    /// A connect, or the handshake after it, failed.
+    /// Handles a failed connect or handshake.
     #[cold]
     pub(super) fn drop_connecting(&mut self, key: usize, error: &io::Error) {
         self.dialer.ended();
@@ -106,7 +107,7 @@ impl Worker {
             self.tally.missing(connection.address, self.times.measure_ns, due_ns, self.now_ns);
         }
         if self.flights.abandon(&connection) > 0 {
-            // It was never sent.
+            // The message was never sent.
             self.tally.totals.requests_sent -= 1;
         }
         self.room_since_ns = self.ready_ns;
@@ -115,7 +116,7 @@ impl Worker {
         self.connect_failed(connection.address, if is_handshake { "TLS handshake" } else { "connect" }, error);
     }
 
-    /// A connection stands where another was lost, or left: it gets what that one would have.
+    /// Gives a connection that replaces another the messages that the other would have had.
     #[cold]
     fn resume(&mut self, key: usize) {
         if self.times.phase != Phase::Running {
@@ -131,7 +132,7 @@ impl Worker {
         }
     }
 
-    /// The connect is over.
+    /// Handles the end of a connect.
     pub(super) fn establish(&mut self, key: usize) {
         let connection = &mut self.connections[key];
         let error = match connection.stream.take_error() {
@@ -161,7 +162,7 @@ impl Worker {
         }
     }
 
-    /// The connection can be used: it gets its messages, which are not sent yet.
+    /// Opens the connection for use and queues its messages.
     pub(super) fn open(&mut self, key: usize) {
         self.dialer.ended();
         self.tally.totals.connections_opened += 1;
@@ -176,12 +177,12 @@ impl Worker {
     }
 }
 
-/// A socket of connection `number` that is about to be connected to `target`.
+/// A socket for connection `number`, connecting to `target`.
 fn open(plan: &Plan, number: u64, target: SocketAddr) -> io::Result<TcpStream> {
     let socket = system::stream_socket(Domain::for_address(target))?;
     socket.set_tcp_nodelay(true)?;
     if !plan.time_wait {
-        // Ports are free again at once.
+        // Close with a reset, so that ports are free again at once.
         socket.set_linger(Some(Duration::ZERO))?;
     }
     if let Some(address) = plan.sources.address(number, &target) {

@@ -1,14 +1,14 @@
-//! When the messages in flight were due and sent: nothing is allocated for one.
+//! The due and send times of messages in flight, without an allocation per message.
 
 use super::super::connection::Connection;
 
-/// The messages in flight, `depth` of each connection at most.
+/// The messages in flight, at most `depth` of each connection.
 #[derive(Debug)]
 pub(super) struct Flights {
-    /// Scheduled and actual send, in ns: a ring for each connection, by its key.
+    /// Scheduled and actual send times in ns: a ring for each connection, by its key.
     stamps: Box<[(u64, u64)]>,
     pub(super) depth: u32,
-    /// On all connections.
+    /// The number on all connections.
     pub(super) count: u64,
 }
 
@@ -18,7 +18,7 @@ impl Flights {
         Flights { stamps, depth, count: 0 }
     }
 
-    /// A message more on the connection with `key`, which has room for it.
+    /// Adds a message to the connection with `key`, which has room for it.
     #[inline]
     pub(super) fn begin(&mut self, key: usize, connection: &mut Connection, size: usize, due_ns: u64, now_ns: u64) {
         debug_assert!(connection.in_flight < self.depth, "more in flight than the depth");
@@ -31,7 +31,7 @@ impl Flights {
         self.count += 1;
     }
 
-    /// The oldest message of a connection is over: when it was due, and when sent.
+    /// Removes the oldest message of a connection. Returns when it was due and when it was sent.
     #[inline]
     pub(super) fn end(&mut self, key: usize, connection: &mut Connection) -> (u64, u64) {
         let stamp = self.stamps[key * self.depth as usize + connection.oldest as usize];
@@ -54,7 +54,7 @@ impl Flights {
             .map(move |index| self.stamps[key * self.depth as usize + ((oldest + index) % self.depth) as usize].0)
     }
 
-    /// The messages of a connection that is gone are over. Returns how many they were.
+    /// Removes the messages of a closed connection. Returns their number.
     pub(super) fn abandon(&mut self, connection: &Connection) -> u64 {
         self.count -= u64::from(connection.in_flight);
         connection.in_flight.into()

@@ -1,10 +1,10 @@
-//! What a worker's thread used while it measured, and when it did not run though it was due to.
+//! The CPU time of a worker's thread while it measured, and its pauses.
 
 use std::time::Duration;
 
 use crate::system;
 
-/// CPU time of the thread, with spinning the time in which it had something to do, and its pauses.
+/// CPU time of the thread (when spinning, only the time in which it had something to do), and its pauses.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Gauge {
     cpu_start: Duration,
@@ -18,24 +18,24 @@ pub(in crate::engine) struct Gauge {
 }
 
 impl Gauge {
-    /// The measured time begins.
+    /// Begins the measured time.
     pub(super) fn begin(&mut self) {
         self.cpu_start = system::thread_cpu().unwrap_or_default();
         self.delay_start_ns = system::run_delay_ns();
     }
 
-    /// The measured time ends.
+    /// Ends the measured time.
     pub(super) fn end(&mut self) {
         self.cpu_end = system::thread_cpu().unwrap_or_default();
         self.delay_end_ns = system::run_delay_ns();
     }
 
-    /// A turn of a spinning loop had something to do.
+    /// Adds a turn of a spinning loop that had something to do.
     pub(super) fn was_busy(&mut self, ns: u64) {
         self.busy_ns += ns;
     }
 
-    /// The thread was due to run for so long, and did not.
+    /// Adds a time in which the thread was due to run and did not.
     #[cold]
     pub(super) fn was_paused(&mut self, ns: u64) {
         self.pauses += 1;
@@ -48,7 +48,7 @@ impl Gauge {
         if spins { Duration::from_nanos(self.busy_ns) } else { self.cpu_end.saturating_sub(self.cpu_start) }
     }
 
-    /// Time in the run queue, in ns, where the kernel counts it.
+    /// Time in the run queue in ns, if the kernel counts it.
     pub(in crate::engine) fn delay_ns(&self) -> Option<u64> {
         Some(self.delay_end_ns?.saturating_sub(self.delay_start_ns?))
     }

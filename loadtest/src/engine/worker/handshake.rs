@@ -1,5 +1,5 @@
-//! How a worker speaks TLS: the handshake, and what differs from plain traffic. What is encrypted and what it is not are told
-//! apart here; from [`Worker::digest`] on bytes are bytes.
+//! How a worker speaks TLS: the handshake, and the differences from plain traffic. Encrypted and plain bytes are
+//! distinguished only here: [`Worker::digest`] gets plain bytes.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use super::traffic::READS;
 use crate::engine::connection::{Connection, State};
 
 impl Worker {
-    /// The connection is established: the header goes first, in clear, then the handshake begins.
+    /// Sends the header in clear on the established connection, then begins the handshake.
     pub(super) fn shake_hands(&mut self, key: usize, own: SocketAddr) {
         let connection = &mut self.connections[key];
         let Some(client) = &self.tls else { return };
@@ -27,11 +27,11 @@ impl Worker {
         if let Err(error) = begun {
             self.drop_connecting(key, &error);
         }
-        // Keys take long enough to be made that what comes next must not be timed from before.
+        // Making keys takes long, so read the clock again before the next step is timed.
         self.read_clock();
     }
 
-    /// What [`Worker::turn`] does, with TLS.
+    /// As [`Worker::turn`], with TLS.
     pub(super) fn turn_by_tls(&mut self, key: usize, event: &Event) {
         if event.is_readable() || event.is_read_closed() || event.is_error() {
             self.receive_by_tls(key, event.is_read_closed() || event.is_error());
@@ -44,7 +44,7 @@ impl Worker {
         }
     }
 
-    /// What [`Worker::receive`] does, with TLS.
+    /// As [`Worker::receive`], with TLS.
     pub(super) fn receive_by_tls(&mut self, key: usize, to_the_end: bool) {
         for _ in 0..READS {
             let Some(connection) = self.connections.get_mut(key) else { return };
@@ -88,7 +88,7 @@ impl Worker {
         }
     }
 
-    /// The connection ends, for this reason: a failed handshake is not a lost connection.
+    /// Ends the connection with this error. A failed handshake does not count as a lost connection.
     #[cold]
     fn fail(&mut self, key: usize, error: &io::Error) {
         if self.connections[key].state.is_open() {

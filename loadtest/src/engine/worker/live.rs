@@ -1,4 +1,4 @@
-//! What a worker reports of each second while it measures.
+//! A worker's reports of each second while it measures.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use crate::system;
 
 const SECOND_NS: u64 = 1_000_000_000;
 
-/// The present second, and what had been counted when it began.
+/// The present second, and the counts at its begin.
 #[derive(Debug)]
 pub(super) struct Live {
-    /// When it is over.
+    /// The end of the second.
     pub(super) next_ns: u64,
     measure_ns: u64,
     since_ns: u64,
     completed: u64,
     bytes: u64,
     cpu: Duration,
-    /// Latencies of the second; `None` where nothing is reported.
+    /// Latencies of the second; `None` if nothing is reported.
     latency: Option<Samples>,
 }
 
@@ -31,14 +31,14 @@ impl Live {
         Live { next_ns: NEVER, measure_ns: 0, since_ns: 0, completed: 0, bytes: 0, cpu, latency: None }
     }
 
-    /// The measured time begins.
+    /// Begins the measured time.
     pub(super) fn begin(&mut self, measure_ns: u64) {
         (self.measure_ns, self.since_ns, self.next_ns) = (measure_ns, measure_ns, measure_ns + SECOND_NS);
         self.cpu = system::thread_cpu().unwrap_or_default();
         self.latency = Some(Samples::new());
     }
 
-    /// A message came back within the measured time.
+    /// Records a message answered within the measured time.
     #[inline]
     pub(super) fn record(&mut self, ns: u64) {
         if let Some(latency) = &mut self.latency {
@@ -48,7 +48,7 @@ impl Live {
 }
 
 impl Worker {
-    /// Reports what happened until `until_ns`.
+    /// Reports the second up to `until_ns`.
     #[cold]
     pub(super) fn report_second(&mut self, until_ns: u64) {
         let (totals, live) = (&self.tally.totals, &mut self.live);
@@ -69,11 +69,11 @@ impl Worker {
         live.next_ns = live.measure_ns + ((until_ns - live.measure_ns) / SECOND_NS + 1) * SECOND_NS;
         (live.since_ns, live.cpu) = (until_ns, cpu);
         (live.completed, live.bytes) = (totals.measured_completed, totals.measured_bytes);
-        // Nobody listens any more only if the whole run was given up.
+        // The channel is closed only if the whole run was given up.
         let _ = self.words.send(Word::Second(self.index, Box::new(second)));
     }
 
-    /// The measured time is over, and so is its last second.
+    /// Reports the last second at the end of the measured time.
     pub(super) fn report_last_second(&mut self) {
         let end_ns = self.times.end_ns;
         if end_ns > self.live.since_ns {

@@ -1,7 +1,7 @@
-//! A worker: one thread, one poll, its connections in a slab, and nothing allocated for a message.
+//! A worker: one thread, one poll, its connections in a slab, and no allocation per message.
 //!
-//! Connections are registered once, edge-triggered. So every turn of one ends with a state that is safe to leave: a read that was
-//! shorter than its buffer, or a write that was, which say that an edge will come; where a FIN was reported it is read to.
+//! Connections are registered once, edge-triggered. A turn of a connection may therefore end only when an edge will come:
+//! after a read or a write that was shorter than asked for. After a reported FIN, the connection is read to the end.
 
 mod addresses;
 mod dialer;
@@ -40,24 +40,24 @@ use crate::plan::{Kind, Plan, part};
 use crate::system;
 use crate::tls::Client;
 
-/// Events taken from the kernel at a time.
+/// Most events taken from the kernel at a time.
 const EVENTS: usize = 1024;
 /// Events per reading of the clock.
 const BATCH: usize = 16;
-/// How often a worker looks at the clock while the load runs, at least: a pause that is longer cannot go unseen.
+/// Longest time between two readings of the clock while the load runs, so that longer pauses are noticed.
 const BEAT_NS: u64 = 5_000_000;
-/// Pauses that are kept in mind until what was due meanwhile is sent.
+/// Most pauses that are kept until the messages due in them are sent.
 const MAX_PAUSES: usize = 256;
-/// Failed connects, with none made, after which the target counts as unreachable.
+/// Failed connects without a success after which the target counts as unreachable.
 const HOPELESS: u64 = 64;
 
 const ALARM: Token = Token(usize::MAX - 1);
 const WAKER: Token = Token(usize::MAX - 2);
 
-/// What a worker says while it works.
+/// A report of a worker.
 #[derive(Debug)]
 pub(super) enum Word {
-    /// Its connections are open, as far as they open.
+    /// All its connections are open or have failed.
     Ready,
     /// A second of this worker's measured time is over.
     Second(usize, Box<Second>),
@@ -67,13 +67,13 @@ pub(super) enum Word {
     Failed(io::Error),
 }
 
-/// What a worker found out.
+/// The result of a worker.
 #[derive(Debug)]
 pub(super) struct Outcome {
-    /// Of the worker, among those of this process.
+    /// The worker's index among those of this process.
     pub(super) index: usize,
     pub(super) tally: Tally,
-    /// The part of a core that it used while it measured.
+    /// Its share of a core while it measured.
     pub(super) cpu_share: f64,
     pub(super) gauge: Gauge,
     pub(super) cpu: Duration,
@@ -87,45 +87,47 @@ pub(super) struct Worker {
     pattern: Arc<Pattern>,
     control: Arc<Control>,
     words: Sender<Word>,
-    /// Among those of this process.
+    /// Its index among the workers of this process.
     index: usize,
     poll: Poll,
     alarm: Alarm,
     connections: Slab<Connection>,
-    /// Connections that were not read to the end in their turn, and whether an end was reported.
+    /// Connections with unread input after their turn, and whether an end was reported.
     unread: VecDeque<(usize, bool)>,
-    /// Connections that could send a message more, in open loop.
+    /// Connections that can send another message, in open loop.
     free: VecDeque<usize>,
     schedule: Option<Schedule>,
     times: Timetable,
     dialer: Dialer,
     addresses: Addresses,
-    /// Which of the lists of addresses that the control has had is the worker's.
+    /// The number of the address list that the worker uses.
     resolved: u64,
     flights: Flights,
     gauge: Gauge,
     tally: Tally,
     live: Live,
-    /// What connections share, with TLS.
+    /// State of TLS that connections share.
     tls: Option<Box<Client>>,
     buffer: Box<[u8]>,
     scratch: Vec<u8>,
     now_ns: u64,
     /// Since when the present events may have waited: since the worker woke, or since the pause before began.
     ready_ns: u64,
-    /// Pauses, from and to, in which messages were due that are not sent yet: they are late because of them.
+    /// Pauses (begin and end) in which messages were due that are not sent yet. These messages are late because of the
+    /// pause.
     pauses: VecDeque<(u64, u64)>,
-    /// When the worker is woken, whatever happens; and when it wants to be at the latest, to see that it runs.
+    /// The time at which the alarm wakes the worker; and the latest time at which it must read the clock to notice
+    /// pauses.
     wake_at_ns: u64,
     beat_ns: u64,
     max_pause_ns: u64,
-    /// When opening the connections began and ended.
+    /// The begin and the end of opening the connections.
     setup_ns: (u64, u64),
-    /// crr: since when a connection more may be opened.
+    /// crr: since when another connection may be opened.
     room_since_ns: u64,
-    /// When connections were lost that others are to take the place of.
+    /// The times at which connections were lost that will be replaced.
     lost_ns: VecDeque<u64>,
-    /// The measured time is over, and what was due just before is not sent yet.
+    /// Whether the measured time is over and messages due just before its end are not sent yet.
     is_closing: bool,
     cut_short: Option<String>,
 }
@@ -192,15 +194,15 @@ impl Worker {
         Ok((worker, waker))
     }
 
-    /// Works until it is done, and says so.
+    /// Works until it is done, and reports that.
     pub(super) fn run(mut self) {
         if let Some(&core) = self.plan.cores.get(self.index) {
-            // Where it does not work, the environment shows it.
+            // If pinning fails, the environment in the result shows it.
             let _ = system::pin(core);
         }
         let result = self.work();
         let words = self.words.clone();
-        // Nobody listens any more only if the whole run was given up.
+        // The channel is closed only if the whole run was given up.
         let _ = words.send(match result {
             Ok(()) => Word::Done(Box::new(self.finish())),
             Err(error) => Word::Failed(error),
@@ -223,7 +225,7 @@ impl Worker {
                 result => result?,
             }
             let woken_ns = self.now_ns;
-            // Asleep, the worker was due when its alarm was; else it was due all the time.
+            // If the worker slept, it was due to run when its alarm went off; otherwise it was due all the time.
             let is_asleep = timeout != Some(Duration::ZERO);
             self.ready_ns = NEVER;
             self.go_past(if is_asleep { woken_ns.max(self.wake_at_ns) } else { woken_ns });
@@ -254,7 +256,7 @@ impl Worker {
         self.go_past(self.now_ns);
     }
 
-    /// Reads the clock. The worker was due to run from `due_ns` on.
+    /// Reads the clock, and notes a pause if the worker was due to run from `due_ns` on and did not.
     #[inline]
     fn go_past(&mut self, due_ns: u64) {
         self.now_ns = self.control.now_ns();
@@ -266,7 +268,7 @@ impl Worker {
         }
     }
 
-    /// What is done once for a batch of events.
+    /// The work that is done once per batch of events.
     fn tick(&mut self) -> io::Result<()> {
         while self.dialer.take(self.now_ns, || self.addresses.ready_ns()) {
             self.dial(self.now_ns)?;
@@ -285,7 +287,7 @@ impl Worker {
             Phase::Running if self.is_abandoned() => self.stop_sending("no connection is left"),
             _ => {}
         }
-        // Also when that has just begun: no event may come any more.
+        // Also when draining has just begun, because no event may come any more.
         if self.times.phase == Phase::Draining && self.flights.count == 0 && !self.is_closing {
             self.times.phase = Phase::Done;
         }
@@ -300,12 +302,12 @@ impl Worker {
         self.alarm.set(self.wake_at_ns, self.now_ns)
     }
 
-    /// Since `due_ns` the worker was to run and did not. What is dealt with next may have waited all that time.
+    /// Notes a pause since `due_ns`. The next events may have waited all that time.
     #[cold]
     fn note_pause(&mut self, due_ns: u64) {
         self.ready_ns = self.ready_ns.min(due_ns);
         if self.schedule.is_some() {
-            // A schedule that is so far behind has other troubles.
+            // A schedule this far behind is invalid anyway.
             if self.pauses.len() == MAX_PAUSES {
                 self.pauses.pop_front();
             }
@@ -317,12 +319,12 @@ impl Worker {
         }
     }
 
-    /// When something is to be done though nothing happens.
+    /// The next time at which there is work without an event.
     #[inline]
     fn wake_ns(&mut self) -> u64 {
         let mut wake_ns = self.times.next_mark_ns.min(self.dialer.wake_ns(|| self.addresses.ready_ns()));
         if self.times.phase == Phase::Running {
-            // Put off in time, so that a busy loop is not woken for it.
+            // Postpone the beat early, so that a busy loop is not woken for it.
             if self.now_ns + BEAT_NS / 2 >= self.beat_ns {
                 self.beat_ns = self.now_ns + BEAT_NS;
             }

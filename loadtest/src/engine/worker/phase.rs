@@ -1,4 +1,4 @@
-//! How a worker goes from phase to phase: by the clock, by an order, or because no connection is left.
+//! How a worker changes its phase: by the clock, by an order, or because no connection is left.
 
 use super::timetable::{Mark, Phase};
 use super::{HOPELESS, Word, Worker};
@@ -13,7 +13,7 @@ impl Worker {
                 let totals = &self.tally.totals;
                 totals.connections_opened == 0 && self.all_failed(HOPELESS.min(self.dialer.own))
             }
-            // What was never open cannot be lost.
+            // A connection that was never open cannot be lost.
             _ => {
                 self.connections.is_empty()
                     && self.dialer.is_done()
@@ -22,7 +22,7 @@ impl Worker {
         }
     }
 
-    /// Whether each address that the names lead to has failed so often at least.
+    /// Whether every present address has failed at least this many times.
     pub(super) fn all_failed(&self, times: u64) -> bool {
         let mut places = self.tally.addresses.iter().enumerate();
         places.all(|(index, place)| place.counts.connections_failed >= times || self.addresses.is_gone(index))
@@ -35,7 +35,7 @@ impl Worker {
         self.obey();
     }
 
-    /// Looks for orders.
+    /// Checks for orders and obeys them.
     pub(super) fn obey(&mut self) {
         if self.control.is_stopped() {
             match self.times.phase {
@@ -60,7 +60,7 @@ impl Worker {
         }
     }
 
-    /// Time has come for another phase or interval.
+    /// Begins the phases and intervals that are due.
     #[cold]
     pub(super) fn pass_marks(&mut self) {
         while self.now_ns >= self.times.next_mark_ns {
@@ -74,7 +74,7 @@ impl Worker {
                     if self.plan.live {
                         self.live.begin(self.times.measure_ns);
                     }
-                    // What the warm-up left is cut off with it.
+                    // Drop the messages that the warm-up has left.
                     if let Some(schedule) = &mut self.schedule {
                         schedule.give_up(self.times.measure_ns - self.times.start_ns, |_, _| {});
                     }
@@ -86,7 +86,7 @@ impl Worker {
         }
     }
 
-    /// All connections are open: in closed loop, each gets its messages in flight.
+    /// Begins the load. In closed loop, each connection gets its messages in flight.
     fn begin(&mut self) {
         let keys: Vec<usize> = self.connections.iter().map(|(key, _)| key).collect();
         match (self.plan.kind, &self.schedule) {
@@ -115,7 +115,7 @@ impl Worker {
         self.end();
     }
 
-    /// The measured time is over.
+    /// Ends the measured time.
     fn end(&mut self) {
         if std::mem::take(&mut self.times.is_measuring) {
             self.gauge.end();
@@ -125,7 +125,7 @@ impl Worker {
         self.is_closing = self.schedule.is_some();
     }
 
-    /// Open loop: what was due before the end and is not sent by now never will be.
+    /// Open loop: counts the messages that were due before the end and are not sent. They never will be.
     pub(super) fn count_unsent(&mut self) {
         self.is_closing = false;
         let could_send = self.can_send();
@@ -139,7 +139,8 @@ impl Worker {
         });
     }
 
-    /// Connections beyond an address's share end, each as soon as nothing is in flight on it: others take their places.
+    /// Ends the connections above an address's share, each as soon as nothing is in flight on it. Others take their
+    /// places.
     fn rebalance(&mut self) {
         if self.plan.kind == Kind::Crr || !matches!(self.times.phase, Phase::Waiting | Phase::Running) {
             return;
@@ -161,7 +162,7 @@ impl Worker {
         }
     }
 
-    /// A connection that is leaving has got an answer.
+    /// Continues with a leaving connection that got an answer.
     #[cold]
     pub(super) fn go_on_leaving(&mut self, key: usize) {
         if self.times.phase == Phase::Running && self.connections[key].in_flight == 0 {
@@ -169,7 +170,7 @@ impl Worker {
         }
     }
 
-    /// A connection makes room for one to another address.
+    /// Ends a connection to make room for one to another address.
     #[cold]
     pub(super) fn leave(&mut self, key: usize) {
         let connection = self.connections.remove(key);

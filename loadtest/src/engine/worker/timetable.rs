@@ -1,27 +1,27 @@
-//! The times of a run, and which phase a worker is in.
+//! The times of a run, and the present phase of a worker.
 
 use crate::plan::Plan;
 
-/// Never.
+/// A time that never comes.
 pub(super) const NEVER: u64 = u64::MAX;
-/// How long answers are awaited after an interrupt, at most, in ns.
+/// Longest wait for answers after an interrupt, in ns.
 const INTERRUPTED_DRAIN_NS: u64 = 1_000_000_000;
 
-/// How far a worker is.
+/// The phases of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Connections are opened.
+    /// It opens connections.
     Dialing,
-    /// For the others, and for the time to begin.
+    /// It waits for the other workers and for the start.
     Waiting,
-    /// Warm-up and measured time.
+    /// It makes the load: warm-up and measured time.
     Running,
-    /// Nothing more is sent; answers are awaited.
+    /// It sends no more, and waits for answers.
     Draining,
     Done,
 }
 
-/// What a time that has come brings.
+/// An event of the timetable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mark {
     /// The load begins.
@@ -36,14 +36,14 @@ pub(super) enum Mark {
     None,
 }
 
-/// The times of a run, in ns as the control counts them.
+/// The times of a run in ns, by the clock of `Control`.
 #[derive(Debug)]
 pub(super) struct Timetable {
     pub(super) phase: Phase,
     pub(super) start_ns: u64,
     pub(super) measure_ns: u64,
     pub(super) end_ns: u64,
-    /// When the next [`Mark`] is due.
+    /// The time of the next [`Mark`].
     pub(super) next_mark_ns: u64,
     pub(super) is_measuring: bool,
     drain_end_ns: u64,
@@ -55,7 +55,7 @@ pub(super) struct Timetable {
 }
 
 impl Timetable {
-    /// For `plan`, whose measured time is divided into `intervals`. The start is not known yet.
+    /// The timetable of `plan`, with `intervals` in its measured time. The start is not known yet.
     pub(super) fn new(plan: &Plan, intervals: usize) -> Self {
         let duration_ns = plan.duration.as_nanos() as u64;
         Timetable {
@@ -74,7 +74,7 @@ impl Timetable {
         }
     }
 
-    /// The load begins at `start_ns`.
+    /// Sets the start of the load.
     pub(super) fn begin_at(&mut self, start_ns: u64) {
         self.start_ns = start_ns;
         self.measure_ns = start_ns + self.warmup_ns;
@@ -114,13 +114,13 @@ impl Timetable {
         }
     }
 
-    /// The measured time ends now, before its time.
+    /// Ends the measured time early.
     pub(super) fn end_early(&mut self, now_ns: u64) {
         self.end_ns = now_ns;
         self.end();
     }
 
-    /// Nobody waits long any more.
+    /// Shortens the remaining waits after an interrupt.
     pub(super) fn hurry(&mut self, now_ns: u64) {
         self.drain_end_ns = self.drain_end_ns.min(now_ns + INTERRUPTED_DRAIN_NS);
         self.next_mark_ns = self.drain_end_ns;
@@ -132,7 +132,7 @@ impl Timetable {
         self.next_mark_ns = self.drain_end_ns;
     }
 
-    /// How long was measured.
+    /// The length of the measured time.
     pub(super) fn measured_ns(&self) -> u64 {
         if self.end_ns == NEVER { 0 } else { self.end_ns.saturating_sub(self.measure_ns) }
     }

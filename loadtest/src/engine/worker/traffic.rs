@@ -1,4 +1,4 @@
-//! How a worker sends messages, takes what comes back, and counts both.
+//! How a worker sends messages, receives answers, and counts both.
 
 use std::io::{self, ErrorKind};
 
@@ -8,11 +8,11 @@ use super::{BATCH, Phase, Worker};
 use crate::engine::connection::{Connection, Fault, Line, State, Taken};
 use crate::plan::Kind;
 
-/// Reads in one turn of a connection.
+/// Most reads in one turn of a connection.
 pub(super) const READS: usize = 4;
 
 impl Worker {
-    /// Sends due messages, as long as connections are free.
+    /// Sends due messages while connections are free.
     pub(super) fn send_due(&mut self) -> io::Result<()> {
         let mut count = 0;
         while let Some(due_ns) = self.schedule.as_ref().map(|schedule| self.times.start_ns + schedule.next_ns()) {
@@ -47,7 +47,8 @@ impl Worker {
         Ok(())
     }
 
-    /// When a message could be sent that was due at `due_ns`: at once, or after the pause that it was due in.
+    /// The earliest time at which a message due at `due_ns` could be sent: at once, or after the pause in which it was
+    /// due.
     #[cold]
     fn after_pause(&mut self, due_ns: u64) -> u64 {
         while self.pauses.front().is_some_and(|&(_, to_ns)| to_ns <= due_ns) {
@@ -56,7 +57,8 @@ impl Worker {
         self.pauses.front().filter(|&&(from_ns, _)| due_ns >= from_ns).map_or(due_ns, |&(_, to_ns)| to_ns)
     }
 
-    /// Sends a message on the connection that is free longest. Returns since when it was, or `None` if it is no more.
+    /// Sends a message on the connection that has been free longest. Returns since when it was free, or `None` if it
+    /// has been closed.
     pub(super) fn send_on_free(&mut self, due_ns: u64) -> Option<u64> {
         let key = self.free.pop_front()?;
         let free_ns = self.connections.get(key)?.since_ns;
@@ -69,7 +71,7 @@ impl Worker {
         Some(free_ns)
     }
 
-    /// A message more, due at `due_ns`, for connection `key`.
+    /// Queues another message, due at `due_ns`, on connection `key`.
     #[inline]
     pub(super) fn queue(&mut self, key: usize, due_ns: u64) {
         self.flights.begin(key, &mut self.connections[key], self.plan.size, due_ns, self.now_ns);
@@ -107,8 +109,8 @@ impl Worker {
         }
     }
 
-    /// Reads what has come. A read shorter than the buffer has read all, unless a FIN or an error is behind it; where more
-    /// and more comes, others have their turn in between.
+    /// Reads the input. A read shorter than the buffer has read all of it, unless a FIN or an error follows. If more
+    /// keeps arriving, other connections have their turn in between.
     #[inline]
     pub(super) fn receive(&mut self, key: usize, to_the_end: bool) {
         for _ in 0..READS {
@@ -121,7 +123,7 @@ impl Worker {
                     if is_drained {
                         return;
                     }
-                    // So much takes time.
+                    // Reading this much takes time.
                     self.read_clock();
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
@@ -131,7 +133,7 @@ impl Worker {
         self.unread.push_back((key, to_the_end));
     }
 
-    /// Another turn for each connection that was not read to the end.
+    /// Gives another turn to each connection with unread input.
     pub(super) fn read_on(&mut self) {
         for _ in 0..self.unread.len() {
             let Some((key, to_the_end)) = self.unread.pop_front() else { return };
@@ -147,7 +149,7 @@ impl Worker {
         }
     }
 
-    /// The first `count` bytes of the buffer have come.
+    /// Handles the first `count` bytes of the buffer.
     #[inline]
     pub(super) fn digest(&mut self, key: usize, count: usize) {
         let mut start = 0;
@@ -185,7 +187,7 @@ impl Worker {
         }
     }
 
-    /// Where the payload begins behind the line that the target sends first, if it does; `None` if the line is not whole.
+    /// The offset of the payload after the line that the target may send first; `None` if the line is not whole.
     #[cold]
     pub(super) fn digest_line(&mut self, key: usize, count: usize) -> Option<usize> {
         let connection = &mut self.connections[key];
@@ -215,7 +217,7 @@ impl Worker {
         }
     }
 
-    /// The oldest `whole` messages of a connection came back whole, and the `dropped` ones after them never will.
+    /// Completes the oldest `whole` messages of a connection, and gives up the `dropped` ones after them.
     #[inline]
     pub(super) fn complete(&mut self, key: usize, whole: u32, dropped: u32) {
         let connection = &mut self.connections[key];
@@ -261,7 +263,7 @@ impl Worker {
         self.go_on(key, whole + dropped, was_busy);
     }
 
-    /// `ended` messages of a connection are over: it gets others.
+    /// Gives a connection new messages after `ended` ones were completed.
     #[inline]
     pub(super) fn go_on(&mut self, key: usize, ended: u32, was_busy: bool) {
         if self.plan.kind == Kind::Crr {
@@ -285,11 +287,11 @@ impl Worker {
         }
     }
 
-    /// crr: the connection has done its work.
+    /// crr: closes the connection after its work.
     pub(super) fn close(&mut self, key: usize) {
         let mut connection = self.connections.remove(key);
         self.tally.socket(&connection.stream);
-        // A reset takes all that is on its way with it.
+        // A reset would discard all bytes under way.
         if let (Some(client), Some(session), true) = (&mut self.tls, &mut connection.tls, self.plan.time_wait) {
             session.close(&mut connection.stream, client);
         }
@@ -336,7 +338,7 @@ impl Worker {
         }
     }
 
-    /// A connection ended that should not have.
+    /// Handles a connection that ended although it should not have.
     #[cold]
     pub(super) fn lose(&mut self, key: usize, error: &io::Error) {
         let connection = self.connections.remove(key);
@@ -355,7 +357,7 @@ impl Worker {
         self.tally.error(address, "connection", error);
         self.room_since_ns = self.ready_ns;
         if self.redials() {
-            // A target that takes a connection and says nothing on it is not there yet.
+            // A target that accepts a connection and sends nothing is not ready yet.
             if connection.received == 0 {
                 self.addresses.pause(address, self.now_ns);
             }

@@ -1,4 +1,4 @@
-//! How the figures came about: counts, what generator and server used, settings, the machine.
+//! The lists of a report: counts, the resources that generator and server used, settings, the machine.
 
 use super::super::document::{Layout, List, Part, Text, bytes, count, fraction, optional, percent};
 use super::super::{Side, words};
@@ -7,7 +7,7 @@ use crate::result::{RunResult, ServerUse, TlsUse};
 
 type Fact = (&'static str, Text);
 
-/// The lists of all sides. What is the same for both of two targets is there once.
+/// The lists of all sides. Lists that are the same for both of two targets appear once.
 pub(super) fn of_sides(sides: &[Side], is_search: bool) -> Vec<Part> {
     let pointer = |side| pointer(side, is_search);
     let list = |heading: String, facts, on_page_alone| List { heading, facts, on_page_alone };
@@ -131,7 +131,7 @@ fn processes(result: &RunResult, pointer: &str) -> Vec<Fact> {
     facts
 }
 
-/// How many handshakes of each kind there were, and what they agreed on.
+/// The number of handshakes of each kind, and the negotiated version, cipher suite and protocol.
 fn handshakes(tls: &TlsUse, pointer: &str) -> Text {
     let of = |name: &str, value: u64| count(&format!("{pointer}/{name}"), value);
     let mut text = of("full", tls.full)
@@ -149,10 +149,10 @@ fn handshakes(tls: &TlsUse, pointer: &str) -> Text {
     text
 }
 
-/// Kinds of what was agreed on that are told; a target has one, as a rule.
+/// Most negotiated combinations that are listed; a target usually has one.
 const MAX_AGREED: usize = 4;
 
-/// Threads that are told one by one.
+/// Most threads that are listed one by one.
 const MAX_THREADS: usize = 8;
 
 fn cpu(pointer: &str, ns: Option<f64>) -> Text {
@@ -174,7 +174,7 @@ fn of_server(server: &ServerUse, pointer: &str, has_messages: bool) -> Text {
         .and(format!(" a connection (pid {})", server.pid))
 }
 
-/// What happened on the generator's machine during the run.
+/// Events on the generator's machine during the run.
 fn meanwhile(result: &RunResult, pointer: &str) -> Text {
     let environment = &result.environment;
     let at = |name: &str| format!("{pointer}/{name}");
@@ -193,7 +193,7 @@ fn meanwhile(result: &RunResult, pointer: &str) -> Text {
         .and(" accept queue overflows")
 }
 
-/// Settings that say nothing where nothing is sent.
+/// Settings without a meaning if nothing is sent.
 const OF_MESSAGES: [&str; 5] = ["Rate", "Arrivals", "In flight a connection", "Message", "Verification"];
 
 fn settings(result: &RunResult) -> Vec<(&'static str, String)> {

@@ -1,4 +1,4 @@
-//! What is said of a report: what was measured and whether to believe it first, then figures, then how they came about.
+//! The content of a report: first the heading and the verdict, then the figures, then the circumstances.
 
 mod lists;
 mod standing;
@@ -9,7 +9,7 @@ use super::document::{Document, Heading, Part};
 use super::{Side, sides, words};
 use crate::result::{CompareResult, Report, RunResult, SearchResult};
 
-/// All of it.
+/// The whole content.
 pub(super) fn of_report(report: &Report) -> Document {
     let mut document = match report {
         Report::Run(result) => run(result),
@@ -85,7 +85,7 @@ fn when(result: &RunResult) -> String {
     format!("{} on {}", result.started, result.environment.host)
 }
 
-/// Where in the JSON the result of a side is.
+/// The place of a side's result in the JSON.
 fn pointer((letter, _): &Side, is_search: bool) -> &'static str {
     match letter {
         Some("A") => "/a",

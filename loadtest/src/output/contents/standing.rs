@@ -1,4 +1,4 @@
-//! The verdict, which comes first: whether the figures may be used, and what they come to.
+//! The banners at the top: the verdict, and whether the figures are valid.
 
 use super::super::document::{Banner, Tone};
 use super::super::words;
@@ -51,7 +51,7 @@ pub(super) fn of_search(result: &SearchResult) -> Vec<Banner> {
     banners
 }
 
-/// What it all comes to, in one line.
+/// The verdict in one line.
 fn verdict(verdict: Option<&Judgement>) -> Vec<Banner> {
     let of = |verdict: &Judgement| {
         let line = format!("{}; exit code {}", verdict.details.join("; "), verdict.exit_code);
@@ -85,7 +85,7 @@ fn banner(tone: Tone, words: &str, lines: Vec<String>) -> Banner {
     Banner { tone, words: words.to_owned(), lines }
 }
 
-/// None where there is nothing to say.
+/// A banner, or `None` if it has no lines.
 fn some(tone: Tone, words: &str, lines: Vec<String>) -> Option<Banner> {
     (!lines.is_empty()).then(|| banner(tone, words, lines))
 }

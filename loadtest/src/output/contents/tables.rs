@@ -5,7 +5,7 @@ use super::super::{Side, words};
 use super::pointer;
 use crate::result::{AddressResult, CompareResult, Figures, Samples, SearchResult, percentile_name};
 
-/// The most rows of a list in text that may be long.
+/// Most rows in text of a table that may be long.
 const ROWS_IN_TEXT: usize = 20;
 
 /// The figures of each run, if there are several.
@@ -33,7 +33,7 @@ fn of_figures(pointer: &str, figures: &Figures) -> [Text; 6] {
 /// The column of the handshakes, after that of the connects.
 const HANDSHAKE: usize = 7;
 
-/// What came of each address, where there are several.
+/// The results of each address, if there are several.
 pub(super) fn addresses(sides: &[Side], is_search: bool) -> Option<Part> {
     let is_tls = sides.iter().any(|(_, result)| result.tls.is_some());
     let is_one = sides.iter().all(|(_, result)| result.by_address.len() < 2);
@@ -79,7 +79,7 @@ fn of_address(pointer: &str, address: &AddressResult) -> [Text; 9] {
     ]
 }
 
-/// How B relates to A.
+/// The ratios of B to A.
 pub(super) fn ratios(result: &CompareResult) -> Option<Part> {
     let rows = result.ratios.iter().enumerate().map(|(index, ratio)| {
         let at = |name: &str, value: f64, text: String| fraction(&format!("/ratios/{index}/{name}"), value, text);
@@ -99,7 +99,7 @@ pub(super) fn ratios(result: &CompareResult) -> Option<Part> {
     (!result.ratios.is_empty()).then(|| table(&caption, &header, rows.collect(), true))
 }
 
-/// What a search tried.
+/// The steps of a search.
 pub(super) fn steps(result: &SearchResult) -> Part {
     let rows = result.steps.iter().enumerate().map(|(index, step)| {
         let pointer = format!("/steps/{index}");

@@ -1,10 +1,10 @@
-//! The big figures.
+//! The main figures, shown large.
 
 use super::super::document::{Piece, Text, Tile, bytes, count, figure, fraction, known, optional, quotient};
 use super::super::words;
 use crate::result::{CompareResult, RunResult, SearchResult, Totals, percentile_name};
 
-/// Of the run whose JSON is at `pointer`.
+/// The tiles of the run whose JSON is at `pointer`.
 pub(super) fn of_run(result: &RunResult, pointer: &str) -> Vec<Tile> {
     let is_idle = result.settings.command == "idle";
     let mut tiles = if is_idle { connections(result, pointer) } else { vec![throughput(result, pointer)] };
@@ -31,7 +31,7 @@ fn throughput(result: &RunResult, pointer: &str) -> Tile {
     tile("Throughput", figure.and(Piece::Unit("/s")), detail)
 }
 
-/// The median, and the two highest percentiles that the sample supports; else the maximum.
+/// The median, and the two highest percentiles that have enough samples; otherwise the maximum.
 fn latencies(result: &RunResult, pointer: &str) -> Vec<Tile> {
     let (name, samples, pointer) = if result.latency.is_empty() {
         ("Connect", &result.connect_time, format!("{pointer}/connect_time"))

@@ -1,6 +1,6 @@
-//! Axes: from figures to places, with round numbers marked.
+//! Axes: convert figures to places, and mark round numbers.
 
-/// How figures lie on an axis.
+/// The scale of an axis.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Scale {
     /// Equal distances are equal differences.
@@ -19,11 +19,11 @@ pub(super) struct Axis {
     pub marks: Vec<(f64, String)>,
 }
 
-/// The most marks of an axis.
+/// Most marks of an axis.
 const MOST_MARKS: f64 = 6.0;
 
 impl Axis {
-    /// From 0 to a round figure not below `high`, which is not negative.
+    /// An axis from 0 to a round figure not below `high`, which is not negative.
     pub(super) fn from_zero(high: f64, label: impl Fn(f64) -> String) -> Self {
         let high = if high.is_finite() && high > 0.0 { high } else { 1.0 };
         let step = round_step(high / (MOST_MARKS - 1.0));
@@ -33,7 +33,7 @@ impl Axis {
         Axis { scale: Scale::Linear, low: 0.0, high: steps * step, marks }
     }
 
-    /// From 0 to exactly `high`, for time.
+    /// An axis from 0 to exactly `high`, for time.
     pub(super) fn to_exactly(high: f64, label: impl Fn(f64) -> String) -> Self {
         let mut axis = Axis::from_zero(high, label);
         axis.high = if high.is_finite() && high > 0.0 { high } else { 1.0 };
@@ -41,7 +41,7 @@ impl Axis {
         axis
     }
 
-    /// From a round figure not above `low` to one not below `high`, by ratios. Both are over 0.
+    /// A logarithmic axis from a round figure not above `low` to one not below `high`. Both are above 0.
     pub(super) fn by_ratio(low: f64, high: f64, label: impl Fn(f64) -> String) -> Self {
         let low = if low.is_finite() && low >= 1.0 { low } else { 1.0 };
         let high = if high.is_finite() { high.max(low) } else { low };
@@ -59,8 +59,8 @@ impl Axis {
         Axis { scale: Scale::Logarithmic, low: rounds[first], high: rounds[end], marks }
     }
 
-    /// Of percentiles: 0%, 90%, 99% and so on are at equal distances. `distances` are the ratios that remain to 1: figures
-    /// on this axis are `1 / (1 - quantile)`, from 1 to `high`.
+    /// An axis of percentiles: 0%, 90%, 99% and so on are at equal distances. Figures on this axis are `1 / (1 -
+    /// quantile)`, from 1 to `high`.
     pub(super) fn of_percentiles(high: f64) -> Self {
         let high = high.max(10.0);
         let decades = high.log10().ceil() as i32;
@@ -73,7 +73,7 @@ impl Axis {
         Axis { scale: Scale::Logarithmic, low: 1.0, high, marks }
     }
 
-    /// Where `value` is on the axis, from 0 to 1.
+    /// The place of `value` on the axis, from 0 to 1.
     pub(super) fn place(&self, value: f64) -> f64 {
         let place = match self.scale {
             Scale::Linear => (value - self.low) / (self.high - self.low),
@@ -83,7 +83,7 @@ impl Axis {
     }
 }
 
-/// The least of 1, 2 or 5 times a power of ten that is not below `least`.
+/// The smallest 1, 2 or 5 times a power of ten that is not below `least`.
 fn round_step(least: f64) -> f64 {
     let decade = 10_f64.powf(least.log10().floor());
     [1.0, 2.0, 5.0, 10.0]

@@ -1,4 +1,4 @@
-//! A picture: lines on two axes, as SVG whose colours are those of the page.
+//! A picture: lines on two axes, as SVG with the colours of the page.
 
 use std::fmt::Write as _;
 
@@ -7,9 +7,9 @@ use super::element::escape;
 
 /// A picture with its heading and legend.
 pub(super) struct Chart {
-    /// What it shows, in a few words.
+    /// Its heading, in a few words.
     pub heading: &'static str,
-    /// What needs to be known to read it.
+    /// The explanation that a reader needs.
     pub explanation: String,
     pub x: Axis,
     pub x_name: &'static str,
@@ -17,7 +17,7 @@ pub(super) struct Chart {
     pub y_name: &'static str,
     pub lines: Vec<Line>,
     pub dots: Vec<Dot>,
-    /// Where on the x axis something new begins.
+    /// Places on the x axis at which a new run begins.
     pub dividers: Vec<f64>,
     /// A figure of the y axis to compare with, and its name.
     pub level: Option<(f64, String)>,
@@ -27,18 +27,18 @@ pub(super) struct Chart {
 pub(super) struct Line {
     pub name: String,
     pub look: Look,
-    /// Whether the ground below is tinted.
+    /// Whether the area below is tinted.
     pub is_area: bool,
     pub pieces: Vec<Vec<(f64, f64)>>,
 }
 
-/// How a line looks; the page's style has the classes.
+/// The look of a line; the page's style has the classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Look {
     First,
     Second,
     Third,
-    /// Not met.
+    /// The SLO was not met.
     Bad,
 }
 
@@ -53,7 +53,7 @@ impl Look {
     }
 }
 
-/// A place with what there is to say about it.
+/// A place with its description.
 pub(super) struct Dot {
     pub look: Look,
     pub x: f64,
@@ -64,7 +64,7 @@ pub(super) struct Dot {
     pub label: Option<String>,
 }
 
-/// What is drawn on, in px: room for the marks' labels is left around the lines.
+/// The area to draw on, in px, with room for the marks' labels around the lines.
 struct Canvas {
     class: &'static str,
     width: f64,
@@ -75,13 +75,14 @@ struct Canvas {
     bottom: f64,
 }
 
-/// A telephone's width needs a picture of its own: the wide one's letters would be too small. The style shows one of them.
+/// The picture is drawn in two widths, because the letters of the wide one would be too small on a telephone. The style
+/// shows one of them.
 const CANVASES: [Canvas; 2] = [
     Canvas { class: "wide", width: 880.0, height: 300.0, left: 72.0, right: 24.0, top: 40.0, bottom: 46.0 },
     Canvas { class: "narrow", width: 360.0, height: 280.0, left: 66.0, right: 14.0, top: 40.0, bottom: 44.0 },
 ];
 
-/// About the widest that a letter of the labels is, and a bold one of the values beside dots, in px.
+/// Approximate width of the widest letter of labels and values, in px.
 const LETTER: f64 = 8.0;
 const BOLD_LETTER: f64 = 9.0;
 /// How far the letters of a value reach above and below the line they stand on, in px.
@@ -128,7 +129,7 @@ impl Chart {
             let y = canvas.y(&self.y, *value);
             let _ = writeln!(html, r#"<path class="level" d="M{:.1} {y:.1}H{:.1}"/>"#, canvas.left, canvas.wall());
         }
-        // The first line is the one that matters: it lies on top.
+        // The first line is the most important: draw it last, on top.
         for line in self.lines.iter().rev() {
             self.draw_line(canvas, line, html);
         }
@@ -145,8 +146,8 @@ impl Chart {
         html.push_str("</svg>\n");
     }
 
-    /// The values beside dots, above or below: those that would touch a dot or another value are left out, and shown when
-    /// pointed at.
+    /// Draws the values beside dots, above or below. Values that would touch a dot or another value are left out; they
+    /// are shown when pointed at.
     fn draw_values(&self, canvas: &Canvas, html: &mut String) {
         let place = |dot: &Dot| (canvas.x(&self.x, dot.x), canvas.y(&self.y, dot.y));
         let mut taken: Vec<Area> = self.dots.iter().map(|dot| Area::around(place(dot))).collect();
@@ -173,7 +174,7 @@ impl Chart {
             let _ =
                 writeln!(html, r#"<text class="y" x="{:.1}" y="{:.1}">{}</text>"#, left - 8.0, y + 4.0, escape(label));
         }
-        // Labels that would touch are left out, not the marks. The axis' name has the end of the line below to itself.
+        // Leave out labels that would touch, but not their marks. The end of the line below is for the axis' name.
         let mut free_from = f64::NEG_INFINITY;
         for (value, label) in &self.x.marks {
             let x = canvas.x(&self.x, *value);
@@ -230,7 +231,7 @@ struct Area {
 }
 
 impl Area {
-    /// That of a dot.
+    /// The area of a dot.
     fn around((x, y): (f64, f64)) -> Self {
         Area { left: x - RADIUS, right: x + RADIUS, top: y - RADIUS, bottom: y + RADIUS }
     }

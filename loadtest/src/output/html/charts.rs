@@ -1,4 +1,4 @@
-//! Which pictures a result has, and their lines.
+//! The pictures of a result, and their lines.
 
 use super::super::timeline::{self, Placed};
 use super::super::{Side, sides, words};
@@ -6,11 +6,11 @@ use super::axis::Axis;
 use super::chart::{Chart, Dot, Line, Look};
 use crate::result::{Curve, Report, RunResult, Samples, SearchResult, percentile_name};
 
-/// The most points of a line over time: more cannot be told apart.
+/// Most points of a line over time; more could not be distinguished.
 const MOST_POINTS: usize = 300;
 /// Points for each halving of the distance to 100%.
 const TICKS_PER_HALF_DISTANCE: f64 = 8.0;
-/// The most points of a distribution: to the 1 in 2^40 that no run has samples for.
+/// Most points of a distribution: up to 1 in 2^40, for which no run has enough samples.
 const MAX_TICKS: u32 = 320;
 
 /// All pictures of `report`.
@@ -26,7 +26,7 @@ fn percentiles(sides: &[Side]) -> Option<Chart> {
     let mut named: Vec<(String, &Samples)> = Vec::new();
     for (letter, result) in sides {
         if letter.is_some() {
-            // Two targets are told apart by colour, so that there is one line each.
+            // Colours distinguish two targets, so that each has only one line.
             let samples = if is_connects { &result.connect_time } else { &result.latency };
             named.push((words::sided(*letter, &result.settings.target), samples));
             continue;
@@ -65,21 +65,21 @@ fn percentiles(sides: &[Side]) -> Option<Chart> {
     })
 }
 
-/// Percentiles, as far as there are enough samples and missing messages cannot change them.
+/// The percentiles that have enough samples and that missing messages cannot change.
 fn distribution(samples: &Samples) -> Vec<(f64, f64)> {
     let ticks = (0..MAX_TICKS).map(|tick| 0.5_f64.powf(f64::from(tick) / TICKS_PER_HALF_DISTANCE));
     let points = ticks.map_while(|left| Some((1.0 / left, samples.percentile_ns(100.0 * (1.0 - left))? as f64)));
     let points: Vec<_> = points.collect();
-    // The shortest time alone is no distribution.
+    // A single point is not a distribution.
     if points.len() > 1 { points } else { Vec::new() }
 }
 
-/// A line that has no points yet.
+/// A line without points.
 fn line(name: String, look: Look) -> Line {
     Line { name, look, is_area: false, pieces: Vec::new() }
 }
 
-/// A line without points has no place in the picture, but one in the legend.
+/// Names a line without points in the legend, because it is not in the picture.
 fn told_if_empty(mut line: Line) -> Line {
     line.pieces.retain(|piece| !piece.is_empty());
     if line.pieces.is_empty() && !line.name.is_empty() {
@@ -88,7 +88,7 @@ fn told_if_empty(mut line: Line) -> Line {
     line
 }
 
-/// The percentiles that are told elsewhere as figures.
+/// Dots at the percentiles that the report gives as figures.
 fn marked(name: &str, look: Look, samples: &Samples) -> Vec<Dot> {
     let shown =
         words::SHOWN.into_iter().filter_map(|percentile| Some((percentile, samples.percentile_ns(percentile)?)));
@@ -114,7 +114,7 @@ fn throughput(sides: &[Side]) -> Option<Chart> {
         .map(|((letter, result), look)| {
             let name = match letter {
                 Some(_) => words::sided(*letter, &result.settings.target),
-                // Alone it is what the picture is about.
+                // A single line is the subject of the picture and needs no name.
                 None if result.settings.rate.is_none() => String::new(),
                 None => "achieved".to_owned(),
             };
@@ -124,7 +124,7 @@ fn throughput(sides: &[Side]) -> Option<Chart> {
     let is_staged = |result: &RunResult| !result.settings.stages.is_empty();
     let first = sides.first().map(|(_, result)| *result);
     if let Some(result) = first.filter(|result| is_staged(result)) {
-        // It lies on top, where it can be seen between the steps of what it asks for.
+        // Draw it on top, so that it can be seen between the steps of the asked rate.
         let bytes = if is_stream { result.settings.size as f64 } else { 1.0 };
         let look = if sides.len() > 1 { Look::Third } else { Look::Second };
         let asked = |group: &Group| Some(group.asked? / group.length_s * bytes);
@@ -252,19 +252,19 @@ fn search(result: &SearchResult) -> Option<Chart> {
     })
 }
 
-/// Intervals that are one point.
+/// Intervals that form one point.
 struct Group {
     start_s: f64,
     end_s: f64,
     length_s: f64,
-    /// Where it is known of all.
+    /// The asked rate, if it is known for all of them.
     asked: Option<f64>,
     completed: f64,
     bytes: f64,
     latency: Samples,
 }
 
-/// Steps of what `figure` makes of the intervals; broken where it makes nothing, and between runs.
+/// Steps of the `figure` of the intervals; broken where there is none, and between runs.
 fn over_time(
     name: String,
     look: Look,
@@ -326,7 +326,7 @@ fn time_axis(lines: &[Line]) -> Option<Axis> {
     Some(Axis::by_ratio(low, high, |ns| words::short(&words::time(ns))))
 }
 
-/// The least and the greatest value of `of` over the points; `None` without points.
+/// The smallest and the largest value of `of` over the points; `None` without points.
 fn bounds(lines: &[Line], of: impl Fn((f64, f64)) -> f64) -> Option<(f64, f64)> {
     let values = || lines.iter().flat_map(|line| &line.pieces).flatten().map(|point| of(*point));
     values().next()?;

@@ -1,13 +1,13 @@
-//! A document's parts as HTML: every text made harmless, every figure with its place in the JSON.
+//! Writes a document's parts as HTML: every text is escaped, and every figure has its place in the JSON.
 
 use std::fmt::Write as _;
 
 use super::super::document::{Banner, Figure, Heading, Layout, List, Piece, Table, Text, Tile, Tone};
 use super::super::words;
 
-/// The most lines of a box.
+/// Most lines of a box.
 const MAX_LINES: usize = 20;
-/// The most letters in a column of words.
+/// Most letters in a column of words.
 const MAX_WORDS: usize = 24;
 
 /// `text` as HTML's text or attribute value, without control characters.
@@ -53,7 +53,7 @@ pub(super) fn banner(banner: &Banner) -> String {
 }
 
 pub(super) fn tiles(tiles: &[Tile]) -> String {
-    // Rows of three or of four, so that as few as can be are alone in the last.
+    // Choose rows of three or four, so that the last row is as full as possible.
     let class = if matches!(tiles.len() % 3, 1) { "tiles four" } else { "tiles" };
     let mut html = format!("<section class=\"{class}\">\n");
     for tile in tiles {
@@ -65,8 +65,8 @@ pub(super) fn tiles(tiles: &[Tile]) -> String {
     html + "</section>\n"
 }
 
-/// In a box that scrolls by itself on a narrow screen. Words that would make a column wide, or be out of sight there, have a
-/// line of their own below their row.
+/// A table in a box that scrolls on a narrow screen. Words that would make a column too wide are put on their own line
+/// below their row.
 pub(super) fn table(table: &Table) -> String {
     let caption = escape(&table.caption);
     let mut html =

@@ -1,4 +1,4 @@
-//! The page that stands alone: figures, pictures, circumstances, and the JSON they come from.
+//! The HTML page in one file: figures, pictures, circumstances, and the JSON that they come from.
 
 mod axis;
 mod chart;
@@ -12,7 +12,7 @@ use super::contents;
 use super::document::Part;
 use crate::result::Report;
 
-/// The whole of it but what depends on the result; `{{name}}` is where that goes.
+/// The template of the page; each `{{name}}` is replaced by a part of the result.
 const TEMPLATE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 
@@ -33,7 +33,7 @@ pub(super) fn page(report: &Report) -> io::Result<String> {
         ("style", STYLE.to_owned()),
         ("body", body),
         ("version", env!("CARGO_PKG_VERSION").to_owned()),
-        // A string in JSON may have any character by its number: so no text within can end the element.
+        // Escape `<`, so that no text in the JSON can end the element.
         ("json", serde_json::to_string(report)?.replace('<', "\\u003c")),
     ];
     Ok(fill(TEMPLATE, &parts))
