@@ -1,4 +1,4 @@
-//! What the two clients, `proxy-echo check` and `loadtest`, share.
+//! Code that the two clients, `proxy-echo check` and `loadtest`, share.
 
 pub mod resolve;
 #[cfg(feature = "tls")]

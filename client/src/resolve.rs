@@ -1,4 +1,5 @@
-//! Every address of a name: a balancer's name has one for each of its zones, and the first says nothing of the others.
+//! Resolves a name to all its addresses: a balancer's name has one for each of its zones, and each may behave
+//! differently.
 
 use std::fmt;
 use std::io;
@@ -6,16 +7,16 @@ use std::net::{SocketAddr, ToSocketAddrs};
 
 use clap::ValueEnum;
 
-/// The addresses that are asked for.
+/// The families of addresses to use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Family {
     /// IPv4 and IPv6.
     #[default]
     Any,
-    /// IPv4 alone.
+    /// IPv4 only.
     #[value(name = "4")]
     V4,
-    /// IPv6 alone.
+    /// IPv6 only.
     #[value(name = "6")]
     V6,
 }
@@ -40,18 +41,18 @@ impl fmt::Display for Family {
     }
 }
 
-/// The addresses of `HOST:PORT`, each once. They are sorted: name servers give them in another order each time, and machines
-/// that share a load must agree on it.
+/// The addresses of `HOST:PORT`, each once. They are sorted, because name servers change the order each time and
+/// machines that share a load must agree on it.
 ///
 /// # Errors
 ///
-/// The name has no address, none of this family, or cannot be looked up.
+/// The name has no address, or none of this family, or cannot be resolved.
 pub fn resolve(target: &str, family: Family) -> io::Result<Vec<SocketAddr>> {
     let mut all: Vec<_> = target.to_socket_addrs()?.collect();
     let has_some = !all.is_empty();
     all.retain(|&address| family.has(address));
     all.sort_unstable();
-    // Files of names have some twice.
+    // /etc/hosts may list an address twice.
     all.dedup();
     match (all.is_empty(), has_some) {
         (false, _) => Ok(all),

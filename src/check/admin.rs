@@ -1,4 +1,4 @@
-//! What the server's admin port says about our connection.
+//! Asks the server's admin port about the check's connection.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,10 +14,10 @@ use serde_json::Value;
 
 use proxy::escape::Escaped;
 
-/// A thousand connections with many TLVs take less.
+/// Longest answer in bytes. A thousand connections with many TLVs take less.
 const MAX_ANSWER_BYTES: u64 = 64 * 1024 * 1024;
 
-/// A connection as `/connections.json` has it.
+/// A connection in `/connections.json`.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Connection {
     #[serde(rename = "connection")]
@@ -42,7 +42,7 @@ struct Answer {
     connections: Vec<Connection>,
 }
 
-/// The connection whose client is `source`, or else the only one whose received bytes are one of `bytes_in`.
+/// The connection whose client is `source`; otherwise the only one whose number of received bytes is one of `bytes_in`.
 pub(super) fn find(
     url: &str,
     source: Option<SocketAddr>,
@@ -68,13 +68,13 @@ fn list(url: &str, timeout: Duration) -> Result<Vec<Connection>, String> {
     get(url, timeout).map(|answer: Answer| answer.connections)
 }
 
-/// The JSON at `url`, without following it elsewhere.
+/// Gets the JSON at `url`, without following redirects.
 fn get<T: DeserializeOwned>(url: &str, timeout: Duration) -> Result<T, String> {
-    // Whole seconds are all that this library knows.
+    // This library counts timeouts in whole seconds.
     let request = minreq::get(url).with_timeout(timeout.as_secs().max(1)).with_follow_redirects(false);
     let answer = request.send_lazy().map_err(|error| format!("{url} does not answer: {error}"))?;
     if answer.status_code != 200 {
-        // What the server says when it is asked by a name that it was not given.
+        // The status of a server that does not know the name in the URL.
         let hint = if answer.status_code == 421 { ": ask by its address, or give it --admin-host" } else { "" };
         return Err(format!("{url} answers with status {}{hint}", answer.status_code));
     }
@@ -82,12 +82,12 @@ fn get<T: DeserializeOwned>(url: &str, timeout: Duration) -> Result<T, String> {
     document.map_err(|error| format!("{url} does not answer as a proxy-echo does: {error}"))
 }
 
-/// The counts of `/status.json`, to be compared with later ones.
+/// The counts of `/status.json`, for comparing with later ones.
 #[derive(Debug, Deserialize)]
 pub(super) struct Status {
     connections: Connections,
     refused: Vec<RefusedFor>,
-    /// The newest first.
+    /// The last refusals, the newest first.
     recent_refusals: Vec<Refusal>,
 }
 
@@ -123,7 +123,7 @@ impl fmt::Display for Refusal {
 }
 
 impl Refusal {
-    /// Whether the bytes name `client`, so that no other connection brought them.
+    /// Whether the bytes name `client`, so that they cannot be of another connection.
     fn names(&self, client: SocketAddr) -> bool {
         let has = |bytes: &[u8]| self.received.contains(&Escaped(bytes).to_string());
         let address = match client.ip() {
@@ -135,30 +135,30 @@ impl Refusal {
     }
 }
 
-/// What arrived at the server between two looks at its status.
+/// What arrived at the server between two readings of its status.
 #[derive(Clone, Debug)]
 pub(super) enum Arrival {
-    /// A header that was refused, and whether it names the client.
+    /// A refused header, and whether it names the client.
     Refused(Refusal, bool),
-    /// Our own words, with no header before them.
+    /// The check's own words, without a header before them.
     OurWords,
     /// A connection from a peer that may not send a header.
     Untrusted,
     /// No connection.
     Nothing,
-    /// One connection, of which nothing is known.
+    /// One connection about which nothing is known.
     Unknown,
-    /// Several connections, of which any may be ours.
+    /// Several connections, any of which may be the check's.
     Several,
 }
 
 impl Arrival {
-    /// Whether it is known to be of our connection, and not of another one that came in the same moment.
+    /// Whether it certainly belongs to the check's connection, and not to another one of the same moment.
     pub(super) fn is_certain(&self) -> bool {
         matches!(self, Arrival::Refused(_, true) | Arrival::OurWords | Arrival::Nothing)
     }
 
-    /// Whether the same came again, which chance would hardly bring about.
+    /// Whether the same arrived again, which would hardly happen by chance.
     pub(super) fn is_like(&self, other: &Arrival) -> bool {
         match (self, other) {
             (Arrival::Refused(one, _), Arrival::Refused(other, _)) => one.reason == other.reason,
@@ -181,7 +181,8 @@ impl Status {
         self.connections.closed.get("not_trusted").copied().unwrap_or(0)
     }
 
-    /// What has arrived since `before`; `is_ours` says whether refused bytes are our own words, with no header before them.
+    /// What has arrived since `before`. `is_ours` says whether refused bytes are the check's own words without a
+    /// header.
     fn since(&self, before: &Status, client: SocketAddr, is_ours: impl Fn(&str) -> bool) -> Arrival {
         let refused = self.refused().saturating_sub(before.refused());
         let mut new = self.recent_refusals.iter().take(usize::try_from(refused).unwrap_or(usize::MAX));
@@ -203,10 +204,10 @@ impl Status {
     }
 }
 
-/// How long the server may take to notice a connection that was closed at our end. What arrives later is not ours.
+/// Time for the server to notice that the check closed its connection. Later arrivals are not the check's.
 const SETTLE: Duration = Duration::from_millis(200);
 
-/// What arrived of `client`'s connection since `before`.
+/// What arrived of the connection from `client` since `before`.
 ///
 /// # Errors
 ///
@@ -228,7 +229,7 @@ pub(super) fn arrival(
     }
 }
 
-/// Whether no connection arrives for a while in which we make none.
+/// Whether no connection arrives for a while in which the check makes none.
 ///
 /// # Errors
 ///
@@ -240,12 +241,12 @@ pub(super) fn is_quiet(url: &str, timeout: Duration) -> Result<bool, String> {
 }
 
 impl Connection {
-    /// Source and destination, where the header has them.
+    /// Source and destination, if the header has them.
     pub(super) fn ends(&self) -> Option<[SocketAddr; 2]> {
         Some([self.source.as_ref()?.parse().ok()?, self.destination.as_ref()?.parse().ok()?])
     }
 
-    /// In the words of the log.
+    /// The connection in the words of the log.
     pub(super) fn describe(&self) -> String {
         let Some(version) = self.version else {
             return format!("#{}: no PROXY header", self.number);
@@ -259,7 +260,7 @@ impl Connection {
             .chain(self.tlvs.iter().map(describe_tlv))
             .collect();
         let text = facts.join(", ");
-        // It was escaped once, and here only what the server should have escaped is looked for.
+        // The server has escaped the text: use it only if no unescaped bytes are left.
         if text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) { text } else { Escaped(text.as_bytes()).to_string() }
     }
 }

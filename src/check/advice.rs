@@ -1,10 +1,10 @@
-//! What to type, product by product. docs/check-and-decode.md has the same lines as a table.
+//! Advice for each product. docs/check-and-decode.md has the same lines in tables.
 
 /// A product, and a line of advice about it.
 pub(super) type Advice = (&'static str, &'static str);
 
-/// Turning the header on. A policy of a Classic Load Balancer may exist without being in force: the second command is right
-/// even if the first one is refused.
+/// How to turn the header on. A policy of a Classic Load Balancer may exist without being in force: the second command
+/// is right even if the first one is refused.
 pub(super) const TURN_ON: [Advice; 10] = [
     (
         "Classic Load Balancer",
@@ -41,11 +41,11 @@ pub(super) const TURN_ON: [Advice; 10] = [
 pub(super) const HAPROXY_SENDS: Advice = ("HAProxy", "server NAME ADDRESS:PORT send-proxy-v2");
 pub(super) const NGINX_SENDS: Advice = ("nginx", "proxy_protocol on; in the stream server");
 
-/// A listener that wants a header from clients, and should not.
+/// For a listener that expects a header from clients and should not.
 pub(super) const TAKE_OFF: [Advice; 2] =
     [("HAProxy", "no accept-proxy on the bind line"), ("nginx", "no proxy_protocol on the listen line")];
 
-/// A header that does not arrive although it is on.
+/// For a header that does not arrive although it is on.
 pub(super) const MISSING: [Advice; 2] = [
     (
         "Network Load Balancer",
@@ -59,7 +59,7 @@ pub(super) const MISSING: [Advice; 2] = [
     ),
 ];
 
-/// A hop that sends a header of its own, about the hop before it.
+/// For a hop that sends its own header about the hop before it.
 pub(super) const PASS_ON: [Advice; 5] = [
     ("HAProxy", "send-proxy-v2 on the first hop, and accept-proxy on the bind line of each hop after it"),
     ("nginx", "proxy_protocol on the listen line, and set_real_ip_from with the address of the hop before it"),
@@ -68,7 +68,7 @@ pub(super) const PASS_ON: [Advice; 5] = [
     ("Caddy", "the listener wrapper proxy_protocol, before tls"),
 ];
 
-/// A header that the server does not look for, because its peer is not trusted.
+/// For a server that takes the header for payload.
 pub(super) const NOT_LOOKED_FOR: [Advice; 2] = [
     ("a server with --proxy-protocol off", "start it with --proxy-protocol required"),
     (
@@ -77,7 +77,7 @@ pub(super) const NOT_LOOKED_FOR: [Advice; 2] = [
     ),
 ];
 
-/// Headers that the server refuses.
+/// For headers that the server refuses.
 pub(super) const TWO_FAMILIES: Advice =
     ("two families in one line", "listen on the family that the clients use, or send version 2 (nginx, curl)");
 pub(super) const SPOILED: Advice = (
@@ -91,7 +91,7 @@ pub(super) const OTHER_VERSION: Advice = (
 pub(super) const CUT: Advice =
     ("a header cut short", "the hop must send the whole header before it closes, in one segment (section 2)");
 
-/// Everything that the documentation lists.
+/// All advice that the documentation lists.
 #[cfg(test)]
 const ALL: [&[Advice]; 6] =
     [&TURN_ON, &TAKE_OFF, &MISSING, &PASS_ON, &NOT_LOOKED_FOR, &[TWO_FAMILIES, SPOILED, OTHER_VERSION, CUT]];

@@ -1,4 +1,4 @@
-//! What a connection proves about the balancer, and what to do about it.
+//! The findings: what a connection proves about the balancer, and what to do about it.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -10,11 +10,11 @@ use super::strangers::protocol;
 use super::tls::Fault;
 use proxy::{Header, Status, Version};
 
-/// What comes back before our own words.
+/// The bytes reflected before the check's own words.
 pub(super) enum Reflected<'a> {
     Nothing,
     One(Header<'a>),
-    /// A header, and another one that the server took for payload.
+    /// A header, and a second one that the server took for payload.
     Two(Header<'a>, Header<'a>),
     NoHeader,
 }
@@ -49,15 +49,15 @@ pub(super) fn ends(header: &Header<'_>) -> Option<[SocketAddr; 2]> {
     Some([header.source()?, header.destination()?])
 }
 
-/// The addresses that a header's are compared with.
+/// The addresses to compare with those of a header.
 pub(super) struct Known {
-    /// Ours, on the connection.
+    /// The check's own address on the connection.
     pub(super) local: SocketAddr,
-    /// Ours, as it should arrive.
+    /// The client address that should arrive.
     pub(super) client: IpAddr,
-    /// Whether the user gave that address, because a translation is known.
+    /// Whether the user gave that address because of known NAT.
     pub(super) is_client_given: bool,
-    /// The balancer's, towards us.
+    /// The balancer's address on the connection.
     pub(super) balancer: SocketAddr,
 }
 
@@ -73,7 +73,7 @@ pub(super) enum Finding {
     Balancers {
         told: IpAddr,
     },
-    /// The header is about another connection: a hop in between sends its own, or both ends are translated.
+    /// The header is about another connection: a hop in between sends its own header, or NAT changes both addresses.
     OtherConnection {
         source: SocketAddr,
         destination: SocketAddr,
@@ -83,33 +83,34 @@ pub(super) enum Finding {
         first: Option<IpAddr>,
         second: Option<IpAddr>,
     },
-    /// The server closes for want of a header,
+    /// The balancer sends no header, and the server closes.
     NoHeader,
-    /// or does without.
+    /// The balancer sends no header, and the server works without one.
     Plain,
-    /// No header came back, and that may have either reason.
+    /// No header came back, for one of those reasons or because it is not reflected.
     NotReflected,
-    /// The server wants a header and keeps it to itself: the balancer sends none, or wants one from us.
+    /// The server expects a header and does not reflect it: the balancer sends none, or expects one from its clients.
     Wanted,
-    /// The header is there, and the server reads it as payload.
+    /// The header arrives, and the server takes it for payload.
     Unread,
-    /// The balancer wants a header from us.
+    /// The balancer expects a header from its clients.
     WrongSide {
         sends: bool,
     },
-    /// The server refuses the header that arrives, by its admin port.
+    /// The admin port says that the server refuses the header.
     Refused(Refusal),
-    /// The server does not trust the balancer, by its admin port.
+    /// The admin port says that the server does not trust the balancer.
     Untrusted,
-    /// Nothing arrives at the server, by its admin port.
+    /// The admin port says that nothing arrives at the server.
     NotArrived,
-    /// The listener speaks TLS, and we do not: it answers with an alert, or closes and answers a `ClientHello`.
+    /// The listener speaks TLS and the check does not: it answers with an alert, or it closes on plain text but answers
+    /// a `ClientHello`.
     Tls {
         is_alert: bool,
     },
-    /// There is no TLS with the listener.
+    /// The TLS handshake with the listener failed.
     NoTls(Fault),
-    /// The client's address is preserved, and the SSL TLV contradicts the handshake.
+    /// The client's address is preserved, but the SSL TLV contradicts the handshake.
     OtherTls,
     ClosedAtOnce {
         is_server_asked: bool,
@@ -117,24 +118,24 @@ pub(super) enum Finding {
     },
     Closed {
         is_server_asked: bool,
-        /// The server asked for the client's certificate, and there was none.
+        /// Whether the server asked for a client certificate and there was none.
         lacks_certificate: bool,
     },
     Silent {
         timeout: Duration,
     },
-    /// Another program answers; the protocol it speaks, where that is known.
+    /// Another program answers; its protocol, if it is known.
     NoEcho {
         protocol: Option<&'static str>,
     },
-    /// No connection could be made; without a route, because this machine does not speak that family.
+    /// No connection could be made. `no route` means that this machine does not have that family.
     Unreachable {
         error: String,
         has_route: bool,
     },
 }
 
-/// What an echo proves.
+/// The finding that an echo proves.
 pub(super) fn judge(reflected: &Reflected<'_>, server: Option<&Connection>, known: &Known) -> Finding {
     match (reflected, server) {
         (Reflected::NoHeader, _) => Finding::NoEcho { protocol: None },
@@ -142,7 +143,7 @@ pub(super) fn judge(reflected: &Reflected<'_>, server: Option<&Connection>, know
             let source = |header| ends(header).map(|[source, _]| source.ip());
             Finding::Twice { first: source(first), second: source(second) }
         }
-        // The server reflects lines alone. What it does not know of is payload to it.
+        // The server reflects only lines. If it does not know the header, it took it for payload.
         (Reflected::One(header), _) if header.version == Version::V2 => Finding::Unread,
         (Reflected::One(_), Some(connection)) if connection.version.is_none() => Finding::Unread,
         (Reflected::One(header), _) => compare(ends(header), server, known),
@@ -162,7 +163,7 @@ fn compare(told: Option<[SocketAddr; 2]>, server: Option<&Connection>, known: &K
     let is_balancers =
         [Some(known.balancer.ip()), Some(destination.ip()), peer].iter().flatten().any(|ip| ip.to_canonical() == told);
     let is_same_port = source.port() == known.local.port();
-    // A destination address may be translated; a port seldom is.
+    // NAT may change a destination address, but seldom a port.
     let is_our_destination = destination.port() == known.balancer.port();
     match (told == client, is_our_destination) {
         (true, _) if is_same_port || is_our_destination || known.is_client_given => Finding::Preserved { is_same_port },
@@ -174,7 +175,7 @@ fn compare(told: Option<[SocketAddr; 2]>, server: Option<&Connection>, known: &K
     }
 }
 
-/// What answers, if it does not echo.
+/// The finding about a program that answers but does not echo.
 pub(super) fn stranger(received: &[u8]) -> Finding {
     // RFC 8446, section 5.1: an alert record of two bytes.
     if let [21, 3, _, 0, 2, ..] = received {
@@ -184,7 +185,7 @@ pub(super) fn stranger(received: &[u8]) -> Finding {
 }
 
 impl Finding {
-    /// A word for programs.
+    /// A stable name for programs.
     pub(super) fn name(&self) -> &'static str {
         match self {
             Finding::Preserved { .. } => "preserved",
@@ -213,7 +214,7 @@ impl Finding {
         }
     }
 
-    /// What the program ends with.
+    /// The exit code.
     pub(super) fn code(&self) -> u8 {
         match self {
             Finding::Preserved { .. } => 0,
@@ -237,7 +238,7 @@ impl Finding {
         }
     }
 
-    /// The header that was refused, where the admin port tells.
+    /// The refused header, if the admin port reports one.
     pub(super) fn refusal(&self) -> Option<&Refusal> {
         match self {
             Finding::Refused(refusal) => Some(refusal),
@@ -245,7 +246,7 @@ impl Finding {
         }
     }
 
-    /// What to do about it, a step a line.
+    /// What to do about it, one step per line.
     pub(super) fn advice(&self) -> Vec<String> {
         let by_product =
             |lines: &[Advice]| lines.iter().map(|(product, words)| format!("{product}: {words}")).collect();
@@ -303,7 +304,7 @@ const CERTIFICATE: &str =
 
 const ASK_SERVER: &str = "--via-admin URL tells these apart";
 
-/// Everything that looks like this from the client's side.
+/// All causes that look like this from the client's side.
 const CLOSED: [&str; 4] = [
     "the balancer has no back end that is up",
     "or the server does not trust the balancer (--trust)",
@@ -311,7 +312,7 @@ const CLOSED: [&str; 4] = [
     "or the listener expects TLS",
 ];
 
-/// Everything that keeps a connection from the server that was asked.
+/// All causes that keep a connection from the server that was asked.
 const NOT_ARRIVED: [&str; 3] = [
     "the balancer has no back end that is up: see whether its health checks find the server",
     "or it hands the connection to another server",

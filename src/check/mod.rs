@@ -1,4 +1,4 @@
-//! `proxy-echo check`: what the back end behind a balancer is told about us, found out from the client's side.
+//! `proxy-echo check`: finds out, from the client's side, what the back end behind a balancer learns about the client.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -29,7 +29,7 @@ use tls::{Client, ClientCertificate, Fault};
 ///
 /// # Errors
 ///
-/// An error of writing, unless the reader left before the end; or what is wrong with the options of TLS.
+/// Writing fails (a closed pipe is not an error), or the options of TLS are wrong.
 pub fn run(args: &CheckArgs) -> io::Result<u8> {
     let check = Check { args, how: How { timeout: args.timeout, tls: Client::new(args)? } };
     let mut report = Report::default();
@@ -51,13 +51,13 @@ pub fn run(args: &CheckArgs) -> io::Result<u8> {
     Ok(report.code())
 }
 
-/// What is asked for, and how connections are made.
+/// The arguments, and how to make connections.
 struct Check<'a> {
     args: &'a CheckArgs,
     how: How,
 }
 
-/// What each address of the target answers.
+/// The answer of each address of the target.
 fn ask_all(check: &Check<'_>) -> Vec<Answer> {
     match resolve(&check.args.target, Family::Any) {
         Ok(addresses) => report::reachable(addresses.into_iter().map(|address| ask(address, check)).collect()),
@@ -76,7 +76,7 @@ fn ask(address: SocketAddr, check: &Check<'_>) -> Answer {
     let reflected = Reflected::of(&seen.received);
     let source = reflected.header().and_then(finding::ends).map(|[source, _]| source);
     let url = args.via_admin.as_ref().filter(|_| seen.end == End::Echoed);
-    // Where the server reads no header, the header is what we say to it, too.
+    // If the server reads no header, it counts the header as payload too.
     let bytes_in = [seen.said, seen.said + seen.received.len() as u64];
     let mut server = url.map(|url| admin::find(url, source, bytes_in, args.timeout));
     let client = args.client.unwrap_or(seen.local.ip());
@@ -95,7 +95,7 @@ fn ask(address: SocketAddr, check: &Check<'_>) -> Answer {
         End::Silent => Finding::Silent { timeout: args.timeout },
         End::NoEcho => finding::stranger(&seen.received),
     };
-    // A server that reads no header sends a line back like one that does.
+    // A server that reads no header echoes the line, which looks like a reflected one.
     let is_in_doubt = args.send == Some(SendVersion::V1) && matches!(finding, Finding::Preserved { .. });
     let finding = if is_in_doubt && !reads_headers(address, how) { Finding::Unread } else { finding };
     let told = seen.session.as_ref().map(|session| Told::of(session, server.as_ref()));
@@ -110,12 +110,13 @@ fn ask(address: SocketAddr, check: &Check<'_>) -> Answer {
     Answer::new(address, seen, args.send.is_some(), server, finding)
 }
 
-/// What arrived at the server of the connection from `client`, which was closed. What does not name the client may belong to
-/// another connection of the same moment: it is believed if it comes again with each further probe, and not between them.
+/// What arrived at the server of the closed connection from `client`. An arrival that does not name the client may
+/// belong to another connection of the same moment. It is believed only if it comes again with each further probe, and
+/// never between them.
 ///
 /// # Errors
 ///
-/// The admin port does not answer, or other connections arrive, so that ours cannot be told apart.
+/// The admin port does not answer, or other connections arrive, so that the check's cannot be distinguished.
 fn arrived(address: SocketAddr, before: &Status, client: SocketAddr, check: &Check<'_>) -> Result<Arrival, String> {
     /// The record of a `ClientHello` (RFC 8446, section 5.1), as the server shows it.
     const CLIENT_HELLO: &str = "<16><03>";
@@ -142,7 +143,7 @@ fn arrived(address: SocketAddr, before: &Status, client: SocketAddr, check: &Che
     Err(format!("{url} counts other connections in the same moment, so it does not tell what became of this one"))
 }
 
-/// Why the connection was closed: the admin port knows, or another connection shows it.
+/// Why the connection was closed, according to the admin port or to further connections.
 fn why_closed(address: SocketAddr, seen: &Seen, arrival: Option<Arrival>, check: &Check<'_>) -> Finding {
     let Check { args, how } = check;
     let is_server_asked = args.via_admin.is_some();
@@ -152,10 +153,10 @@ fn why_closed(address: SocketAddr, seen: &Seen, arrival: Option<Arrival>, check:
         Some(Arrival::Nothing) => false,
         Some(Arrival::OurWords | Arrival::Unknown | Arrival::Several) | None => true,
     };
-    // A balancer that wants a header from us hands nothing on either.
+    // A balancer that expects a header from its clients forwards nothing either.
     let is_after_words = seen.end == End::Closed;
     let wants = (is_after_words && args.send.is_none()).then(|| who_wants_a_header(address, check)).flatten();
-    // Our words are neither a header nor TLS.
+    // The check's words are neither a header nor TLS.
     let wants =
         wants.or_else(|| (is_after_words && speaks_tls(address, how)).then_some(Finding::Tls { is_alert: false }));
     let certificate = seen.session.as_ref().map(|session| session.client_certificate);
@@ -167,7 +168,7 @@ fn why_closed(address: SocketAddr, seen: &Seen, arrival: Option<Arrival>, check:
     })
 }
 
-/// Why there is no TLS: the handshake tells, or the admin port, or another connection that begins with a header.
+/// Why there is no TLS, according to the handshake, the admin port, or a further connection that begins with a header.
 fn why_no_tls(address: SocketAddr, fault: &Fault, arrival: Option<Arrival>, check: &Check<'_>) -> Finding {
     if fault.name != Fault::CLOSED {
         return Finding::NoTls(fault.clone());
@@ -188,7 +189,7 @@ fn why_no_tls(address: SocketAddr, fault: &Fault, arrival: Option<Arrival>, chec
     Finding::NoTls(fault.clone())
 }
 
-/// Whether the listener speaks TLS, where we do not.
+/// Whether the listener speaks TLS although the check does not.
 fn speaks_tls(address: SocketAddr, how: &How) -> bool {
     let is_plain = how.tls.is_none();
     is_plain
@@ -196,18 +197,18 @@ fn speaks_tls(address: SocketAddr, how: &How) -> bool {
             .is_ok_and(|socket| Client::is_answered(socket, how.timeout))
 }
 
-/// Whether a binary header comes back as a line, or at all events not as it was.
+/// Whether the server reads headers: a binary header does not come back unchanged.
 fn reads_headers(address: SocketAddr, how: &How) -> bool {
     probe(address, Opening::Header(SendVersion::V2), how).is_ok_and(
         |seen| !matches!(Reflected::of(&seen.received), Reflected::One(header) if header.version == Version::V2),
     )
 }
 
-/// Whether it is the server that wants a header from the balancer, or the balancer that wants one from us.
+/// Finds out whether the server expects a header from the balancer, or the balancer from its clients.
 ///
-/// A header that names nobody tells. A server that it reaches reflects it as it is; a balancer takes it for its own,
-/// and puts our address into the one that it sends. One that sends none lets the second of two through. Where nothing is
-/// reflected, the admin port knows.
+/// It sends a header without a client. A server that gets it reflects it unchanged. A balancer that expects a header
+/// consumes it, and puts the check's address into its own header; if it sends none, it forwards the second of two
+/// headers. If nothing is reflected, the admin port knows.
 fn who_wants_a_header(address: SocketAddr, check: &Check<'_>) -> Option<Finding> {
     let Check { args, how } = check;
     for headers in 1..=2 {

@@ -1,4 +1,4 @@
-//! One connection through the balancer: what comes before we say anything, what comes when we do, and how soon.
+//! One connection through the balancer: what comes before the check sends anything, what comes after, and how soon.
 
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, ErrorKind, Read, Write};
@@ -12,48 +12,49 @@ use super::tls::{Client, Fault, Session, Stream};
 use crate::cli::SendVersion;
 use proxy::{Addresses, Command, MAX_V2_LEN, Transport, V2};
 
-/// How long a header may take that is sent before the client speaks, from a back end on another continent too.
+/// How long to wait for a header that is sent before the client speaks; enough for a back end on another continent.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// Most bytes that are read before our own words come back: two headers of the greatest length.
+/// Most bytes read before the check's own words come back: two headers of the greatest length.
 const MOST: usize = 2 * MAX_V2_LEN;
 
 const PING: &[u8] = b"round trip\n";
 const ROUND_TRIPS: usize = 5;
 
-/// What is sent before anything else.
+/// The bytes that the check sends first.
 #[derive(Clone, Copy)]
 pub(super) enum Opening {
     Nothing,
-    /// So many headers that name no client.
+    /// This many headers without a client.
     Unknown(usize),
-    /// The header that a balancer would send for this connection; before the handshake, where there is one.
+    /// The header that a balancer would send for this connection; before the TLS handshake, if there is one.
     Header(SendVersion),
-    /// A header that names no client, before the handshake.
+    /// A header without a client, before the handshake.
     UnknownFirst,
 }
 
-/// How connections are made.
+/// How to make connections.
 pub(super) struct How {
-    /// Longest time for one to open, for a handshake, and for each answer.
+    /// Longest time to open a connection, for a handshake, and for each answer.
     pub(super) timeout: Duration,
     pub(super) tls: Option<Client>,
 }
 
-/// What was seen. The connection stays open as long, so that the server can be asked about it.
+/// The observations. The connection stays open as long as this value lives, so that the admin port can be asked about
+/// it.
 pub(super) struct Seen {
     pub(super) local: SocketAddr,
     pub(super) connect: Duration,
-    /// What came before our own words.
+    /// The bytes received before the check's own words.
     pub(super) received: Vec<u8>,
-    /// Whether it began before we said anything.
+    /// Whether they began to arrive before the check sent anything.
     pub(super) is_early: bool,
     pub(super) end: End,
-    /// The median of a few.
+    /// The median of a few round trips.
     pub(super) round_trip: Option<Duration>,
-    /// What we said, behind the opening, in bytes.
+    /// The number of bytes that the check sent after the opening.
     pub(super) said: u64,
-    /// What was negotiated, where TLS is spoken.
+    /// The TLS session, if TLS is used.
     pub(super) session: Option<Session>,
     /// Why TLS ended the connection, if it did.
     pub(super) fault: Option<Fault>,
@@ -62,21 +63,21 @@ pub(super) struct Seen {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// Our words came back.
+    /// The check's words came back.
     Echoed,
-    /// It was closed before we said anything.
+    /// It was closed before the check sent anything.
     ClosedAtOnce,
-    /// It was closed when we did.
+    /// It was closed after the check sent its words.
     Closed,
     /// Nothing came.
     Silent,
     /// Something else came.
     NoEcho,
-    /// TLS ended it.
+    /// TLS ended the connection.
     NoTls,
 }
 
-/// Connects, waits for a header, says something, and waits for that to come back.
+/// Connects, waits for a header, sends words, and waits for them to come back.
 pub(super) fn probe(address: SocketAddr, opening: Opening, how: &How) -> io::Result<Seen> {
     let start = Instant::now();
     let stream = TcpStream::connect_timeout(&address, how.timeout)?;
@@ -122,7 +123,7 @@ pub(super) fn probe(address: SocketAddr, opening: Opening, how: &How) -> io::Res
     Ok(seen)
 }
 
-/// Waits for a header where `opening` is none, says something, and waits for that to come back.
+/// Waits for a header if `opening` is not one, sends words, and waits for them to come back.
 fn talk(line: &mut Line, opening: &[u8], may_come_early: bool, seen: &mut Seen) {
     let is_awaited = opening.is_empty() && may_come_early;
     let awaited = if is_awaited { line.more(line.timeout.min(QUIET)) } else { More::Nothing };
@@ -148,7 +149,7 @@ fn talk(line: &mut Line, opening: &[u8], may_come_early: bool, seen: &mut Seen) 
 }
 
 struct Line {
-    /// Of the stream, for its time limits.
+    /// The stream's socket, for its timeouts.
     socket: TcpStream,
     stream: Box<dyn Stream>,
     received: Vec<u8>,
@@ -163,7 +164,7 @@ enum More {
 }
 
 impl Line {
-    /// Waits for bytes. A connection that fails is as good as closed.
+    /// Waits for bytes. A failed connection counts as closed.
     fn more(&mut self, timeout: Duration) -> More {
         let mut bytes = [0; 16 * 1024];
         let end = Instant::now() + timeout;
@@ -185,7 +186,7 @@ impl Line {
         }
     }
 
-    /// Says `words` behind `opening`, and leaves what comes before they come back in `received`.
+    /// Sends `words` after `opening`, and leaves the bytes that come before their echo in `received`.
     fn say(&mut self, opening: &[u8], words: &[u8]) -> End {
         let end = Instant::now() + self.timeout;
         if self.stream.write_all(&[opening, words].concat()).is_err() {
@@ -216,7 +217,7 @@ impl Line {
 }
 
 impl Opening {
-    /// Whether it goes before the handshake.
+    /// Whether it is sent before the handshake.
     fn is_in_clear(self) -> bool {
         matches!(self, Opening::Header(_) | Opening::UnknownFirst)
     }
@@ -234,7 +235,7 @@ impl Opening {
             (SocketAddr::V6(source), SocketAddr::V6(destination)) => {
                 Addresses::Inet6 { transport, source, destination }
             }
-            // A connection has one family.
+            // Both ends of a connection have the same family.
             _ => Addresses::Unspecified,
         };
         match version {
@@ -242,7 +243,7 @@ impl Opening {
             SendVersion::V2 => {
                 let mut bytes = Vec::new();
                 let header = V2 { command: Command::Proxy, addresses, tlvs: &[], crc32c: true };
-                // Without TLVs nothing is too long.
+                // Cannot fail: without TLVs no field is too long.
                 let _ = header.encode(&mut bytes);
                 bytes
             }
@@ -250,10 +251,10 @@ impl Opening {
     }
 }
 
-/// How our words begin.
+/// The start of the check's words.
 pub(super) const GREETING: &str = "proxy-echo check ";
 
-/// A line unique in its letters and its length, which does not begin like a header.
+/// A line with unique text and length, which does not begin like a header.
 fn words() -> Vec<u8> {
     let random = RandomState::new().hash_one(Instant::now());
     let length = 20 + random as usize % 100;

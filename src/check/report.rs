@@ -1,4 +1,4 @@
-//! What was found, in words or as JSON: once for each answer that differs.
+//! Prints the findings in words or as JSON, once for each different answer.
 
 use std::fmt::{self, Write};
 use std::io::{self, ErrorKind};
@@ -14,23 +14,23 @@ use super::tls::Session;
 use proxy::escape::Escaped;
 use proxy::{Header, Version};
 
-/// What one address of the target answered.
+/// The answer of one address of the target.
 pub(super) struct Answer {
-    /// The address, or the name that has none.
+    /// The address; the name, if it has no address.
     place: String,
     finding: Finding,
     heard: Option<Heard>,
     server: Option<Result<Connection, String>>,
-    /// In how many rounds.
+    /// The number of rounds with this answer.
     count: u32,
 }
 
-/// What is shown of a connection.
+/// The details shown about a connection.
 struct Heard {
     local: SocketAddr,
     connect: Duration,
     round_trip: Option<Duration>,
-    /// What came before our own words: a header, or two, or something else.
+    /// The bytes before the check's own words: a header, two headers, or something else.
     received: Vec<String>,
     when: When,
     session: Option<Session>,
@@ -41,7 +41,7 @@ struct Heard {
 #[serde(rename_all = "snake_case")]
 enum When {
     Never,
-    /// It is the one that we sent ourselves.
+    /// It is the header that the check sent itself.
     AsSent,
     AtConnect,
     WithFirstBytes,
@@ -82,7 +82,7 @@ impl Answer {
         !matches!(self.finding, Finding::Unreachable { has_route: false, .. })
     }
 
-    /// Whether it says the same but for ports and times.
+    /// Whether it is the same except for ports and times.
     fn is_like(&self, other: &Answer) -> bool {
         let key = |answer: &Answer| {
             let version =
@@ -131,7 +131,7 @@ impl Answer {
     }
 }
 
-/// A line as it came, and a binary header in the words of the log.
+/// A line as received; a binary header in the words of the log.
 fn describe(header: &Header<'_>) -> String {
     match header.version {
         Version::V1 => Escaped(header.raw.trim_ascii_end()).to_string(),
@@ -139,7 +139,7 @@ fn describe(header: &Header<'_>) -> String {
     }
 }
 
-/// Leaves out the addresses of a family that this machine does not speak, unless there are no others.
+/// Leaves out the addresses of a family that this machine does not have, unless there are no others.
 pub(super) fn reachable(mut answers: Vec<Answer>) -> Vec<Answer> {
     if answers.iter().any(Answer::has_route) {
         answers.retain(Answer::has_route);
@@ -147,7 +147,7 @@ pub(super) fn reachable(mut answers: Vec<Answer>) -> Vec<Answer> {
     answers
 }
 
-/// The answers that differ.
+/// The different answers.
 #[derive(Default)]
 pub(super) struct Report {
     answers: Vec<Answer>,
@@ -168,19 +168,19 @@ impl Report {
     /// The newest answer in words.
     pub(super) fn last(&self) -> String {
         let mut words = String::new();
-        // Writing to memory does not fail.
+        // Writing to memory cannot fail.
         let _ = self.answers.last().map_or(Ok(()), |answer| answer.write(&mut words));
         words
     }
 
-    /// How often each answer came, in words.
+    /// The number of times that each answer came, in words.
     pub(super) fn counts(&self, rounds: u32) -> String {
         let count = |Answer { count, place, finding, .. }: &Answer| format!("{count:>6} times  {place}: {finding}\n");
         let lines: String = self.answers.iter().map(count).collect();
         format!("\nin {rounds} rounds:\n{lines}")
     }
 
-    /// The object of docs/schema/check-1.json, and a newline.
+    /// The object of docs/schema/check-1.json, followed by a newline.
     pub(super) fn json(&self, target: &str, rounds: u32) -> io::Result<Vec<u8>> {
         let report = ReportJson {
             target,
@@ -194,7 +194,7 @@ impl Report {
         Ok(json)
     }
 
-    /// What the program ends with: that of the worst answer, where one that says too little is better than a bad one.
+    /// The exit code of the worst answer. An answer that proves nothing is better than a bad one.
     pub(super) fn code(&self) -> u8 {
         let codes = || self.answers.iter().map(|answer| answer.finding.code());
         if codes().any(|code| code == 1) { 1 } else { codes().max().unwrap_or(0) }

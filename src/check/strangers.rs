@@ -1,6 +1,6 @@
-//! Servers of other protocols, by what they say.
+//! Recognises servers of other protocols by their first bytes.
 
-/// The protocol of a server that speaks first, or that answers what it does not understand.
+/// The protocol of a server that speaks first, or that answers bytes it does not understand.
 pub(super) fn protocol(received: &[u8]) -> Option<&'static str> {
     let starts =
         [(&b"HTTP/"[..], "HTTP"), (b"SSH-", "SSH"), (b"220 ", "SMTP or FTP"), (b"* OK", "IMAP"), (b"+OK", "POP3")];

@@ -1,4 +1,4 @@
-//! Why a handshake failed, in words that name what to do.
+//! Explains a failed handshake in words that say what to do.
 
 use std::fmt;
 
@@ -7,33 +7,33 @@ use rustls::{AlertDescription, CertificateError, Error, HandshakeType, InvalidMe
 /// Why a handshake failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// The certificate's time is over.
+    /// The certificate has expired.
     Expired,
-    /// The certificate's time has not begun.
+    /// The certificate is not valid yet.
     NotYetValid,
-    /// The certificate is another name's.
+    /// The certificate is for another name.
     WrongName,
     /// No trusted authority signed the certificate.
     UnknownIssuer,
-    /// The certificate is an authority's own, which verifiers do not take from a server.
+    /// The certificate is an authority's own, which verifiers do not accept from a server.
     Authority,
     /// The server has no certificate for the name in SNI.
     UnknownName,
-    /// What answers does not speak TLS.
+    /// The server does not speak TLS.
     NotTls,
-    /// The server wants a certificate of the client's.
+    /// The server demands a client certificate.
     CertificateWanted,
     /// The server refuses the client's certificate.
     CertificateRefused,
-    /// The server takes none of the protocols offered by ALPN.
+    /// The server accepts none of the protocols offered by ALPN.
     NoProtocol,
     /// The server and the client have no version or cipher in common.
     NothingInCommon,
-    /// Something else: rustls's words have it.
+    /// Another reason, in rustls's words.
     Other,
 }
 
-/// What `error` comes from.
+/// The cause of `error`.
 #[must_use]
 pub fn explain(error: &Error) -> Failure {
     match error {
@@ -47,7 +47,7 @@ pub fn explain(error: &Error) -> Failure {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         ) => Failure::WrongName,
         Error::InvalidCertificate(CertificateError::UnknownIssuer) => Failure::UnknownIssuer,
-        // rustls passes on what webpki says of it, as it says it.
+        // rustls passes webpki's error on unchanged.
         Error::InvalidCertificate(CertificateError::Other(other)) if other.0.to_string() == "CaUsedAsEndEntity" => {
             Failure::Authority
         }
@@ -56,7 +56,7 @@ pub fn explain(error: &Error) -> Failure {
         Error::InvalidMessage(InvalidMessage::InvalidContentType)
         | Error::InappropriateHandshakeMessage { got_type: HandshakeType::ClientHello, .. } => Failure::NotTls,
         Error::AlertReceived(AlertDescription::CertificateRequired) => Failure::CertificateWanted,
-        // Of the two certificates, the server can only judge the client's.
+        // An alert about a certificate can only mean the client's, because the server sends it.
         Error::AlertReceived(
             AlertDescription::BadCertificate
             | AlertDescription::UnsupportedCertificate
@@ -77,7 +77,7 @@ pub fn explain(error: &Error) -> Failure {
 }
 
 impl Failure {
-    /// A stable word for programs.
+    /// A stable name for programs.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! TLS on the client's side: the options that both programs share, and what is made of them.
+//! TLS on the client's side: the options that both programs share, and the configuration made from them.
 
 mod failure;
 mod verify;
@@ -18,27 +18,28 @@ use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion, version};
 pub use failure::{Failure, explain};
 pub use rustls;
 
-/// How to speak TLS to the target. The variables are those of `proxy-echo check`; /// [`TlsArgs::variable_of_loadtest`] gives loadtest its own.
+/// How to speak TLS to the target. The variables are those of `proxy-echo check`; /// [`TlsArgs::variable_of_loadtest`]
+/// gives loadtest its own.
 #[derive(clap::Args, Clone, Debug, Default)]
 #[command(next_help_heading = "TLS")]
 pub struct TlsArgs {
-    /// Speak TLS; a PROXY header that is sent goes first, in clear, as a balancer before a TLS server sends it
+    /// Speak TLS; a PROXY header is sent before the handshake, in clear, as from a balancer in front of a TLS server
     #[arg(long, env = "PROXY_ECHO_CHECK_TLS", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     pub tls: bool,
     /// The server's name, in SNI and in its certificate [default: the target's]
     #[arg(long, env = "PROXY_ECHO_CHECK_TLS_NAME", value_name = "NAME", value_parser = name, requires = "tls")]
     pub tls_name: Option<ServerName<'static>>,
-    /// Authorities that are trusted, a PEM file [default: the system's]
+    /// A PEM file of trusted authorities [default: the system's]
     #[arg(long, env = "PROXY_ECHO_CHECK_TLS_CA", value_name = "FILE", requires = "tls")]
     pub tls_ca: Option<PathBuf>,
-    /// Accept any certificate of the server; that it has the certificate's key is verified still
+    /// Accept any certificate of the server; still verify that it has the certificate's key
     #[arg(long, env = "PROXY_ECHO_CHECK_TLS_INSECURE", action = ArgAction::SetTrue)]
     #[arg(value_parser = BoolishValueParser::new(), requires = "tls", conflicts_with = "tls_ca")]
     pub tls_insecure: bool,
-    /// The client's certificate and its chain, a PEM file
+    /// A PEM file with the client's certificate and its chain
     #[arg(long, env = "PROXY_ECHO_CHECK_TLS_CERT", value_name = "FILE", requires_all = ["tls", "tls_key"])]
     pub tls_cert: Option<PathBuf>,
-    /// The private key of --tls-cert, a PEM file
+    /// A PEM file with the private key of --tls-cert
     #[arg(long, env = "PROXY_ECHO_CHECK_TLS_KEY", value_name = "FILE", requires_all = ["tls", "tls_cert"])]
     pub tls_key: Option<PathBuf>,
     /// The protocols that ALPN offers, the preferred one first
@@ -50,7 +51,7 @@ pub struct TlsArgs {
     pub tls_version: Option<TlsVersion>,
 }
 
-/// A version of TLS. Older ones than these are not spoken: rustls has none.
+/// A version of TLS. rustls does not have older ones.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsVersion {
     /// TLS 1.2
@@ -64,13 +65,13 @@ pub enum TlsVersion {
 /// Why the options cannot be used.
 #[derive(Debug)]
 pub enum ConfigError {
-    /// A file that cannot be read, or does not hold what it should.
+    /// A file cannot be read, or has wrong contents.
     File(&'static str, PathBuf, String),
     /// The system has no authorities, which happens in containers.
     NoRoots(String),
     /// The key does not belong to the certificate.
     Mismatch(String),
-    /// The target's host is no name that a certificate can have.
+    /// The target's host cannot be the name of a certificate.
     NoName(String),
 }
 
@@ -98,14 +99,14 @@ fn name(text: &str) -> Result<ServerName<'static>, String> {
     name.map_err(|_| format!("`{text}` is neither a name of DNS nor an address"))
 }
 
-/// RFC 7301, section 3.1: one to 255 bytes.
+/// Parses a protocol's name: one to 255 bytes (RFC 7301, section 3.1).
 fn protocol(text: &str) -> Result<String, String> {
     let is_valid = (1..=255).contains(&text.len());
     is_valid.then(|| text.to_owned()).ok_or_else(|| "a protocol's name has 1 to 255 bytes".to_owned())
 }
 
 impl TlsArgs {
-    /// An option of these, with the variable of loadtest in place of check's; every other option as it is.
+    /// Replaces check's variable of an option of this group by loadtest's. Other options stay unchanged.
     #[must_use]
     pub fn variable_of_loadtest(arg: Arg) -> Arg {
         const NAMES: [(&str, &str); 8] = [
@@ -124,11 +125,11 @@ impl TlsArgs {
         }
     }
 
-    /// The name that the server's certificate must have, where the target is `HOST:PORT`: `--tls-name`, or the host.
+    /// The name that the server's certificate must have for the target `HOST:PORT`: `--tls-name`, or the host.
     ///
     /// # Errors
     ///
-    /// The host is neither a name of DNS nor an address.
+    /// The host is neither a DNS name nor an address.
     pub fn server_name(&self, target: &str) -> Result<ServerName<'static>, ConfigError> {
         if let Some(name) = &self.tls_name {
             return Ok(name.clone());
@@ -140,7 +141,7 @@ impl TlsArgs {
         name(host).map_err(|_| ConfigError::NoName(host.to_owned()))
     }
 
-    /// What rustls needs, once for all connections; nothing where TLS is off.
+    /// The configuration of rustls for all connections; `None` if TLS is off.
     ///
     /// # Errors
     ///
@@ -151,7 +152,7 @@ impl TlsArgs {
         }
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone());
-        // The provider has suites of both versions.
+        // Cannot fail: the provider has cipher suites of both versions.
         let builder = builder
             .with_protocol_versions(&self.versions())
             .map_err(|error| ConfigError::Mismatch(error.to_string()))?;
@@ -193,7 +194,7 @@ impl TlsArgs {
             return Ok(roots);
         }
         let found = rustls_native_certs::load_native_certs();
-        // Systems ship some that no verifier takes. They are left out, as browsers do.
+        // Some authorities of the system are invalid. Leave them out, as browsers do.
         roots.add_parsable_certificates(found.certs);
         if roots.is_empty() {
             let why = found.errors.first().map(|error| format!(" ({error})")).unwrap_or_default();
@@ -225,7 +226,7 @@ mod tests {
 
     fn certificate(name: &str, is_expired: bool) -> CertifiedKey<KeyPair> {
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        // Two with one subject would be one authority with a wrong signature.
+        // With the same subject, the second authority would look like the first with a wrong signature.
         params.distinguished_name.push(DnType::CommonName, format!("{name} {is_expired}"));
         if is_expired {
             params.not_after = date_time_ymd(2001, 1, 1);

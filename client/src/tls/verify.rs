@@ -1,4 +1,4 @@
-//! The verifier of `--tls-insecure`: it takes every certificate, and still verifies that the server has its key.
+//! The verifier of `--tls-insecure`: it accepts every certificate, but still verifies that the server has its key.
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};

@@ -1,4 +1,4 @@
-//! A build without TLS: there is no client.
+//! Stubs for a build without TLS.
 
 use std::io;
 use std::net::TcpStream;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Fault, Session, Stream};
 use crate::cli::CheckArgs;
 
-/// Nobody has one.
+/// A client that cannot exist.
 pub(in crate::check) enum Client {}
 
 impl Client {
@@ -25,7 +25,7 @@ impl Client {
         match *self {}
     }
 
-    /// Whether what is at the other end answers a `ClientHello`; unknown here.
+    /// Whether the server answers a `ClientHello`; unknown in this build.
     pub(in crate::check) fn is_answered(_: TcpStream, _: Duration) -> bool {
         false
     }

@@ -1,4 +1,5 @@
-//! What a certificate says (RFC 5280, section 4.1): its names and its time. rustls verifies it; here it is only read.
+//! Reads the names and the validity of a certificate (RFC 5280, section 4.1). rustls verifies it; this module only
+//! reads it.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, SystemTime};
@@ -15,7 +16,7 @@ const SUBJECT_ALTERNATIVE_NAMES: ObjectIdentifier = ObjectIdentifier::new_unwrap
 
 const DAY: u64 = 24 * 60 * 60;
 
-/// Reads the certificate, as it is at `now`.
+/// Reads the certificate; `now` decides the days left.
 pub(super) fn read(der: &[u8], now: SystemTime) -> der::Result<Certificate> {
     let fields = Fields::read(der)?;
     let [not_before, not_after] = fields.validity;
@@ -23,7 +24,7 @@ pub(super) fn read(der: &[u8], now: SystemTime) -> der::Result<Certificate> {
     let end = SystemTime::UNIX_EPOCH + not_after;
     let days_left = match end.duration_since(now) {
         Ok(left) => days(left),
-        // A part of a day counts as one: what has expired is never "0 days left".
+        // A part of a day counts as a day, so that an expired certificate never has "0 days left".
         Err(over) => -days(over.duration()) - 1,
     };
     let date = |time| humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + time).to_string();
@@ -44,7 +45,7 @@ pub(super) fn common_name(der: &[u8]) -> Option<String> {
 
 struct Fields<'a> {
     issuer: AnyRef<'a>,
-    /// Since 1970.
+    /// Begin and end of its validity, since 1970.
     validity: [Duration; 2],
     subject: AnyRef<'a>,
     names: Vec<String>,
@@ -52,10 +53,10 @@ struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     fn read(der: &'a [u8]) -> der::Result<Self> {
-        // Certificate, and TBSCertificate in it.
+        // The Certificate, and the TBSCertificate in it.
         let mut certificate = inside(AnyRef::from_der(der)?)?;
         let mut reader = inside(AnyRef::decode(&mut certificate)?)?;
-        // The version, where it is not the first; the serial number; the algorithm of the signature.
+        // The version if it is not v1, the serial number, the algorithm of the signature.
         if is_context(AnyRef::decode(&mut reader)?, 0) {
             AnyRef::decode(&mut reader)?;
         }
@@ -75,14 +76,14 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The names in the extensions.
+/// The subject's alternative names, from the extensions.
 fn alternative_names(extensions: AnyRef<'_>) -> der::Result<Vec<String>> {
     let mut names = Vec::new();
     let mut extensions = inside(extensions)?;
     while !extensions.is_finished() {
         let mut extension = inside(AnyRef::decode(&mut extensions)?)?;
         let is_wanted = ObjectIdentifier::decode(&mut extension)? == SUBJECT_ALTERNATIVE_NAMES;
-        // Whether it is critical may stand in between.
+        // An optional flag says whether the extension is critical.
         let mut value = AnyRef::decode(&mut extension)?;
         while !extension.is_finished() {
             value = AnyRef::decode(&mut extension)?;
@@ -98,7 +99,7 @@ fn alternative_names(extensions: AnyRef<'_>) -> der::Result<Vec<String>> {
     Ok(names)
 }
 
-/// A name of DNS, or an address (RFC 5280, section 4.2.1.6); a client of TCP looks for no other.
+/// A DNS name or an address (RFC 5280, section 4.2.1.6); TCP clients use no other names.
 fn general_name(name: AnyRef<'_>) -> Option<String> {
     match name.value() {
         text if is_context(name, 2) => Some(Escaped(text).to_string()),
@@ -111,7 +112,7 @@ fn general_name(name: AnyRef<'_>) -> Option<String> {
     }
 }
 
-/// The last attribute of this kind in a name, which is the most specific one.
+/// The last attribute of this kind in a name, because it is the most specific one.
 fn attribute(name: AnyRef<'_>, kind: ObjectIdentifier) -> der::Result<Option<String>> {
     let mut found = None;
     let mut name = inside(name)?;
@@ -136,7 +137,7 @@ fn time(time: AnyRef<'_>) -> der::Result<Duration> {
     }
 }
 
-/// What is in a sequence.
+/// A reader of the contents of a sequence.
 fn inside(sequence: AnyRef<'_>) -> der::Result<SliceReader<'_>> {
     sequence.tag().assert_eq(Tag::Sequence)?;
     reader(sequence.value())
@@ -146,7 +147,7 @@ fn reader(bytes: &[u8]) -> der::Result<SliceReader<'_>> {
     SliceReader::new(bytes)
 }
 
-/// Whether it is the field that its sequence counts as `number`.
+/// Whether the field has the context tag `number`.
 fn is_context(field: AnyRef<'_>, number: u32) -> bool {
     matches!(field.tag(), Tag::ContextSpecific { number: found, .. } if found == TagNumber(number))
 }
@@ -185,7 +186,7 @@ mod tests {
         let start = SystemTime::UNIX_EPOCH + Duration::from_secs(2_524_608_000 - 10 * DAY);
         let found = read(&full(), start).unwrap();
         assert_eq!(found.names, ["*.echo.test", "192.0.2.1", "2001:db8::1"]);
-        // What would act on a terminal is escaped.
+        // Control characters are escaped.
         assert_eq!(found.subject.as_deref(), Some("echo<1B>[2J"));
         assert_eq!(found.issuer, found.subject);
         assert_eq!((&found.not_before[..], &found.not_after[..]), ("2020-02-29T00:00:00Z", "2050-01-01T00:00:00Z"));
@@ -199,7 +200,7 @@ mod tests {
         assert_eq!((found.names, found.subject, found.issuer.as_deref()), (vec![], None, Some("Example")));
     }
 
-    /// It is the server's to choose.
+    /// The server may send any bytes.
     #[test]
     fn a_broken_certificate_is_an_error_at_most() {
         let sound = full();

@@ -1,4 +1,4 @@
-//! A handshake over a socket that blocks, within a time limit, and what comes of it.
+//! A handshake over a blocking socket within a time limit, and its result.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -26,22 +26,23 @@ pub(in crate::check) struct Client {
 }
 
 impl Client {
-    /// Nothing where TLS is off.
+    /// `None` if TLS is off.
     ///
     /// # Errors
     ///
-    /// A file is unreadable or wrong, there are no authorities, or the target has no name for a certificate.
+    /// A file is unreadable or wrong, there are no authorities, or the target's host cannot be the name of a
+    /// certificate.
     pub(in crate::check) fn new(args: &CheckArgs) -> io::Result<Option<Self>> {
         let Some(config) = args.tls.config().map_err(io::Error::other)? else { return Ok(None) };
         let name = args.tls.server_name(&args.target).map_err(io::Error::other)?;
         Ok(Some(Client { config, name }))
     }
 
-    /// Sends `clear` as it is, and then begins TLS.
+    /// Sends `clear` unencrypted, then begins TLS.
     ///
     /// # Errors
     ///
-    /// There is no session within `timeout`.
+    /// No session was established within `timeout`.
     pub(in crate::check) fn shake(
         &self,
         mut socket: TcpStream,
@@ -62,19 +63,19 @@ impl Client {
         Ok((Box::new(Encrypted { connection, socket, asked, fault: None }), session))
     }
 
-    /// Whether what is at the other end answers a `ClientHello` as a server of TLS does.
+    /// Whether the server answers a `ClientHello` like a TLS server.
     pub(in crate::check) fn is_answered(mut socket: TcpStream, timeout: Duration) -> bool {
         let args = TlsArgs { tls: true, tls_insecure: true, ..TlsArgs::default() };
         let (Ok(Some(config)), Ok(name)) = (args.config(), args.server_name("localhost")) else { return false };
         let Ok(mut connection) = ClientConnection::new(config, name) else { return false };
         let mut handshake = Handshake::default();
         let result = handshake.run(&mut connection, &mut socket, timeout);
-        // An alert, or a ServerHello (RFC 8446, sections 4 and 5.1). What comes back as it was sent is a ClientHello.
+        // An alert or a ServerHello (RFC 8446, sections 4 and 5.1). An echo would be a ClientHello.
         result.is_ok() || matches!(handshake.received[..], [21, 3, ..] | [22, 3, _, _, _, 2, ..])
     }
 }
 
-/// Sends the client's certificate, if there is one, and notes whether it was asked for.
+/// Gives rustls the client's certificate, if there is one, and notes whether the server asked for it.
 #[derive(Debug)]
 struct Asked {
     own: Arc<dyn ResolvesClientCert>,
@@ -90,7 +91,7 @@ impl ResolvesClientCert for Asked {
             Some(sent) => (ClientCertificate::Sent, certificate::common_name(sent)),
             None => (ClientCertificate::Asked, None),
         };
-        // It is asked once in a handshake.
+        // rustls asks once per handshake.
         let _ = self.outcome.set(outcome);
         key
     }
@@ -121,7 +122,7 @@ enum Broken {
 }
 
 impl Handshake {
-    /// As much of what comes is kept, to say what it is.
+    /// Most received bytes that are kept, in order to recognise the protocol.
     const KEPT_BYTES: usize = 512;
 
     fn run(
@@ -156,7 +157,7 @@ impl Handshake {
             while !read.is_empty() {
                 connection.read_tls(&mut read).map_err(|_| Broken::Closed)?;
                 if let Err(error) = connection.process_new_packets() {
-                    // The server may want to know why.
+                    // Send the alert that tells the server why.
                     let _ = self.write(connection, socket);
                     return Err(Broken::Failed(error));
                 }
@@ -184,9 +185,9 @@ impl Handshake {
         }
     }
 
-    /// What plain text answers.
+    /// The fault of a server that answers with plain text.
     fn plain(&self, error: &Error) -> Option<Fault> {
-        // A ClientHello is a sound message, but not one that a server sends.
+        // An echoed ClientHello is a valid message, but servers do not send one.
         let is_echo = self.sent.starts_with(&self.received);
         if !is_echo && explain(error) != Failure::NotTls {
             return None;
@@ -239,10 +240,10 @@ fn closed(is_begun: bool) -> Fault {
     }
 }
 
-/// What rustls says, in words that say what to do, and its own behind them.
+/// The fault of a failed handshake: words that say what to do, followed by rustls's own.
 fn failed(error: &Error, asked: &Asked) -> Fault {
     let failure = match (asked.outcome().0, error) {
-        // With TLS 1.2 OpenSSL says so where a certificate is missing.
+        // With TLS 1.2, OpenSSL sends this alert if the client's certificate is missing.
         (ClientCertificate::Asked, Error::AlertReceived(AlertDescription::HandshakeFailure)) => {
             Failure::CertificateWanted
         }
@@ -257,7 +258,7 @@ fn failed(error: &Error, asked: &Asked) -> Fault {
 fn session(connection: &ClientConnection, handshake: Duration, asked: &Asked) -> Session {
     let version = match connection.protocol_version() {
         Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
-        // rustls has no others.
+        // rustls has no other versions.
         _ => "TLSv1.3",
     };
     let cipher = connection.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite()));
@@ -266,7 +267,7 @@ fn session(connection: &ClientConnection, handshake: Duration, asked: &Asked) ->
     let (client_certificate, client_name) = asked.outcome();
     Session {
         version,
-        // rustls has a prefix of its own for those of TLS 1.3.
+        // rustls uses its own prefix for cipher suites of TLS 1.3.
         cipher: cipher.unwrap_or_default().replacen("TLS13_", "TLS_", 1),
         group,
         alpn: connection.alpn_protocol().map(|name| Escaped(name).to_string()),
@@ -302,8 +303,8 @@ impl Stream for Encrypted {
 }
 
 impl Read for Encrypted {
-    /// Reads the socket once at most. Where that brings nothing to read, such as a session ticket, the call was
-    /// interrupted.
+    /// Reads the socket at most once. If that gives no payload (a session ticket, for example), it returns
+    /// `Interrupted`.
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         match self.connection.reader().read(bytes) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}

@@ -1,4 +1,4 @@
-//! TLS between us and the balancer: what was negotiated, or why nothing was.
+//! TLS between the check and the balancer: the negotiated session, or why there is none.
 #![cfg_attr(not(feature = "tls"), allow(dead_code, reason = "nothing is negotiated"))]
 
 #[cfg(not(feature = "tls"))]
@@ -21,7 +21,7 @@ pub(super) use absent::Client;
 pub(super) use client::Client;
 use told::Told;
 
-/// A connection, plain or not.
+/// A plain or encrypted connection.
 pub(super) trait Stream: Read + Write {
     /// Why TLS ended it, if it did.
     fn fault(&mut self) -> Option<Fault> {
@@ -31,14 +31,14 @@ pub(super) trait Stream: Read + Write {
 
 impl Stream for std::net::TcpStream {}
 
-/// What was negotiated.
+/// The negotiated session.
 #[derive(Serialize)]
 pub(super) struct Session {
-    /// As the SSL TLV spells it: `TLSv1.3`.
+    /// The version in the SSL TLV's spelling, such as `TLSv1.3`.
     pub(super) version: &'static str,
-    /// By the name that IANA gives it.
+    /// The cipher suite's IANA name.
     pub(super) cipher: String,
-    /// The key exchange.
+    /// The group of the key exchange.
     #[serde(skip_serializing_if = "Option::is_none")]
     group: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,22 +46,22 @@ pub(super) struct Session {
     #[serde(rename = "handshake_seconds", serialize_with = "seconds")]
     handshake: Duration,
     pub(super) client_certificate: ClientCertificate,
-    /// The Common Name of the client's certificate, if that was sent and has one.
+    /// The Common Name of the client's certificate, if it was sent and has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) client_name: Option<String>,
-    /// The server's, where it can be read.
+    /// The server's certificate, if it can be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     certificate: Option<Certificate>,
-    /// What the back end was told of all this.
+    /// The same facts as the back end was told them.
     pub(super) told: Told,
 }
 
-/// What became of the client's certificate.
+/// Whether the client's certificate was asked for and sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum ClientCertificate {
     NotAsked,
-    /// The server asked, and there was none to send.
+    /// The server asked for it, and there was none.
     Asked,
     Sent,
 }
@@ -69,7 +69,7 @@ pub(super) enum ClientCertificate {
 /// The server's certificate.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Certificate {
-    /// The names and addresses that it is for.
+    /// Its names and addresses.
     names: Vec<String>,
     /// The Common Name.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -77,28 +77,28 @@ pub(super) struct Certificate {
     /// The authority's Common Name, or its organization.
     #[serde(skip_serializing_if = "Option::is_none")]
     issuer: Option<String>,
-    /// As RFC 3339 has it.
+    /// Begin of its validity, as RFC 3339.
     not_before: String,
     not_after: String,
-    /// Whole days from now on; negative where it has expired.
+    /// Whole days left; negative if it has expired.
     days_left: i64,
 }
 
 /// Why there is no TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
-    /// A stable word for programs.
+    /// A stable name for programs.
     pub(super) name: &'static str,
-    /// It goes on after "the TLS handshake".
+    /// Words that follow "the TLS handshake".
     pub(super) words: String,
     pub(super) advice: Vec<String>,
 }
 
 impl Fault {
-    /// The server closed before its first byte, as one does that expects something else.
+    /// The name of the fault that the server closed before its first byte.
     pub(super) const CLOSED: &str = "closed";
 
-    /// The `ClientHello` went through to a server that speaks plain TCP.
+    /// The fault that the `ClientHello` was passed through to the server.
     pub(super) fn passed_through() -> Self {
         Fault {
             name: "passed_through",
@@ -113,14 +113,14 @@ fn seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Er
 }
 
 impl Session {
-    /// What nodes that are alike have in common: one with another certificate is another node.
+    /// The properties that equal nodes share, without times. A node with another certificate is different.
     pub(super) fn without_times(&self) -> String {
         let Session { version, cipher, group, alpn, certificate, client_certificate, .. } = self;
         format!("{version} {cipher} {group:?} {alpn:?} {certificate:?} {client_certificate:?}")
     }
 }
 
-/// Two lines, and what the back end was told.
+/// The lines about TLS and the certificates, and those about the SSL TLV.
 impl fmt::Display for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Session { version, cipher, group, alpn, handshake, certificate, .. } = self;
@@ -146,7 +146,7 @@ impl fmt::Display for Session {
 
 impl fmt::Display for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        /// A certificate may have hundreds.
+        /// Most names shown; a certificate may have hundreds.
         const SHOWN: usize = 5;
         match (&self.names[..], &self.subject) {
             ([], Some(subject)) => write!(f, "CN {subject}")?,

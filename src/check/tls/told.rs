@@ -1,4 +1,4 @@
-//! What the SSL TLV tells the back end (section 2.2.6), held against what was negotiated.
+//! Compares the SSL TLV that the back end was sent (section 2.2.6) with the negotiated session.
 
 use std::fmt;
 
@@ -22,13 +22,13 @@ pub(in crate::check) struct Told {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 struct Fact {
     verdict: Verdict,
-    /// What the back end was told.
+    /// The value in the SSL TLV.
     #[serde(skip_serializing_if = "Option::is_none")]
     told: Option<String>,
-    /// What the handshake had.
+    /// The value of the handshake.
     #[serde(skip_serializing_if = "Option::is_none")]
     negotiated: Option<String>,
-    /// Why nothing is known.
+    /// Why the verdict is unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     because: Option<String>,
 }
@@ -38,7 +38,7 @@ struct Fact {
 enum Verdict {
     #[default]
     Unknown,
-    /// They do not contradict each other.
+    /// The two do not contradict each other.
     Same,
     Different,
 }
@@ -55,7 +55,7 @@ impl Fact {
 }
 
 impl Told {
-    /// `server` is the connection as the admin port has it, where that was asked.
+    /// Compares `session` with the connection in the admin port's answer, `server`, if it was asked.
     pub(in crate::check) fn of(session: &Session, server: Option<&Result<Connection, String>>) -> Self {
         let nothing = |because: &str| {
             let fact = Fact::unknown(because);
@@ -93,7 +93,7 @@ impl Told {
         let verified = match (has_certificate, verify) {
             (false, _) => Fact::new(!is_sent, "no certificate", sent),
             (true, 0) => Fact::new(is_sent, "verified", sent),
-            // That is the balancer's to know.
+            // Only the balancer knows the result of the verification.
             (true, error) => Fact::new(is_sent, &format!("not verified, error {error}"), sent),
         };
         let common_name = match (&session.client_name, text("CN")) {
@@ -114,7 +114,7 @@ impl Told {
         [("version", version), ("cipher", cipher), ("CN", common_name), ("certificate", verified)]
     }
 
-    /// Whether the back end is told something else than was negotiated.
+    /// Whether the SSL TLV contradicts the handshake.
     pub(in crate::check) fn contradicts(&self) -> bool {
         self.facts().iter().any(|(_, fact)| fact.verdict == Verdict::Different)
     }
@@ -124,7 +124,7 @@ fn find<'a>(tlvs: &'a [Value], name: &str) -> Option<&'a Value> {
     tlvs.iter().find(|tlv| tlv["name"] == name)
 }
 
-/// The server escapes what it shows; here only what it should have escaped is looked for.
+/// The text as the server shows it. The server escapes it; the text is used only if no unescaped bytes are left.
 fn printable(text: &str) -> String {
     if text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
         text.to_owned()
@@ -133,7 +133,8 @@ fn printable(text: &str) -> String {
     }
 }
 
-/// A cipher by one name of several: IANA's `TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256` is OpenSSL's `ECDHE-RSA-AES128-GCM-SHA256`.
+/// A common form of a cipher's names: IANA's `TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256` is OpenSSL's
+/// `ECDHE-RSA-AES128-GCM-SHA256`.
 fn short(cipher: &str) -> String {
     let name = cipher.strip_prefix("TLS_").unwrap_or(cipher).replace("_WITH_", "-").replace('_', "-");
     let name = name.replace("AES-128", "AES128").replace("AES-256", "AES256");
@@ -165,7 +166,7 @@ impl fmt::Display for Told {
 mod tests {
     use super::short;
 
-    /// All that rustls speaks with ring.
+    /// Covers all ciphers of rustls with ring.
     #[test]
     fn a_cipher_has_two_names() {
         for (iana, openssl) in [
