@@ -190,6 +190,8 @@ pub struct Config {
     pub(crate) echo: Echo,
     pub(crate) max_connections: usize,
     pub(crate) max_held: usize,
+    /// What has too little memory for the default, if that is why it is less.
+    pub(crate) max_held_lowered: Option<memory::Source>,
     pub(crate) max_header: usize,
     pub(crate) time_limits: TimeLimits,
     pub(crate) drain_delay_ms: u32,
@@ -216,10 +218,12 @@ impl Config {
         if settings.backlog < 1 {
             return Err(ConfigError::NoBacklog);
         }
+        let available = memory::least(this_machine);
         let max_held = match settings.max_held {
             Some(max_held) => bytes("--max-held", max_held, MIN_HELD..=isize::MAX as usize)?,
-            None => default_max_held(memory::available(this_machine)),
+            None => default_max_held(available),
         };
+        let max_held_lowered = available.filter(|_| settings.max_held.is_none() && max_held < DEFAULT_HELD);
         let max_line = bytes("--max-line", settings.max_line, 1..=MAX_LINE)?;
         if max_line > max_held / 2 {
             return Err(ConfigError::LineOverHeld);
@@ -235,6 +239,7 @@ impl Config {
             },
             max_connections: max_connections(settings.max_connections)?,
             max_held,
+            max_held_lowered: max_held_lowered.map(|(_, source)| source),
             max_header: bytes("--max-header", settings.max_header, MIN_HEADER..=MAX_V2_LEN)?,
             time_limits: time_limits(&settings)?,
             drain_delay_ms: milliseconds("--drain-delay", settings.drain_delay)?,
@@ -292,8 +297,8 @@ fn admin_hosts(names: Vec<String>) -> Result<Vec<String>, ConfigError> {
 }
 
 /// A quarter of the available memory, because the kernel's buffers, the tables and the log need memory too.
-fn default_max_held(available: Option<u64>) -> usize {
-    let quarter = available.map_or(usize::MAX, |bytes| usize::try_from(bytes / 4).unwrap_or(usize::MAX));
+fn default_max_held(available: Option<(u64, memory::Source)>) -> usize {
+    let quarter = available.map_or(usize::MAX, |(bytes, _)| usize::try_from(bytes / 4).unwrap_or(usize::MAX));
     quarter.clamp(MIN_HELD, DEFAULT_HELD)
 }
 

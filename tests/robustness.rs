@@ -554,6 +554,21 @@ fn less_memory_than_may_be_held_ends_connections_and_not_the_server() {
 }
 
 #[test]
+fn the_log_says_what_lowers_the_default_of_what_may_be_held() {
+    const ADDRESS_SPACE: usize = 100_000_000;
+    let mut command = Command::new("prlimit");
+    let limit = format!("--as={ADDRESS_SPACE}");
+    command.args([&limit, env!("CARGO_BIN_EXE_proxy-echo"), "--listen", "127.0.0.1:0", "--max-connections", "100"]);
+    let mut server = Server::spawn(command);
+    let line = server.wait_for("--max-held is ");
+    let (bytes, cause) =
+        line.split_once("--max-held is ").and_then(|(_, rest)| rest.split_once(' ')).expect("a figure");
+    assert!(bytes.parse::<usize>().expect("a number") < ADDRESS_SPACE / 4, "{line}");
+    assert!(cause.ends_with("a quarter of what the limit on address space (ulimit -v) leaves"), "{line}");
+    server.stop();
+}
+
+#[test]
 fn a_header_may_be_limited_to_less_than_a_legal_one() {
     let mut server = Server::start(&["--max-header", "4KiB"]);
     let mut stream = server.connect();

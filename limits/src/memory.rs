@@ -1,5 +1,6 @@
 //! How much more memory the process may take.
 
+use std::fmt;
 use std::path::Path;
 
 use crate::snapshot::soft_limit;
@@ -7,7 +8,50 @@ use crate::snapshot::soft_limit;
 /// Bytes that the process can still take: the least of what its address space limit, its control groups and the machine have
 /// left. `None` if none of them is known. `read` returns a file's text.
 pub fn available(read: impl Fn(&str) -> Option<String>) -> Option<u64> {
-    [address_space(&read), control_group(&read), machine(&read)].into_iter().flatten().min()
+    least(read).map(|(bytes, _)| bytes)
+}
+
+/// The same, with what leaves the least.
+pub fn least(read: impl Fn(&str) -> Option<String>) -> Option<(u64, Source)> {
+    let all = [
+        (address_space(&read), Source::AddressSpace),
+        (control_group(&read), Source::ControlGroup),
+        (machine(&read), Source::Machine),
+    ];
+    all.into_iter().filter_map(|(bytes, source)| Some((bytes?, source))).min_by_key(|&(bytes, _)| bytes)
+}
+
+/// What leaves a process a number of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// `RLIMIT_AS`.
+    AddressSpace,
+    /// A control group of the process.
+    ControlGroup,
+    /// The kernel, without swapping.
+    Machine,
+}
+
+impl Source {
+    /// Its name for programs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Source::AddressSpace => "address_space",
+            Source::ControlGroup => "control_group",
+            Source::Machine => "machine",
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Source::AddressSpace => "the limit on address space (ulimit -v)",
+            Source::ControlGroup => "the control group (MemoryMax=)",
+            Source::Machine => "the machine (MemAvailable)",
+        })
+    }
 }
 
 /// The rest of `RLIMIT_AS`.

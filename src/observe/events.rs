@@ -11,6 +11,7 @@ use crate::policy;
 use proxy::Header;
 use proxy::escape::Escaped;
 use proxy::policy::Mode;
+use proxy_echo_limits::memory::Source;
 use signal_hook::low_level::signal_name;
 
 /// A line of the log.
@@ -66,6 +67,8 @@ pub(crate) enum Event<'a> {
     LogFull,
     /// A new connection cannot be registered with epoll: no memory, or too many watches.
     WatchFailed(&'a io::Error),
+    /// The default of `--max-held` is this number of bytes, because there is little memory.
+    MaxHeldLowered(usize, Source),
     /// The system has less memory than `--max-held`. The limit is now this number of bytes.
     MemoryShort(usize),
     LinesDropped(u64),
@@ -144,6 +147,9 @@ impl fmt::Display for Event<'_> {
             }
             Event::WatchFailed(error) => {
                 write!(f, "cannot watch a new connection ({}): {error}; trying again", watch_limit(error))
+            }
+            Event::MaxHeldLowered(bytes, source) => {
+                write!(f, "--max-held is {bytes} bytes here by default, a quarter of what {source} leaves")
             }
             Event::MemoryShort(limit) => {
                 write!(f, "the system has less memory than --max-held: no more than {limit} bytes are held")

@@ -43,6 +43,7 @@ fn name(event: &Event<'_>) -> &'static str {
         Event::NothingReloaded => "nothing_reloaded",
         Event::SignalIgnored(_) => "signal_ignored",
         Event::LogFull => "log_full",
+        Event::MaxHeldLowered(..) => "max_held_lowered",
         Event::MemoryShort(_) => "memory_short",
         Event::WatchFailed(_) => "watch_failed",
         Event::LinesDropped(_) => "lines_dropped",
@@ -84,6 +85,10 @@ fn fields<M: SerializeMap>(event: &Event<'_>, map: &mut M) -> Result<(), M::Erro
         Event::Stopping { open, timeout, .. } => {
             map.serialize_entry("connections", open)?;
             map.serialize_entry("seconds", &timeout.as_secs_f64())
+        }
+        Event::MaxHeldLowered(bytes, source) => {
+            map.serialize_entry("bytes", bytes)?;
+            map.serialize_entry("source", source.name())
         }
         Event::MemoryShort(limit) => map.serialize_entry("bytes", limit),
         Event::LinesDropped(count) => map.serialize_entry("lines", count),

@@ -10,7 +10,7 @@ use crate::observe::events::{Event, Listening};
 use proxy::policy::{Mode, Network, Policy};
 
 /// Most connections accepted in a turn, before open connections have their turn again.
-const MAX_ACCEPTS: usize = if cfg!(test) { 2 } else { 128 };
+pub(super) const MAX_ACCEPTS: usize = if cfg!(test) { 2 } else { 128 };
 
 /// The listeners, and the state of accepting from them.
 pub(super) struct Entrance<S: System> {

@@ -10,9 +10,9 @@ use crate::connection::{Connection, Delivery, Stream, TimeLimits};
 use crate::net::system::System;
 
 /// Most connections checked in a turn.
-const MAX_LOOKS: usize = if cfg!(test) { 3 } else { 4096 };
+pub(super) const MAX_LOOKS: usize = if cfg!(test) { 3 } else { 4096 };
 /// Most connections closed in a turn, and most whose acknowledgements the kernel is asked for.
-const MAX_CLOSES: usize = if cfg!(test) { 2 } else { 128 };
+pub(super) const MAX_CLOSES: usize = if cfg!(test) { 2 } else { 128 };
 /// How often within the stall timeout the kernel is asked how much a client has acknowledged.
 const LOOKS_PER_STALL: u32 = 4;
 /// Most full batches of events that a due pass waits for.
@@ -30,6 +30,9 @@ pub(super) struct Deadlines {
     is_search: bool,
     /// For connections whose socket is full: the progress of their peers.
     stalls: HashMap<usize, Stall>,
+    /// Keys checked since the start.
+    #[cfg(test)]
+    pub(super) looked: usize,
 }
 
 /// The bytes that a peer had acknowledged when the kernel was last asked, and when that number last grew.
@@ -53,7 +56,16 @@ struct Pass {
 
 impl Deadlines {
     pub(super) fn new(limits: TimeLimits) -> Self {
-        Deadlines { limits, due_ms: NEVER_MS, waits: 0, pass: None, is_search: false, stalls: HashMap::new() }
+        Deadlines {
+            limits,
+            due_ms: NEVER_MS,
+            waits: 0,
+            pass: None,
+            is_search: false,
+            stalls: HashMap::new(),
+            #[cfg(test)]
+            looked: 0,
+        }
     }
 
     /// When the next pass begins.
@@ -182,6 +194,8 @@ impl<S: System> Reactor<S> {
         let Some(mut pass) = self.deadlines.pass.take() else { return };
         let mut dear = 0;
         let end = self.keys_end.min(pass.cursor + MAX_LOOKS);
+        #[cfg(test)]
+        let first = pass.cursor;
         while pass.cursor < end && dear < MAX_CLOSES {
             let key = pass.cursor;
             pass.cursor += 1;
@@ -210,6 +224,10 @@ impl<S: System> Reactor<S> {
                 Some(left_ms) => pass.next_ms = Some(pass.next_ms.map_or(left_ms, |next_ms| next_ms.min(left_ms))),
                 None => {}
             }
+        }
+        #[cfg(test)]
+        {
+            self.deadlines.looked += pass.cursor - first;
         }
         if pass.cursor < self.keys_end {
             self.deadlines.pass = Some(pass);

@@ -16,7 +16,7 @@ const SILENCE_MS: u32 = 10_000;
 const MAX_LAST_TURNS: u32 = 64;
 
 /// Most connections closed in a turn when the drain timeout is over.
-const MAX_CUTS: usize = if cfg!(test) { 2 } else { 128 };
+pub(super) const MAX_CUTS: usize = if cfg!(test) { 2 } else { 128 };
 
 /// Most keys checked in such a turn; many of them may be vacant.
 pub(super) const MAX_CUT_LOOKS: usize = if cfg!(test) { 3 } else { 4096 };

@@ -12,7 +12,7 @@ use crate::net::system::System;
 const CLASSES: usize = 22;
 
 /// Most connections closed in order to free memory for one connection's turn.
-const MAX_EVICTIONS: usize = 16;
+pub(super) const MAX_EVICTIONS: usize = if cfg!(test) { 1 } else { 16 };
 
 /// Linked lists of keys. All operations take constant time. Memory is used only for keys that have held something.
 #[derive(Debug)]

@@ -126,6 +126,9 @@ impl<S: System> Reactor<S> {
         if listeners.iter().any(|(_, on)| on.mode == Mode::Optional) {
             journal.server(Event::Guessing { trusted: !config.trusted.is_empty() });
         }
+        if let Some(source) = config.max_held_lowered {
+            journal.server(Event::MaxHeldLowered(config.max_held, source));
+        }
         journal.flush();
         let mut shared = Shared::new(config.echo, config.reflect_header, READ_SIZE, budget(config));
         shared.restrict_headers(config.max_header, config.only_version);

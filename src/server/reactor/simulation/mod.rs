@@ -4,6 +4,7 @@
 //!
 //! `SIMULATION=100000 cargo test --lib schedules` runs more schedules, and `SIMULATION_SEED=7` only one.
 
+mod work;
 mod world;
 
 use std::cell::RefCell;
@@ -14,8 +15,9 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
+use self::work::Before;
 use self::world::{Client, Fault, Manner, Sim, SimBatch, World};
-use super::ending::{MAX_CUT_LOOKS, Phase};
+use super::ending::Phase;
 use super::{Parts, Reactor};
 use crate::config::{Config, EchoUnit, LogFormat, LogLevel, Settings};
 use crate::connection::{Budget, Clock};
@@ -29,7 +31,7 @@ const MAX_TURNS: usize = 200_000;
 
 const HEADER: &[u8] = b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n";
 
-fn client(rng: &mut Rng, echo: EchoUnit) -> Client {
+fn client(rng: &mut Rng, echo: EchoUnit, is_burst: bool) -> Client {
     if rng.u8(..) < 25 {
         let path = rng.choice(["/livez", "/status.json", "/connections.json"]).unwrap();
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").into_bytes();
@@ -43,7 +45,7 @@ fn client(rng: &mut Rng, echo: EchoUnit) -> Client {
         80..90 => Manner::Deaf,
         _ => Manner::Resetting,
     };
-    let size = if manner == Manner::Deaf { 30_000 } else { rng.usize(..4000) };
+    let size = if manner == Manner::Deaf || is_burst { 30_000 } else { rng.usize(..4000) };
     let mut payload: Vec<u8> = (0..size).map(|index| b'a' + (index % 23) as u8).collect();
     payload.iter_mut().skip(rng.usize(..40)).step_by(41).for_each(|byte| *byte = b'\n');
     if echo == EchoUnit::Lines {
@@ -92,14 +94,6 @@ fn log_is_whole(log: &[u8], level: LogLevel, must_say_progress: bool) -> Result<
     Ok(())
 }
 
-/// The key from which the remaining connections are closed, in the phase of closing them.
-fn cursor_of(phase: Phase) -> Option<usize> {
-    match phase {
-        Phase::Cutting { cursor } => Some(cursor),
-        _ => None,
-    }
-}
-
 /// Runs one schedule. The error says what went wrong.
 fn run(seed: u64, fault: Fault) -> Result<(), String> {
     let mut rng = Rng::with_seed(seed);
@@ -122,14 +116,15 @@ fn run(seed: u64, fault: Fault) -> Result<(), String> {
         ..Settings::default()
     };
     let config = Config::new(settings).map_err(|error| error.to_string())?;
-    let clients: Vec<Client> = (0..rng.usize(1..16)).map(|_| client(&mut rng, echo)).collect();
+    let is_burst = rng.u8(..) < 16;
+    let clients: Vec<Client> = (0..rng.usize(1..16)).map(|_| client(&mut rng, echo, is_burst)).collect();
     let clients: Vec<Client> = clients.into_iter().filter(|client| has_admin || !client.is_admin).collect();
     if clients.is_empty() {
         return Ok(());
     }
     let early_stop = rng.u8(..) < 60;
     let stop_us = rng.u64(..150_000);
-    let world = Rc::new(RefCell::new(World::new(clients, rng.fork(), fault)));
+    let world = Rc::new(RefCell::new(World::new(clients, rng.fork(), fault, is_burst)));
     let kept = Arc::new(Mutex::new(Vec::new()));
     let parts = Parts {
         system: Sim(Rc::clone(&world)),
@@ -149,19 +144,15 @@ fn run(seed: u64, fault: Fault) -> Result<(), String> {
     reactor.begin();
     let mut has_stopped = false;
     for turn in 0.. {
-        let before = cursor_of(reactor.ending.phase);
+        let before = Before::new(&reactor);
         if let Err(error) = reactor.turn(&mut batch) {
             let log = String::from_utf8_lossy(&kept.lock().unwrap()).into_owned();
             let open: Vec<_> = reactor.connections.iter().map(|(key, connection)| (key, connection.state())).collect();
             let clients: Vec<String> = world.borrow().clients.iter().map(Client::describe).collect();
             return Err(format!("{error}: {:?}, {open:?}, {clients:#?}\n{log}", reactor.ending.phase));
         }
-        if let (Some(before), Some(after)) = (before, cursor_of(reactor.ending.phase)) {
-            if after - before > MAX_CUT_LOOKS {
-                return Err(format!("a turn goes from key {before} to {after} to close what is open"));
-            }
-            must_say_progress |= !reactor.connections.is_empty();
-        }
+        before.check(&world.borrow().work, &reactor)?;
+        must_say_progress |= before.cuts_on(&reactor);
         if reactor.ending.phase == Phase::Stopped {
             break;
         }

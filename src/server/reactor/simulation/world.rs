@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
+use super::work::Work;
 use crate::connection::{Delivery, Ready, Stream};
 use crate::net::manager::News;
 use crate::net::system::{Batch, Event, Signal, System};
@@ -137,14 +138,16 @@ impl Client {
     }
 
     /// Takes its next action. Returns whether it could.
-    fn act(&mut self, rng: &mut Rng, now_us: u64) -> bool {
+    fn act(&mut self, rng: &mut Rng, now_us: u64, most: usize) -> bool {
         if self.manner == Manner::Resetting && rng.u8(..) < 30 {
             (self.reset, self.is_over, self.has_input_edge) = (true, true, true);
         } else if !self.script.is_empty() && (rng.bool() || self.outbox.is_empty()) {
-            let count = rng.usize(1..=self.script.len().min(2000));
+            let count = rng.usize(1..=self.script.len().min(most));
             if self.inbox.len() + count <= 9000 {
                 self.inbox.extend(self.script.drain(..count));
                 self.has_input_edge = true;
+            } else if self.is_closed {
+                self.is_over = true;
             } else if self.outbox.is_empty() || self.manner == Manner::Deaf {
                 return false;
             }
@@ -181,7 +184,11 @@ pub(super) struct World {
     has_signal_edge: bool,
     pub(super) told: Vec<News>,
     fault: Fault,
+    /// Whether all clients send much at the same time, and their sockets take it.
+    is_burst: bool,
     pub(super) waits: usize,
+    /// What was done in this turn.
+    pub(super) work: Work,
 }
 
 /// The world as the reactor and its sockets see it.
@@ -189,7 +196,12 @@ pub(super) struct World {
 pub(super) struct Sim(pub(super) Rc<RefCell<World>>);
 
 impl World {
-    pub(super) fn new(clients: Vec<Client>, rng: Rng, fault: Fault) -> Self {
+    pub(super) fn new(mut clients: Vec<Client>, rng: Rng, fault: Fault, is_burst: bool) -> Self {
+        if is_burst {
+            for client in &mut clients {
+                client.space = 30_000;
+            }
+        }
         World {
             rng,
             micros: Arc::default(),
@@ -204,7 +216,9 @@ impl World {
             has_signal_edge: false,
             told: Vec::new(),
             fault,
+            is_burst,
             waits: 0,
+            work: Work::default(),
         }
     }
 
@@ -227,7 +241,7 @@ impl World {
             }
             client.next_us = now_us + self.rng.u64(1..3_000);
             if client.is_connected {
-                if !client.act(&mut self.rng, now_us) {
+                if !client.act(&mut self.rng, now_us, if self.is_burst { 9000 } else { 2000 }) {
                     // It sleeps until something arrives.
                     client.next_us = u64::MAX;
                 }
@@ -330,8 +344,9 @@ impl System for Sim {
             world.step();
             let max = world.rng.usize(1..=SimBatch::MAX);
             batch.0 = world.report(max);
+            world.work = Work { events: batch.0.len(), ..Work::default() };
             if !batch.0.is_empty() || timeout.is_some() {
-                let max_us = if world.rng.u8(..) < 40 { 5_000 } else { 100 };
+                let max_us = if world.is_burst || world.rng.u8(..) < 40 { 5_000 } else { 100 };
                 let passes_us = world.rng.u64(1..max_us);
                 world.micros.fetch_add(passes_us, Ordering::Relaxed);
                 return Ok(());
@@ -364,6 +379,7 @@ impl System for Sim {
 
     fn accept(&mut self, listener: &usize) -> io::Result<(SimStream, SocketAddr)> {
         let mut world = self.0.borrow_mut();
+        world.work.accepts += usize::from(*listener == 0);
         match world.rng.u8(..) {
             0..8 => return Err(io::Error::from_raw_os_error(libc::EMFILE)),
             8..16 => return Err(ErrorKind::ConnectionAborted.into()),
@@ -470,6 +486,8 @@ impl SimStream {
         client.inbox.iter().zip(&mut buffer[..count]).for_each(|(byte, slot)| *slot = *byte);
         if !peek {
             client.inbox.drain(..count);
+            let is_admin = client.is_admin;
+            world.work.read(if is_admin { 0 } else { count });
             world.wake(self.index);
         }
         Ok(count)
@@ -518,7 +536,8 @@ impl Stream for SimStream {
     }
 
     fn delivery(&self) -> io::Result<Delivery> {
-        let world = self.world.0.borrow();
+        let mut world = self.world.0.borrow_mut();
+        world.work.asked += 1;
         let client = &world.clients[self.index];
         Ok(Delivery { acknowledged: client.acknowledged, waiting: client.outbox.len() as u64 })
     }
@@ -530,6 +549,8 @@ impl Drop for SimStream {
         let now_us = world.now_us();
         let client = &mut world.clients[self.index];
         (client.is_closed, client.token, client.closed_us) = (true, None, now_us);
+        let is_admin = client.is_admin;
+        world.work.closes += usize::from(!is_admin);
         world.wake(self.index);
     }
 }

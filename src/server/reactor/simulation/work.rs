@@ -1,0 +1,102 @@
+//! The most that a turn may do, whatever the clients do: asserted after each turn of a schedule.
+
+use super::super::accept::MAX_ACCEPTS;
+use super::super::deadlines::{MAX_CLOSES, MAX_LOOKS};
+use super::super::ending::{MAX_CUT_LOOKS, MAX_CUTS, Phase};
+use super::super::holders::MAX_EVICTIONS;
+use super::super::{MAX_QUEUED_TURNS, MAX_TURN_BYTES, Reactor};
+use super::world::Sim;
+use crate::connection::{LARGE_READ, Reason};
+
+/// What a turn did, as the world sees it; the admin port's clients are left out.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    pub(super) events: usize,
+    /// Tries included.
+    pub(super) accepts: usize,
+    pub(super) closes: usize,
+    pub(super) reads: usize,
+    /// Bytes of the reads that count as large.
+    pub(super) large_bytes: usize,
+    pub(super) largest_read: usize,
+    /// How often the kernel was asked what a client has taken.
+    pub(super) asked: usize,
+}
+
+impl Work {
+    pub(super) fn read(&mut self, bytes: usize) {
+        self.reads += usize::from(bytes > 0);
+        if bytes >= LARGE_READ {
+            self.large_bytes += bytes;
+            self.largest_read = self.largest_read.max(bytes);
+        }
+    }
+}
+
+/// How far the reactor was before a turn.
+pub(super) struct Before {
+    cut: Option<usize>,
+    looked: usize,
+    by_time: u64,
+    displaced: u64,
+    evicted: u64,
+    stopped: u64,
+}
+
+impl Before {
+    pub(super) fn new(reactor: &Reactor<Sim>) -> Self {
+        let closed = |reasons: &[Reason]| -> u64 {
+            let counts = &reactor.journal.metrics().closed;
+            reasons.iter().filter_map(|reason| counts.get(reason.name())).sum()
+        };
+        Before {
+            cut: match reactor.ending.phase {
+                Phase::Cutting { cursor } => Some(cursor),
+                _ => None,
+            },
+            looked: reactor.deadlines.looked,
+            by_time: closed(&[
+                Reason::HeaderTimeout,
+                Reason::IdleTimeout,
+                Reason::Drained,
+                Reason::FirstByteTimeout,
+                Reason::StallTimeout,
+            ]),
+            displaced: closed(&[Reason::Displaced]),
+            evicted: closed(&[Reason::Evicted]),
+            stopped: closed(&[Reason::Stopped]),
+        }
+    }
+
+    /// Holds what the turn did against its limits.
+    pub(super) fn check(&self, work: &Work, reactor: &Reactor<Sim>) -> Result<(), String> {
+        let now = Before::new(reactor);
+        let turns = work.events + 2 * MAX_QUEUED_TURNS;
+        let evicted = (now.evicted - self.evicted) as usize;
+        let steps = |before: Option<usize>, now: Option<usize>| now.unwrap_or(0).saturating_sub(before.unwrap_or(0));
+        for (what, count, most) in [
+            ("accepts", work.accepts, MAX_ACCEPTS),
+            ("reads", work.reads, turns),
+            ("large bytes read", work.large_bytes, 2 * (MAX_TURN_BYTES - 1 + work.largest_read)),
+            ("questions to the kernel", work.asked, 2 * MAX_CLOSES),
+            ("closes", work.closes, turns + MAX_CLOSES + MAX_CUTS + 2 * MAX_ACCEPTS + evicted),
+            ("evictions", evicted, turns * MAX_EVICTIONS),
+            ("closes by time", (now.by_time - self.by_time) as usize, MAX_CLOSES),
+            ("displaced", (now.displaced - self.displaced) as usize, MAX_ACCEPTS),
+            ("closes at the end", (now.stopped - self.stopped) as usize, MAX_CUTS),
+            ("connections checked for their time", now.looked - self.looked, MAX_LOOKS),
+            ("keys checked at the end", steps(self.cut, now.cut), MAX_CUT_LOOKS),
+        ] {
+            if count > most {
+                return Err(format!("a turn has {count} {what}, and {most} are its limit: {work:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the turn was one that closes what is open at the end, and left some of it.
+    pub(super) fn cuts_on(&self, reactor: &Reactor<Sim>) -> bool {
+        let is_cutting = matches!(reactor.ending.phase, Phase::Cutting { .. });
+        self.cut.is_some() && is_cutting && !reactor.connections.is_empty()
+    }
+}
