@@ -5,13 +5,10 @@ mod common;
 mod front;
 
 use std::fs;
-use std::net::TcpListener;
-use std::os::fd::OwnedFd;
-use std::process::{Child, Command};
 use std::sync::atomic::Ordering;
 
 use common::{Misdeed, Server, report, run};
-use front::{Front, Way};
+use front::{Front, Haproxy, Way};
 use loadtest::join::{How, join};
 use loadtest::result::{Report, RunResult, TlsUse};
 
@@ -122,39 +119,14 @@ fn search_and_compare_speak_tls() {
     }
 }
 
-/// A program that ends with its test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// HAProxy reads the header first, then TLS, and forwards the decrypted bytes to a plain echo server.
 #[test]
 fn the_header_goes_first_in_clear() {
     let (echo, cert) = (Server::start(Misdeed::None), Front::start(Way::Echoes));
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let directory = tempfile::tempdir().unwrap();
-    let (file, pem) = (directory.path().join("haproxy.cfg"), cert.pem.display());
-    let text = format!(
-        "global\n nbthread 1\ndefaults\n mode tcp\n timeout connect 20s\n timeout client 20s\n timeout server 20s\n\
-         listen front\n bind fd@0 accept-proxy ssl crt {pem}\n server echo {}\n",
-        echo.address
-    );
-    fs::write(&file, text).unwrap();
-    let places = ["/usr/sbin", "/usr/local/sbin", "/usr/bin"].map(|directory| format!("{directory}/haproxy"));
-    let found = places.iter().find(|file| fs::metadata(file).is_ok());
-    let mut haproxy = Command::new(found.expect("haproxy is not installed: run `apt-get install haproxy`"));
-    // It inherits a listening socket, so that no connection comes too early.
-    haproxy.args(["-db", "-f"]).arg(&file).stdin(OwnedFd::from(listener));
-    let _running = Running(haproxy.spawn().unwrap());
+    let haproxy = Haproxy::start("accept-proxy", echo.address, &cert.pem);
     for load in ["rr -c 3 --proxy v1", "rr -c 3 --proxy v2 --tlv authority=a.test", "crr -c 3 --proxy v2"] {
         let (command, options) = load.split_once(' ').unwrap();
-        let result = run_clean(&format!("{command} {address} {options} {}", cert.trusted()));
+        let result = run_clean(&format!("{command} {} {options} {}", haproxy.address, cert.trusted()));
         assert_eq!(tls(&result).full, result.totals.connections_opened, "{load}");
     }
 }

@@ -4,7 +4,9 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -176,5 +178,40 @@ fn serve(
             let _ = stream.read_to_end(&mut Vec::new());
             return Ok(());
         }
+    }
+}
+
+/// HAProxy with one thread: it takes TLS, and passes on what is in it to a plain server.
+pub struct Haproxy {
+    pub address: SocketAddr,
+    child: Child,
+    _directory: TempDir,
+}
+
+impl Haproxy {
+    /// With `bind` among the options of its port, and a certificate and its key from `pem`.
+    pub fn start(bind: &str, server: SocketAddr, pem: &Path) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let (file, pem) = (directory.path().join("haproxy.cfg"), pem.display());
+        let text = format!(
+            "global\n nbthread 1\ndefaults\n mode tcp\n timeout connect 20s\n timeout client 20s\n timeout server 20s\n\
+             listen front\n bind fd@0 {bind} ssl crt {pem}\n server echo {server}\n"
+        );
+        fs::write(&file, text).unwrap();
+        let places = ["/usr/sbin", "/usr/local/sbin", "/usr/bin"].map(|directory| format!("{directory}/haproxy"));
+        let found = places.iter().find(|file| fs::metadata(file).is_ok());
+        let mut command = Command::new(found.expect("haproxy is not installed: run `apt-get install haproxy`"));
+        // It inherits a socket that listens already: no connection comes too early.
+        command.args(["-db", "-f"]).arg(&file).stdin(OwnedFd::from(listener));
+        Haproxy { address, child: command.spawn().unwrap(), _directory: directory }
+    }
+}
+
+impl Drop for Haproxy {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
