@@ -276,7 +276,7 @@ fn the_balancer_is_played_where_there_is_none() {
     let server = Server::start(&["--trust", "192.0.2.1"]);
     let words = "
 127.0.0.1:FRONT, from 127.0.0.1:CLIENT
-the connection is closed, with a header of ours or without; why is unknown
+the connection is closed, with or without a header before it; the reason is unknown
 ";
     assert_told(server.address, &["--send", "v1"], 3, &[words, CLOSED, TELLS_APART].concat());
 }
@@ -309,10 +309,10 @@ fn where_no_proxy_echo_is_reached() {
         (
             web,
             "  received    HTTP/1.1 400 Bad Request<CR><LF><CR><LF>\n",
-            "what answers is not a proxy-echo: it speaks HTTP",
+            "the server that answers is not a proxy-echo: it speaks HTTP",
             "",
         ),
-        (odd, "  received    ?\n", "what answers is not a proxy-echo", ""),
+        (odd, "  received    ?\n", "the server that answers is not a proxy-echo", ""),
         (
             tls,
             "  received    <15><03><01><00><02><02>F\n",
@@ -320,7 +320,7 @@ fn where_no_proxy_echo_is_reached() {
             "- check it with --tls, or a listener that takes plain TCP\n",
         ),
         (silent, "", "nothing comes back within 200ms", &late),
-        (closing, "", "the connection is closed at once; why is unknown", &closed),
+        (closing, "", "the connection is closed at once; the reason is unknown", &closed),
     ] {
         let (code, text) = check(target, &["--timeout", "200ms"]);
         let from = if target == nobody { "" } else { ", from 127.0.0.1:CLIENT" };
@@ -578,7 +578,7 @@ fn a_closed_connection_is_not_explained_by_what_others_do() {
         "  server      {url} counts other connections in the same moment, so it does not tell what became of this one\n"
     );
     assert!(code == 3 && text.contains(&server_line), "{text}");
-    assert!(text.ends_with(&["the connection is closed at once; why is unknown\n", CLOSED].concat()), "{text}");
+    assert!(text.ends_with(&["the connection is closed at once; the reason is unknown\n", CLOSED].concat()), "{text}");
 
     let (code, text) = check(closing, &["--via-admin", "http://127.0.0.1:1"]);
     let server_line =

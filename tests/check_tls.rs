@@ -311,11 +311,15 @@ fn what_does_not_speak_tls_is_named() {
         (answering(b"who are you?"), "not_tls", [here, "it answers \"who are you?\"\n"].concat()),
         (echo, "not_tls", [here, "it sends the ClientHello back\n"].concat()),
         (plain, "not_tls", [here, "it answers with a PROXY header\n"].concat()),
-        (required.address, "closed", "fails: the connection is closed at the ClientHello; why is unknown\n".to_owned()),
+        (
+            required.address,
+            "closed",
+            "fails: the connection is closed at the ClientHello; the reason is unknown\n".to_owned(),
+        ),
         (
             serve(|_, _| Ok(())),
             "closed",
-            "fails: the connection is closed at the ClientHello; why is unknown\n".to_owned(),
+            "fails: the connection is closed at the ClientHello; the reason is unknown\n".to_owned(),
         ),
         (
             answering(b"\x15\x03\x03\0\x02\x02\x28"),

@@ -386,16 +386,16 @@ impl fmt::Display for Finding {
             Finding::OtherTls => f.write_str(
                 "the client's address is preserved, but the back end is told of other TLS than was negotiated",
             ),
-            Finding::ClosedAtOnce { .. } => f.write_str("the connection is closed at once; why is unknown"),
+            Finding::ClosedAtOnce { .. } => f.write_str("the connection is closed at once; the reason is unknown"),
             Finding::Closed { .. } => {
-                f.write_str("the connection is closed, with a header of ours or without; why is unknown")
+                f.write_str("the connection is closed, with or without a header before it; the reason is unknown")
             }
             Finding::Silent { timeout } => {
                 write!(f, "nothing comes back within {}", humantime::format_duration(*timeout))
             }
-            Finding::NoEcho { protocol: None } => f.write_str("what answers is not a proxy-echo"),
+            Finding::NoEcho { protocol: None } => f.write_str("the server that answers is not a proxy-echo"),
             Finding::NoEcho { protocol: Some(protocol) } => {
-                write!(f, "what answers is not a proxy-echo: it speaks {protocol}")
+                write!(f, "the server that answers is not a proxy-echo: it speaks {protocol}")
             }
             Finding::Unreachable { error, .. } => write!(f, "cannot connect: {error}"),
         }

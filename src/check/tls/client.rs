@@ -229,9 +229,9 @@ fn closed(is_begun: bool) -> Fault {
         "or it has no certificate for this name (--tls-name), or no back end that is up",
     ];
     let words = if is_begun {
-        "fails: the connection is closed in the middle of it; why is unknown"
+        "fails: the connection is closed in the middle of it; the reason is unknown"
     } else {
-        "fails: the connection is closed at the ClientHello; why is unknown"
+        "fails: the connection is closed at the ClientHello; the reason is unknown"
     };
     Fault {
         name: Fault::CLOSED,
