@@ -111,7 +111,7 @@ fn invalid(result: &RunResult, plan: &Plan, withheld: u64) -> Vec<String> {
     for (index, share) in generator.thread_paused.iter().enumerate().filter(|(_, share)| **share > MAX_PAUSED) {
         let longest_ms = generator.longest_pause_ns.unwrap_or(0) as f64 / 1e6;
         reasons.push(format!(
-            "generator thread {index} did not run for {:.1}% of the time though it was due to, over 1% (pauses over {bound_ms} \
+            "generator thread {index} did not run for {:.1}% of the time although it was due to run, over 1% (pauses over {bound_ms} \
              ms count, --max-lag; the longest was {longest_ms:.0} ms): it was stopped, suspended, or short of a core",
             share * 100.0
         ));

@@ -198,7 +198,7 @@ pub fn search() -> SearchResult {
     let mut spoiled = step(120_000.0, false);
     spoiled.met = None;
     spoiled.why =
-        "INVALID: generator thread 0 did not run for 18.8% of the time though it was due to, over 1% (pauses over \
+        "INVALID: generator thread 0 did not run for 18.8% of the time although it was due to run, over 1% (pauses over \
                    5 ms count, --max-lag; the longest was 563 ms): it was stopped, suspended, or short of a core"
             .to_owned();
     let steps = vec![step(10_000.0, true), step(40_000.0, true), step(140_000.0, false), step(90_000.0, true), spoiled];
