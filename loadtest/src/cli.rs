@@ -52,7 +52,7 @@ pub enum Command {
     Compare(CompareArgs),
     /// Join the JSON files of shards into one result
     Merge(MergeArgs),
-    /// Show a JSON file again: as a table, a page, or in `HdrHistogram`'s formats
+    /// Show a JSON file again as a table, a page, or in `HdrHistogram`'s formats; or several beside each other
     Report(ReportArgs),
     /// Find the limits of this machine that stand in the way of a number of connections, and the command that raises
     /// each
@@ -215,8 +215,9 @@ pub struct MergeArgs {
 /// A report.
 #[derive(Debug, Args)]
 pub struct ReportArgs {
-    /// A JSON file of an earlier measurement
-    pub file: PathBuf,
+    /// The JSON file of an earlier measurement; several are shown beside each other, with the differences to the first
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
     /// What is shown and written.
     #[command(flatten)]
     pub output: OutputArgs,

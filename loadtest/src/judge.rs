@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use crate::format::{count, counted, number, time};
 use crate::held;
+use crate::output::LETTERS;
 use crate::plan::Plan;
 use crate::result::{Achieved, AddressResult, Judgement, Report, RunResult, SloOutcome, Stage};
 
@@ -280,17 +281,14 @@ pub fn verdict_of_run(result: &RunResult) -> Verdict {
 pub fn verdict(report: &Report) -> Verdict {
     match report {
         Report::Run(result) => verdict_of_run(result),
-        Report::Compare(result) => {
-            let sides = [verdict_of_run(&result.a), verdict_of_run(&result.b)];
-            let first = |wanted: Verdict| sides.contains(&wanted).then_some(wanted);
-            match result.signal {
-                Some(signal) => Verdict::Interrupted(signal),
-                None if !result.invalid.is_empty() => Verdict::Invalid,
-                None => first(Verdict::Failed)
-                    .or(first(Verdict::NotAchieved))
-                    .or(first(Verdict::Unknown))
-                    .unwrap_or(Verdict::Fine),
-            }
+        Report::Compare(result) => match result.signal {
+            Some(signal) => Verdict::Interrupted(signal),
+            None if !result.invalid.is_empty() => Verdict::Invalid,
+            None => worst(&[verdict_of_run(&result.a), verdict_of_run(&result.b)]),
+        },
+        Report::Beside(result) => {
+            let verdicts: Vec<_> = result.runs.iter().map(|run| verdict_of_run(&run.result)).collect();
+            worst(&verdicts)
         }
         Report::Search(result) => match (result.signal, &result.unknown, result.best_rate) {
             (Some(signal), ..) => Verdict::Interrupted(signal),
@@ -306,6 +304,14 @@ pub fn verdict(report: &Report) -> Verdict {
             (None, None, None) => Verdict::Failed,
         },
     }
+}
+
+/// The first of interrupted, invalid, failed, not achieved and unknown that is among `verdicts`.
+fn worst(verdicts: &[Verdict]) -> Verdict {
+    let interrupted = verdicts.iter().copied().find(|verdict| matches!(verdict, Verdict::Interrupted(_)));
+    let order = [Verdict::Invalid, Verdict::Failed, Verdict::NotAchieved, Verdict::Unknown];
+    let found = order.into_iter().find(|verdict| verdicts.contains(verdict));
+    interrupted.or(found).unwrap_or(Verdict::Fine)
 }
 
 /// The first of several addresses that took no connection, in words.
@@ -325,11 +331,14 @@ pub fn conclude(report: &mut Report, signal: Option<i32>) {
         Report::Run(result) => result.signal = signal,
         Report::Compare(result) => result.signal = signal,
         Report::Search(result) => result.signal = signal,
+        // It is made of results whose ends are known.
+        Report::Beside(_) => {}
     }
     match report {
         Report::Run(result) => note_addresses(result),
         Report::Compare(result) => [&mut result.a, &mut result.b].into_iter().for_each(note_addresses),
         Report::Search(result) => result.best.iter_mut().for_each(note_addresses),
+        Report::Beside(result) => result.runs.iter_mut().for_each(|run| note_addresses(&mut run.result)),
     }
     let verdict = verdict(report);
     let details = match report {
@@ -338,6 +347,10 @@ pub fn conclude(report: &mut Report, signal: Option<i32>) {
             vec![format!("A: {}", details(&result.a).join(", ")), format!("B: {}", details(&result.b).join(", "))]
         }
         Report::Search(result) => vec![result.stopped.clone()],
+        Report::Beside(result) => {
+            let all = result.runs.iter().zip(LETTERS);
+            all.map(|(run, letter)| format!("{letter}: {}", details(&run.result).join(", "))).collect()
+        }
     };
     let words = verdict.words().to_owned();
     let judgement = Some(Judgement { exit_code: verdict.exit_code(), words, details });
@@ -345,6 +358,7 @@ pub fn conclude(report: &mut Report, signal: Option<i32>) {
         Report::Run(result) => result.verdict = judgement,
         Report::Compare(result) => result.verdict = judgement,
         Report::Search(result) => result.verdict = judgement,
+        Report::Beside(result) => result.verdict = judgement,
     }
 }
 

@@ -24,6 +24,7 @@
     reason = "figures for people, and times that are not negative"
 )]
 
+pub mod beside;
 pub mod cgroup;
 pub mod cli;
 pub mod command;

@@ -21,6 +21,8 @@ pub enum Report {
     Compare(Box<CompareResult>),
     /// The highest rate that meets an SLO: `search`.
     Search(Box<SearchResult>),
+    /// Runs beside each other: `report` of several files.
+    Beside(Box<BesideResult>),
 }
 
 /// One target under one load.
@@ -586,6 +588,60 @@ pub struct Ratio {
     pub high: Option<f64>,
     /// Whether the interval leaves out 1. If not, "no difference shown".
     pub difference_shown: bool,
+}
+
+/// Runs beside each other.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BesideResult {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// The runs, in the order of their files. At least two.
+    pub runs: Vec<Beside>,
+    /// How sure the intervals are, all of them at once: 0.99.
+    pub confidence: f64,
+    /// Figure by figure, those of all runs.
+    pub figures: Vec<BesideFigure>,
+    /// What settings and machines differ from those of the first run, in words.
+    pub unlike: Vec<String>,
+    /// The worst of the runs' verdicts.
+    pub verdict: Option<Judgement>,
+}
+
+/// A run with its name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Beside {
+    /// That of its file.
+    pub name: String,
+    /// What was measured.
+    pub result: RunResult,
+}
+
+/// A figure of all runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BesideFigure {
+    /// `rate`, `p50`, `p99`, `p99.9`, `server CPU per message`.
+    pub figure: String,
+    /// `1/s` or `ns`.
+    pub unit: String,
+    /// In the order of the runs.
+    pub runs: Vec<BesideValue>,
+}
+
+/// A figure of a run, and how it relates to the first run's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BesideValue {
+    /// The median over `--runs`; `None` if it is not known.
+    pub median: Option<f64>,
+    /// To the first run's: of the geometric means where there is an interval, else of the medians.
+    pub ratio: Option<f64>,
+    /// The confidence interval's lower end; `None` where there is none, and for the first run.
+    pub low: Option<f64>,
+    /// The confidence interval's upper end.
+    pub high: Option<f64>,
+    /// Whether the interval leaves out 1.
+    pub difference_shown: bool,
+    /// Why there is no interval; `None` if there is one, and for the first run.
+    pub unknown: Option<String>,
 }
 
 /// The search for the highest rate that meets an SLO.

@@ -27,6 +27,30 @@ impl RatioInterval {
         Some(RatioInterval { ratio: mean.exp(), low: (mean - half).exp(), high: (mean + half).exp() })
     }
 
+    /// B to A over values that were measured separately, at the two-sided `confidence` (0 to 1): Welch's t over the
+    /// logarithms, which allows for scatters that differ. `None` with fewer than two values of either, or if one is not
+    /// above zero.
+    #[must_use]
+    pub fn of_separate(a: &[f64], b: &[f64], confidence: f64) -> Option<Self> {
+        if a.len() < 2 || b.len() < 2 || a.iter().chain(b).any(|&value| value <= 0.0) {
+            return None;
+        }
+        // Mean, variance of the mean, and degrees of freedom.
+        let moments = |values: &[f64]| {
+            let count = values.len() as f64;
+            let logs = || values.iter().map(|value| value.ln());
+            let mean = logs().sum::<f64>() / count;
+            (mean, logs().map(|log| (log - mean).powi(2)).sum::<f64>() / (count - 1.0) / count, count - 1.0)
+        };
+        let ((mean_a, var_a, free_a), (mean_b, var_b, free_b)) = (moments(a), moments(b));
+        let (mean, var) = (mean_b - mean_a, var_a + var_b);
+        // Welch and Satterthwaite; of values without any scatter there is no quotient.
+        let freedom = var * var / (var_a * var_a / free_a + var_b * var_b / free_b);
+        let freedom = if freedom.is_finite() { freedom } else { free_a + free_b };
+        let half = student_quantile(confidence, freedom) * var.sqrt();
+        Some(RatioInterval { ratio: mean.exp(), low: (mean - half).exp(), high: (mean + half).exp() })
+    }
+
     /// Whether the interval excludes 1.
     #[must_use]
     pub fn shows_difference(&self) -> bool {
@@ -147,6 +171,27 @@ mod tests {
         });
         let missed = missed.count();
         assert!((60..140).contains(&missed), "{missed} of 2000, of which 100 are due");
+    }
+
+    #[test]
+    fn separate_runs_miss_the_truth_as_often_as_they_say() {
+        let mut random = fastrand::Rng::with_seed(9);
+        let missed = (0..2000).filter(|_| {
+            let mut runs = |count: usize, scatter: f64| {
+                (0..count).map(|_| 1e5 * (scatter * noise(&mut random)).exp()).collect::<Vec<_>>()
+            };
+            let (a, b) = (runs(4, 0.02), runs(8, 0.08));
+            RatioInterval::of_separate(&a, &b, 0.95).unwrap().shows_difference()
+        });
+        let missed = missed.count();
+        assert!((60..140).contains(&missed), "{missed} of 2000, of which 100 are due");
+        // t of 4 degrees of freedom is 2.776; the variance of each mean is 0.01 / 3.
+        let [a, b] = [[-0.1_f64, 0.0, 0.1], [0.4, 0.5, 0.6]].map(|logs| logs.map(f64::exp));
+        let interval = RatioInterval::of_separate(&a, &b, 0.95).unwrap();
+        assert!((interval.high.ln() - 0.5 - 2.776 * 0.081_65).abs() < 1e-4, "{interval:?}");
+        assert_eq!(RatioInterval::of_separate(&[1.0], &[1.0, 2.0], 0.95), None);
+        let same = RatioInterval::of_separate(&[2.0, 2.0], &[3.0, 3.0], 0.95).unwrap();
+        assert!((same.low - 1.5).abs() < 1e-9 && (same.high - 1.5).abs() < 1e-9);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use loadtest::cli::OutputArgs;
 use loadtest::output::write_all;
 use loadtest::result::{self, Report};
-use loadtest::{held, profile};
+use loadtest::{beside, held, profile};
 use serde_json::{Value, json};
 
 #[path = "../../tests/common/browser.rs"]
@@ -59,6 +59,11 @@ fn a_comparison_is_shown_as_it_was() {
 #[test]
 fn a_search_is_shown_as_it_was() {
     check("search", &Report::Search(Box::new(sample::search())));
+}
+
+#[test]
+fn runs_beside_each_other_are_shown_as_they_were() {
+    check("beside", &Report::Beside(Box::new(sample::beside())));
 }
 
 #[test]
@@ -130,6 +135,7 @@ fn assert_figures(browser: &mut Browser, report: &Report) {
         ],
         Report::Compare(_) => &["/ratios/0/ratio", "/ratios/0/low", "/a/latency/max_ns", "/b/latency/max_ns"],
         Report::Search(_) => &["/best_rate", "/steps/2/figures/p99_ns", "/best/latency/percentiles_ns/p99"],
+        Report::Beside(_) => &["/figures/0/runs/1/low", "/figures/1/runs/4/median", "/runs/4/result/latency/max_ns"],
     };
     for pointer in wanted {
         assert!(shown.contains(pointer), "{pointer} is not on the page");

@@ -9,7 +9,7 @@ use common::{Misdeed, Server, report};
 use jsonschema::Validator;
 use loadtest::judge;
 use loadtest::result::{self, Report};
-use loadtest::{held, profile};
+use loadtest::{beside, held, profile};
 use serde_json::{Value, json};
 
 #[path = "page/sample.rs"]
@@ -23,7 +23,7 @@ fn validators() -> [Validator; 2] {
     let schema: Value = serde_json::from_str(&text).unwrap();
     let mut strict = schema.clone();
     close(&mut strict["$defs"]);
-    for kind in ["run", "compare", "search"] {
+    for kind in ["run", "compare", "search", "beside"] {
         // A report also has a `kind`; a side of a comparison has none.
         strict["$defs"][kind]["properties"]["kind"] = json!(true);
     }
@@ -103,6 +103,7 @@ fn samples_are_as_the_schema_says() {
     let mut reports: Vec<_> = runs.into_iter().map(|run| Report::Run(Box::new(run))).collect();
     reports.push(Report::Compare(Box::new(sample::comparison())));
     reports.push(Report::Search(Box::new(sample::search())));
+    reports.push(Report::Beside(Box::new(sample::beside())));
     for (index, mut report) in reports.into_iter().enumerate() {
         judge::conclude(&mut report, Some(15));
         check(&validators(), &report, &index.to_string());

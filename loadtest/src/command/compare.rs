@@ -15,15 +15,15 @@ use crate::statistics::{RatioInterval, median};
 
 /// The confidence of all intervals together. It is higher than 0.95 because the interval is checked after each pair
 /// until it is narrow: a server compared with itself should still show no difference in 19 of 20 comparisons.
-const CONFIDENCE: f64 = 0.99;
+pub(crate) const CONFIDENCE: f64 = 0.99;
 
 /// Fewest pairs for an interval.
-const MIN_PAIRS: usize = 3;
+pub(crate) const MIN_PAIRS: usize = 3;
 /// An interval whose ends differ by more than this factor is not reported.
 const MAX_SPREAD: f64 = 10.0;
 
 /// A figure that both targets have, and its unit.
-type Figure = (&'static str, &'static str, fn(&Figures) -> Option<f64>);
+pub(crate) type Figure = (&'static str, &'static str, fn(&Figures) -> Option<f64>);
 
 const FIGURES: [Figure; 4] = [
     ("rate", "1/s", |figures| figures.rate),
@@ -117,8 +117,12 @@ fn pairs(results: &[Vec<RunResult>; 2], figure: fn(&Figures) -> Option<f64>) -> 
 
 /// The interval of a ratio, if there are enough pairs for a useful one.
 fn interval(pairs: &[(f64, f64)], confidence: f64) -> Option<RatioInterval> {
-    let interval = RatioInterval::of(pairs, confidence).filter(|_| pairs.len() >= MIN_PAIRS)?;
-    (interval.high / interval.low < MAX_SPREAD).then_some(interval)
+    interval_or_none(RatioInterval::of(pairs, confidence).filter(|_| pairs.len() >= MIN_PAIRS))
+}
+
+/// `interval`, unless it is too wide to say anything.
+pub(crate) fn interval_or_none(interval: Option<RatioInterval>) -> Option<RatioInterval> {
+    interval.filter(|interval| interval.high / interval.low < MAX_SPREAD)
 }
 
 fn put_together(results: [Vec<RunResult>; 2], slo: Option<&Slo>, stopped: String) -> CompareResult {

@@ -1,23 +1,52 @@
 //! `merge` and `report`: results that were measured earlier.
 
+use std::path::{Path, PathBuf};
+
 use super::CommandError;
+use crate::beside::beside;
 use crate::cli::{MergeArgs, ReportArgs};
 use crate::join::{How, join};
 use crate::judge;
 use crate::output;
-use crate::result::{Report, RunResult};
+use crate::result::{Beside, Report, RunResult};
 use crate::slo::Slo;
 
 /// The most that the starts of shards may differ without a note, as a share of the measured time.
 const NOTABLE: f64 = 0.1;
 
 pub(super) fn report(args: &ReportArgs) -> Result<Report, CommandError> {
-    let mut report = output::read_report(&args.file).map_err(|error| CommandError::Usage(error.to_string()))?;
+    let mut reports = args.files.iter().map(|file| reread(file)).collect::<Result<Vec<_>, _>>()?;
+    if reports.len() == 1 {
+        return Ok(reports.remove(0));
+    }
+    let mut runs = Vec::with_capacity(reports.len());
+    for (name, report) in names(&args.files).into_iter().zip(reports) {
+        match report {
+            Report::Run(result) => runs.push(Beside { name, result: *result }),
+            _ => return Err(CommandError::Usage(format!("{name}: only runs stand beside each other"))),
+        }
+    }
+    let mut report = Report::Beside(Box::new(beside(runs).map_err(CommandError::Usage)?));
+    judge::conclude(&mut report, None);
+    Ok(report)
+}
+
+/// The files' names without directory and ending, if they are all different; else their paths.
+fn names(files: &[PathBuf]) -> Vec<String> {
+    let stem = |path: &PathBuf| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let stems: Vec<_> = files.iter().map(stem).collect();
+    let is_unique = stems.iter().enumerate().all(|(index, stem)| !stems[..index].contains(stem));
+    if is_unique { stems } else { files.iter().map(|path| path.display().to_string()).collect() }
+}
+
+fn reread(file: &Path) -> Result<Report, CommandError> {
+    let mut report = output::read_report(file).map_err(|error| CommandError::Usage(error.to_string()))?;
     // Version 1 of the format had no verdict.
     let is_without = match &report {
         Report::Run(result) => result.verdict.is_none(),
         Report::Compare(result) => result.verdict.is_none(),
         Report::Search(result) => result.verdict.is_none(),
+        Report::Beside(result) => result.verdict.is_none(),
     };
     if is_without {
         judge::conclude(&mut report, None);

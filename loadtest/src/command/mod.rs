@@ -1,6 +1,6 @@
 //! The commands.
 
-mod compare;
+pub(crate) mod compare;
 mod merge;
 mod run;
 mod search;

@@ -68,7 +68,7 @@ pub(super) struct Table {
     pub rows: Vec<Vec<Text>>,
     /// Whether the last column is words.
     pub ends_in_words: bool,
-    /// Most rows in text; the page has at most [`Table::MAX_ROWS`].
+    /// Most rows in text, which leaves out the table if it is 0; the page has at most [`Table::MAX_ROWS`].
     pub rows_in_text: usize,
 }
 

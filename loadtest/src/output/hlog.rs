@@ -15,22 +15,22 @@ const MAX_DIVISOR: f64 = 1e6;
 pub(super) fn write(out: &mut dyn Write, sides: &[Side]) -> io::Result<()> {
     let mut log = IntervalLogWriterBuilder::new();
     log.add_comment("[Histogram log format version 1.3]").with_max_value_divisor(MAX_DIVISOR);
-    for (letter, result) in sides {
-        let target = words::plain(&result.settings.target);
-        log.add_comment(&format!("[Latency from the scheduled send, in ns; {}]", words::sided(*letter, &target)));
+    for Side { letter, name, result, .. } in sides {
+        let name = words::plain(name);
+        log.add_comment(&format!("[Latency from the scheduled send, in ns; {}]", words::sided(*letter, &name)));
         if result.runs.len() > 1 {
             log.add_comment(&format!("[{} runs, as if one had followed the other at once]", result.runs.len()));
         }
     }
     // A file that was changed by hand may have any text there. Times are then relative to the start.
-    let started = sides.first().and_then(|(_, result)| humantime::parse_rfc3339_weak(&result.started).ok());
+    let started = sides.first().and_then(|side| humantime::parse_rfc3339_weak(&side.result.started).ok());
     if let Some(started) = started {
         log.with_start_time(started).with_base_time(started);
     }
 
     let mut lines: Vec<_> = sides
         .iter()
-        .flat_map(|(letter, result)| timeline::place(&result.intervals).into_iter().map(|placed| (*letter, placed)))
+        .flat_map(|side| timeline::place(&side.result.intervals).into_iter().map(|placed| (side.letter, placed)))
         .collect();
     lines.sort_by(|(_, one), (_, other)| one.start_s.total_cmp(&other.start_s));
 

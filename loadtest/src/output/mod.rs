@@ -106,6 +106,7 @@ pub fn read_report(path: &Path) -> Result<Report, OutputError> {
         Report::Run(result) => result.format,
         Report::Compare(result) => result.format,
         Report::Search(result) => result.format,
+        Report::Beside(result) => result.format,
     };
     if format > FORMAT { Err(OutputError::TooNew(path.to_owned(), format)) } else { Ok(report) }
 }
@@ -113,14 +114,39 @@ pub fn read_report(path: &Path) -> Result<Report, OutputError> {
 /// The path that is standard output.
 const STDOUT: &str = "-";
 
-/// The result of one target, with its letter if there are two.
-type Side<'a> = (Option<&'static str>, &'a RunResult);
+/// The letters of runs beside each other. There are no more runs than letters.
+pub const LETTERS: [&str; 8] = ["A", "B", "C", "D", "E", "F", "G", "H"];
+
+/// The result of one target, or one of several runs.
+struct Side<'a> {
+    /// `None` if it is the only one.
+    letter: Option<&'static str>,
+    /// Its name beside others.
+    name: &'a str,
+    /// The place of its JSON in that of the report.
+    pointer: String,
+    result: &'a RunResult,
+}
 
 fn sides(report: &Report) -> Vec<Side<'_>> {
+    fn side<'a>(letter: Option<&'static str>, pointer: &str, result: &'a RunResult) -> Side<'a> {
+        Side { letter, name: &result.settings.target, pointer: pointer.to_owned(), result }
+    }
     match report {
-        Report::Run(result) => vec![(None, result)],
-        Report::Compare(result) => vec![(Some("A"), &result.a), (Some("B"), &result.b)],
-        Report::Search(result) => result.best.iter().map(|best| (None, best)).collect(),
+        Report::Run(result) => vec![side(None, "", result)],
+        Report::Compare(result) => vec![side(Some("A"), "/a", &result.a), side(Some("B"), "/b", &result.b)],
+        Report::Search(result) => result.best.iter().map(|best| side(None, "/best", best)).collect(),
+        Report::Beside(result) => {
+            let pointers = (0..).map(|index| format!("/runs/{index}/result"));
+            let all = result.runs.iter().zip(LETTERS).zip(pointers);
+            all.map(|((run, letter), pointer)| Side {
+                letter: Some(letter),
+                name: &run.name,
+                pointer,
+                result: &run.result,
+            })
+            .collect()
+        }
     }
 }
 
@@ -133,12 +159,12 @@ fn json(out: &mut dyn Write, report: &Report) -> io::Result<()> {
 fn write_hgrm(path: &Path, report: &Report) -> Result<(), OutputError> {
     match sides(report).as_slice() {
         [] => Err(OutputError::NoRun(path.to_owned())),
-        [(_, result)] => write(path, |out| hgrm::write(out, result)),
-        both if path == Path::new(STDOUT) => {
-            write(path, |out| both.iter().try_for_each(|(_, result)| hgrm::write(out, result)))
+        [side] => write(path, |out| hgrm::write(out, side.result)),
+        all if path == Path::new(STDOUT) => {
+            write(path, |out| all.iter().try_for_each(|side| hgrm::write(out, side.result)))
         }
-        both => both.iter().try_for_each(|(letter, result)| {
-            write(&path_of_side(path, letter.unwrap_or_default()), |out| hgrm::write(out, result))
+        all => all.iter().try_for_each(|side| {
+            write(&path_of_side(path, side.letter.unwrap_or_default()), |out| hgrm::write(out, side.result))
         }),
     }
 }

@@ -15,7 +15,7 @@ use proxy_echo_args::json::Json;
 use super::*;
 use crate::judge;
 use crate::result::{self, Samples};
-use crate::{held, profile};
+use crate::{beside, held, profile};
 
 #[path = "../../tests/page/sample.rs"]
 mod sample;
@@ -209,6 +209,71 @@ fn a_comparison_gives_ratio_interval_and_verdict() {
 }
 
 #[test]
+fn runs_beside_each_other_make_one_table_with_their_confidence() {
+    let mut report = Report::Beside(Box::new(sample::beside()));
+    judge::conclude(&mut report, None);
+    let text = shown(&report);
+    let cells =
+        |name: &str| line(&text, name).split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect::<Vec<_>>();
+    assert_eq!(cells("rate, A: haproxy").len(), 2, "{text}");
+    let envoy = cells("rate, C: envoy");
+    assert_eq!(envoy.len(), 6, "{envoy:?}");
+    let [ratio, low, high] = [envoy[2], envoy[3], envoy[4]].map(|cell| cell.parse::<f64>().unwrap());
+    assert!(low < ratio && ratio < high && high < 1.0 && (0.78..0.82).contains(&ratio), "{envoy:?}");
+    assert!(envoy[5].ends_with("% lower"), "{envoy:?}");
+    assert_eq!(cells("p50, E: caddy").last(), Some(&"unknown, because E has 1 run"), "{text}");
+    assert_eq!(cells("p99.9, E: caddy").last(), Some(&"unknown, because E has no such figure"), "{text}");
+    let unlike = line(&text, "Not alike");
+    assert!(unlike.ends_with("E: connections is 100, A's is 50"), "{text}");
+    assert!(text.contains("at 99% confidence") && line(&text, "FINE").contains("A: "), "{text}");
+    assert!(!text.contains("latency, scheduled") && !text.contains("Use of the machines"), "{text}");
+    let all = legends(&report);
+    assert_eq!(all.len(), 3);
+    assert!(all.iter().all(|legend| legend.matches("<li").count() == 5), "{all:?}");
+}
+
+#[test]
+fn runs_that_cannot_be_compared_are_refused_with_the_reason() {
+    let runs = |change: fn(&mut RunResult)| {
+        let mut changed = sample::steady();
+        change(&mut changed);
+        let names = ["before", "after"].map(str::to_owned).into_iter();
+        names.zip([sample::steady(), changed]).map(|(name, result)| result::Beside { name, result }).collect::<Vec<_>>()
+    };
+    let table: [(fn(&mut RunResult), &str); 3] = [
+        (|run| run.settings.command = "crr".to_owned(), "after is a run of crr, before of rr: they cannot be compared"),
+        (
+            |run| run.settings.rate = Some(1000.0),
+            "after is open loop (at a rate), before closed loop (without a rate): their latencies cannot be compared",
+        ),
+        (
+            |run| run.shard = Some(result::Shard { index: 1, count: 2 }),
+            "after: it is shard 1 of 2: merge the shards first",
+        ),
+    ];
+    for (change, expected) in table {
+        assert_eq!(beside::beside(runs(change)).unwrap_err(), expected);
+    }
+    // What differs otherwise is said, and of an INVALID run nothing is known.
+    let result = beside::beside(runs(|run| {
+        run.settings.size = 128;
+        run.settings.depth = 4;
+        run.environment.host = "bench-8".to_owned();
+        run.invalid = vec!["late".to_owned()];
+    }));
+    let result = result.unwrap();
+    assert_eq!(
+        result.unlike,
+        ["B: depth is 4, A's is 1", "B: size is 128, A's is 64", "B: host is bench-8, A's is bench-7"]
+    );
+    let unknown = result.figures.iter().map(|figure| figure.runs[1].unknown.clone());
+    assert!(unknown.into_iter().all(|why| why.is_some_and(|why| why.contains("INVALID") || why.contains("run"))));
+    let mut report = Report::Beside(Box::new(result));
+    judge::conclude(&mut report, None);
+    assert_eq!(judge::verdict(&report), judge::Verdict::Invalid);
+}
+
+#[test]
 fn a_search_gives_the_rate_and_what_was_tried() {
     let text = shown(&Report::Search(Box::new(sample::search())));
     assert!(line(&text, "Highest rate that met the SLO").contains(" 90,000/s"), "{text}");
@@ -284,7 +349,7 @@ fn read_log(bytes: &[u8]) -> Vec<(f64, Option<String>, Histogram<u64>)> {
 fn an_interval_log_gives_back_every_interval_of_every_run() {
     let result = sample::steady();
     let mut out = Vec::new();
-    hlog::write(&mut out, &[(None, &result)]).unwrap();
+    hlog::write(&mut out, &sides(&of_run(result.clone()))).unwrap();
     let read = read_log(&out);
     assert_eq!(read.len(), result.intervals.len());
     for (index, ((start_s, tag, histogram), interval)) in read.iter().zip(&result.intervals).enumerate() {
@@ -297,7 +362,7 @@ fn an_interval_log_gives_back_every_interval_of_every_run() {
 fn an_interval_log_of_two_targets_has_tags_and_is_in_order() {
     let result = sample::comparison();
     let mut out = Vec::new();
-    hlog::write(&mut out, &[(Some("A"), &result.a), (Some("B"), &result.b)]).unwrap();
+    hlog::write(&mut out, &sides(&Report::Compare(Box::new(result.clone())))).unwrap();
     let read = read_log(&out);
     assert!(read.is_sorted_by(|(one, ..), (other, ..)| one <= other));
     for (letter, side) in [("A", &result.a), ("B", &result.b)] {

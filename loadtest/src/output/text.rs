@@ -79,6 +79,9 @@ fn list(out: &mut dyn Write, list: &List) -> io::Result<()> {
 
 /// Writes a table below an empty line.
 fn table(out: &mut dyn Write, table: &Table) -> io::Result<()> {
+    if table.rows_in_text == 0 {
+        return Ok(());
+    }
     let mut grid = Grid::new();
     grid.load_style(TableStyle::new()).set_header(&table.header);
     for row in table.rows.iter().take(table.rows_in_text) {

@@ -2,7 +2,8 @@
 
 pub(super) use crate::format::*;
 use crate::result::{
-    CompareResult, Curve, CurvePoint, Ratio, RunResult, Samples, SearchResult, Settings, Shard, TlsSettings, Totals,
+    BesideResult, CompareResult, Curve, CurvePoint, Ratio, RunResult, Samples, SearchResult, Settings, Shard,
+    TlsSettings, Totals,
 };
 
 /// The percentiles that are shown if there are enough samples.
@@ -172,13 +173,32 @@ pub(super) fn knee(curve: &Curve) -> String {
 
 /// A ratio as a difference in words.
 pub(super) fn difference(ratio: &Ratio) -> String {
-    if !ratio.difference_shown {
+    difference_of(ratio.ratio, ratio.difference_shown)
+}
+
+pub(super) fn difference_of(ratio: f64, is_shown: bool) -> String {
+    if !is_shown {
         "no difference shown".to_owned()
-    } else if ratio.ratio >= 2.0 {
-        format!("{} times", number(ratio.ratio))
+    } else if ratio >= 2.0 {
+        format!("{} times", number(ratio))
     } else {
-        let word = if ratio.ratio < 1.0 { "lower" } else { "higher" };
-        format!("{} {word}", percent((ratio.ratio - 1.0).abs()))
+        let word = if ratio < 1.0 { "lower" } else { "higher" };
+        format!("{} {word}", percent((ratio - 1.0).abs()))
+    }
+}
+
+/// What the intervals of runs beside each other hold for.
+pub(super) fn confidence(result: &BesideResult) -> String {
+    let mut values = result.figures.iter().flat_map(|figure| &figure.runs);
+    if values.any(|value| value.low.is_some()) {
+        let confidence = short(&percent(result.confidence));
+        format!(
+            "the intervals hold at {confidence} confidence, all at once, for runs as these were made: what else changed between \
+             the files is in the differences (compare measures in turn)"
+        )
+    } else {
+        "without --runs 3 or more of each, nobody knows how far figures differ by chance (compare measures in turn)"
+            .to_owned()
     }
 }
 

@@ -8,11 +8,13 @@
 
 use std::collections::BTreeMap;
 
+use super::beside;
 use super::held::held;
 use super::profile::Profile;
 use super::result::{
-    Achieved, CompareResult, Curve, Environment, FORMAT, Generator, Interval, Ratio, RunResult, Samples, SearchResult,
-    SearchStep, ServerUse, Settings, SloCondition, SloOutcome, Stage, TcpUse, Throttled, Totals, Verification,
+    Achieved, Beside, BesideResult, CompareResult, Curve, Environment, FORMAT, Figures, Generator, Interval, Ratio,
+    RunResult, Samples, SearchResult, SearchStep, ServerUse, Settings, SloCondition, SloOutcome, Stage, TcpUse,
+    Throttled, Totals, Verification,
 };
 use fastrand::Rng;
 
@@ -184,6 +186,39 @@ pub fn comparison() -> CompareResult {
         stopped: "the interval is tight enough".to_owned(),
         invalid: Vec::new(),
     }
+}
+
+/// What five balancers cost, of which one has a single run and another one other connections.
+pub fn beside() -> BesideResult {
+    let balancers =
+        [("haproxy", 30_000, 210e3), ("nginx", 29_000, 260e3), ("envoy", 24_000, 420e3), ("traefik", 19_000, 800e3)];
+    let mut all: Vec<_> = balancers
+        .into_iter()
+        .map(|(name, rate, median_ns)| {
+            let mut result = run(&format!("{name}:8888"), 4, rate, median_ns);
+            let mut random = Rng::with_seed(rate);
+            let mut scattered = |value: f64| value * (0.99 + 0.02 * random.f64());
+            let figures = result.figures();
+            let runs = (0..5).map(|_| {
+                let ns = |value: Option<u64>, scatter: f64| value.map(|ns| (ns as f64 * scatter) as u64);
+                let scatter = scattered(1.0);
+                Figures {
+                    rate: figures.rate.map(&mut scattered),
+                    p50_ns: ns(figures.p50_ns, scatter),
+                    p99_ns: ns(figures.p99_ns, scatter),
+                    ..figures.clone()
+                }
+            });
+            result.runs = runs.collect();
+            result.settings.runs = 5;
+            Beside { name: name.to_owned(), result }
+        })
+        .collect();
+    let mut single = run("caddy:8888", 4, 15_000, 900e3);
+    single.settings.connections = 100;
+    single.totals.connections_opened = 100;
+    all.push(Beside { name: "caddy".to_owned(), result: single });
+    beside::beside(all).unwrap()
 }
 
 /// A search: steps up, and back.

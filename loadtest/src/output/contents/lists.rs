@@ -2,31 +2,29 @@
 
 use super::super::document::{Layout, List, Part, Text, bytes, count, fraction, optional, percent};
 use super::super::{Side, words};
-use super::pointer;
 use crate::result::{RunResult, ServerUse, TlsUse};
 
 type Fact = (&'static str, Text);
 
-/// The lists of all sides. Lists that are the same for both of two targets appear once.
-pub(super) fn of_sides(sides: &[Side], is_search: bool) -> Vec<Part> {
-    let pointer = |side| pointer(side, is_search);
+/// The lists of all sides; text has none of them if `is_short`. Lists that are the same for all sides appear once.
+pub(super) fn of_sides(sides: &[Side], is_short: bool) -> Vec<Part> {
     let list = |heading: String, facts, on_page_alone| List { heading, facts, on_page_alone };
-    let mut own: Vec<_> =
-        sides.iter().map(|side| list(words::sided(side.0, "Counts"), counts(side.1, pointer(side)), true)).collect();
-    own.extend(
-        sides
-            .iter()
-            .map(|side| list(words::sided(side.0, "Use of the machines"), processes(side.1, pointer(side)), false)),
-    );
+    let mut own: Vec<_> = sides
+        .iter()
+        .map(|side| list(words::sided(side.letter, "Counts"), counts(side.result, &side.pointer), true))
+        .collect();
+    own.extend(sides.iter().map(|side| {
+        list(words::sided(side.letter, "Use of the machines"), processes(side.result, &side.pointer), is_short)
+    }));
     let Some((first, others)) = sides.split_first() else { return Vec::new() };
-    let common = settings(first.1);
-    let mut shared = vec![list(words::sided(first.0, "Settings"), common.iter().map(said).collect(), true)];
+    let common = settings(first.result);
+    let mut shared = vec![list(words::sided(first.letter, "Settings"), common.iter().map(said).collect(), true)];
     for other in others {
-        let differing = settings(other.1).into_iter().filter(|fact| !common.contains(fact));
+        let differing = settings(other.result).into_iter().filter(|fact| !common.contains(fact));
         let differing = differing.map(|fact| said(&fact)).collect();
-        shared.push(list(words::sided(other.0, "Settings that differ"), differing, true));
+        shared.push(list(words::sided(other.letter, "Settings that differ"), differing, true));
     }
-    shared.push(list("Generator's machine".to_owned(), machine(first.1, pointer(first)), true));
+    shared.push(list("Generator's machine".to_owned(), machine(first.result, &first.pointer), true));
     if sides.len() > 1 {
         vec![Part::Lists(own, Layout::SideBySide), Part::Lists(shared, Layout::Columns)]
     } else {

@@ -5,9 +5,9 @@ mod standing;
 mod tables;
 mod tiles;
 
-use super::document::{Document, Heading, Part};
-use super::{Side, sides, words};
-use crate::result::{CompareResult, Report, RunResult, SearchResult};
+use super::document::{Document, Heading, Part, Table};
+use super::{LETTERS, sides, words};
+use crate::result::{BesideResult, CompareResult, Report, RunResult, SearchResult, Settings};
 
 /// The whole content.
 pub(super) fn of_report(report: &Report) -> Document {
@@ -15,13 +15,19 @@ pub(super) fn of_report(report: &Report) -> Document {
         Report::Run(result) => run(result),
         Report::Compare(result) => compare(result),
         Report::Search(result) => search(result),
+        Report::Beside(result) => beside(result),
     };
     let sides = sides(report);
     document.push(Part::Pictures);
-    let is_search = matches!(report, Report::Search(_));
-    document.extend(tables::addresses(&sides, is_search));
-    document.extend(tables::times(&sides, is_search));
-    document.extend(lists::of_sides(&sides, is_search));
+    // Of many runs, text has one table.
+    let is_short = matches!(report, Report::Beside(_));
+    for part in [tables::addresses(&sides), tables::times(&sides)].into_iter().flatten() {
+        document.push(match part {
+            Part::Table(table) if is_short => Part::Table(Table { rows_in_text: 0, ..table }),
+            part => part,
+        });
+    }
+    document.extend(lists::of_sides(&sides, is_short));
     document
 }
 
@@ -81,16 +87,26 @@ fn search(result: &SearchResult) -> Document {
     document
 }
 
-fn when(result: &RunResult) -> String {
-    format!("{} on {}", result.started, result.environment.host)
+fn beside(result: &BesideResult) -> Document {
+    let named = result.runs.iter().zip(LETTERS).map(|(run, letter)| {
+        let RunResult { settings: Settings { target, .. }, runs, started, .. } = &run.result;
+        format!("{letter} is {}: {target}, {}, {started}", run.name, words::counted(runs.len() as u64, "run"))
+    });
+    let mut lines: Vec<_> = named.collect();
+    // The settings of the others are the same, but for what the banner says.
+    lines.extend(result.runs.first().map(|first| format!("A: {}", words::settings(&first.result.settings))));
+    let heading = Heading {
+        kind: "report".to_owned(),
+        title: format!("{} runs beside each other", result.runs.len()),
+        lines,
+        when: String::new(),
+    };
+    let mut document = vec![Part::Heading(heading)];
+    document.extend(standing::of_beside(result).into_iter().map(Part::Banner));
+    document.push(tables::beside(result));
+    document
 }
 
-/// The place of a side's result in the JSON.
-fn pointer((letter, _): &Side, is_search: bool) -> &'static str {
-    match letter {
-        Some("A") => "/a",
-        Some(_) => "/b",
-        None if is_search => "/best",
-        None => "",
-    }
+fn when(result: &RunResult) -> String {
+    format!("{} on {}", result.started, result.environment.host)
 }

@@ -1,8 +1,8 @@
 //! The banners at the top: the verdict, and whether the figures are valid.
 
 use super::super::document::{Banner, Tone};
-use super::super::words;
-use crate::result::{CompareResult, Judgement, RunResult, SearchResult, SloOutcome};
+use super::super::{LETTERS, words};
+use crate::result::{BesideResult, CompareResult, Judgement, RunResult, SearchResult, SloOutcome};
 
 pub(super) fn of_run(result: &RunResult) -> Vec<Banner> {
     let mut banners = verdict(result.verdict.as_ref());
@@ -30,6 +30,18 @@ pub(super) fn of_comparison(result: &CompareResult) -> Vec<Banner> {
     }
     let pairs = words::counted(result.pairs, "pair");
     banners.push(banner(Tone::Plain, "Pairs", vec![format!("{pairs} of runs, in turn: {}", result.stopped)]));
+    banners
+}
+
+pub(super) fn of_beside(result: &BesideResult) -> Vec<Banner> {
+    let mut banners = verdict(result.verdict.as_ref());
+    banners.extend(some(Tone::Bad, "Not alike: differences may come from this", result.unlike.clone()));
+    for (run, letter) in result.runs.iter().zip(LETTERS) {
+        let name = |what| words::sided(Some(letter), what);
+        banners.extend(some(Tone::Bad, &name("INVALID: its figures must not be used"), run.result.invalid.clone()));
+        banners.extend(some(Tone::Bad, &name("errors"), words::errors(&run.result.totals)));
+    }
+    banners.push(banner(Tone::Plain, "Worth knowing", vec![words::confidence(result)]));
     banners
 }
 

@@ -1,9 +1,8 @@
 //! Tables: runs, ratios, steps of a search, and all distributions of times.
 
 use super::super::document::{Part, Piece, Table, Text, count, fraction, known, optional, optional_time, rate};
-use super::super::{Side, words};
-use super::pointer;
-use crate::result::{AddressResult, CompareResult, Figures, Samples, SearchResult, percentile_name};
+use super::super::{LETTERS, Side, words};
+use crate::result::{AddressResult, BesideResult, CompareResult, Figures, Samples, SearchResult, percentile_name};
 
 /// Most rows in text of a table that may be long.
 const ROWS_IN_TEXT: usize = 20;
@@ -34,14 +33,14 @@ fn of_figures(pointer: &str, figures: &Figures) -> [Text; 6] {
 const HANDSHAKE: usize = 7;
 
 /// The results of each address, if there are several.
-pub(super) fn addresses(sides: &[Side], is_search: bool) -> Option<Part> {
-    let is_tls = sides.iter().any(|(_, result)| result.tls.is_some());
-    let is_one = sides.iter().all(|(_, result)| result.by_address.len() < 2);
+pub(super) fn addresses(sides: &[Side]) -> Option<Part> {
+    let is_tls = sides.iter().any(|side| side.result.tls.is_some());
+    let is_one = sides.iter().all(|side| side.result.by_address.len() < 2);
     let mut rows = Vec::new();
     for side in sides {
-        for (index, address) in side.1.by_address.iter().enumerate() {
-            let pointer = format!("{}/by_address/{index}", pointer(side, is_search));
-            let mut name = words::sided(side.0, &address.address);
+        for (index, address) in side.result.by_address.iter().enumerate() {
+            let pointer = format!("{}/by_address/{index}", side.pointer);
+            let mut name = words::sided(side.letter, &address.address);
             if address.is_gone {
                 name.push_str(" (gone)");
             }
@@ -77,6 +76,33 @@ fn of_address(pointer: &str, address: &AddressResult) -> [Text; 9] {
         percentile(&latency, &address.latency, 99.0),
         known(&latency, "max", address.latency.max()),
     ]
+}
+
+/// The figures of runs that stand beside each other.
+pub(super) fn beside(result: &BesideResult) -> Part {
+    let mut rows = Vec::new();
+    for (index, figure) in result.figures.iter().enumerate() {
+        for (number, (value, run)) in figure.runs.iter().zip(&result.runs).enumerate() {
+            let pointer = format!("/figures/{index}/runs/{number}");
+            let at = |name: &str, value: f64, text: String| fraction(&format!("{pointer}/{name}"), value, text);
+            let of = |name: &str, value: Option<f64>| optional(value, |value| at(name, value, words::ratio(value)));
+            rows.push(vec![
+                format!("{}, {}: {}", figure.figure, LETTERS[number], run.name).into(),
+                optional(value.median, |median| at("median", median, words::value(median, &figure.unit))),
+                if number == 0 { "".into() } else { of("ratio", value.ratio) },
+                if number == 0 { "".into() } else { of("low", value.low) },
+                if number == 0 { "".into() } else { of("high", value.high) },
+                match (&value.unknown, value.ratio) {
+                    (Some(why), _) => format!("unknown, because {why}").into(),
+                    (None, Some(ratio)) if number > 0 => words::difference_of(ratio, value.difference_shown).into(),
+                    _ => "".into(),
+                },
+            ]);
+        }
+    }
+    let header = ["", "median", "to A's", "from", "to", "against A"].map(str::to_owned).into();
+    let caption = "Figures beside each other".to_owned();
+    Part::Table(Table { caption, header, rows_in_text: rows.len(), rows, ends_in_words: true })
 }
 
 /// The ratios of B to A.
@@ -136,18 +162,18 @@ pub(super) fn curve(result: &SearchResult) -> Option<Part> {
 }
 
 /// All distributions of times.
-pub(super) fn times(sides: &[Side], is_search: bool) -> Option<Part> {
+pub(super) fn times(sides: &[Side]) -> Option<Part> {
     let is_supported = |shown: &f64| {
-        let mut all = sides.iter().flat_map(|(_, result)| words::times(result));
+        let mut all = sides.iter().flat_map(|side| words::times(side.result));
         all.any(|times| times.samples.percentile(*shown).is_some())
     };
     let shown: Vec<_> = words::SHOWN.into_iter().filter(is_supported).collect();
     let mut rows = Vec::new();
     for side in sides {
-        for times in words::times(side.1) {
-            let pointer = format!("{}{}", pointer(side, is_search), times.pointer);
+        for times in words::times(side.result) {
+            let pointer = format!("{}{}", side.pointer, times.pointer);
             let samples = times.samples;
-            let mut row = vec![Text::from(words::sided(side.0, times.name))];
+            let mut row = vec![Text::from(words::sided(side.letter, times.name))];
             row.extend(shown.iter().map(|&shown| known(&pointer, &percentile_name(shown), samples.percentile(shown))));
             row.push(known(&pointer, "max", samples.max()));
             row.push(known(&pointer, "mean", samples.mean()));

@@ -38,16 +38,33 @@ pub(super) enum Look {
     First,
     Second,
     Third,
+    Fourth,
+    Fifth,
+    Sixth,
+    Seventh,
+    Eighth,
+    /// What was asked for, behind what several targets did.
+    Asked,
     /// The SLO was not met.
     Bad,
 }
 
 impl Look {
+    /// Those of targets, in order: as many as stand beside each other.
+    pub(super) const SIDES: [Look; 8] =
+        [Look::First, Look::Second, Look::Third, Look::Fourth, Look::Fifth, Look::Sixth, Look::Seventh, Look::Eighth];
+
     pub(super) fn class(self) -> &'static str {
         match self {
             Look::First => "first",
             Look::Second => "second",
             Look::Third => "third",
+            Look::Fourth => "fourth",
+            Look::Fifth => "fifth",
+            Look::Sixth => "sixth",
+            Look::Seventh => "seventh",
+            Look::Eighth => "eighth",
+            Look::Asked => "asked",
             Look::Bad => "bad",
         }
     }

@@ -22,13 +22,13 @@ pub(super) fn of_report(report: &Report) -> String {
 }
 
 fn percentiles(sides: &[Side]) -> Option<Chart> {
-    let is_connects = sides.iter().all(|(_, result)| result.latency.is_empty());
+    let is_connects = sides.iter().all(|side| side.result.latency.is_empty());
     let mut named: Vec<(String, &Samples)> = Vec::new();
-    for (letter, result) in sides {
+    for Side { letter, name, result, .. } in sides {
         if letter.is_some() {
-            // Colours distinguish two targets, so that each has only one line.
+            // Colours distinguish the targets, so that each has only one line.
             let samples = if is_connects { &result.connect_time } else { &result.latency };
-            named.push((words::sided(*letter, &result.settings.target), samples));
+            named.push((words::sided(*letter, name), samples));
             continue;
         }
         let shown = |name: &str| {
@@ -37,16 +37,17 @@ fn percentiles(sides: &[Side]) -> Option<Chart> {
         let times = words::times(result).into_iter().filter(|times| shown(times.name));
         named.extend(times.map(|times| (times.name.to_owned(), times.samples)));
     }
-    let looks = [Look::First, Look::Second, Look::Third];
     let lines: Vec<_> = named
         .iter()
-        .zip(looks)
+        .zip(Look::SIDES)
         .map(|((name, samples), look)| Line { pieces: vec![distribution(samples)], ..line(name.clone(), look) })
         .map(told_if_empty)
         .collect();
     let mut dots: Vec<_> =
-        named.iter().zip(looks).flat_map(|((name, samples), look)| marked(name, look, samples)).collect();
-    if sides.len() == 1 {
+        named.iter().zip(Look::SIDES).flat_map(|((name, samples), look)| marked(name, look, samples)).collect();
+    if sides.len() > 2 {
+        dots.clear();
+    } else if sides.len() == 1 {
         dots.iter_mut().filter(|dot| dot.look != Look::First).for_each(|dot| dot.label = None);
     }
     Some(Chart {
@@ -106,14 +107,14 @@ fn marked(name: &str, look: Look, samples: &Samples) -> Vec<Dot> {
 }
 
 fn throughput(sides: &[Side]) -> Option<Chart> {
-    let is_stream = sides.iter().all(|(_, result)| result.settings.command == "stream");
+    let is_stream = sides.iter().all(|side| side.result.settings.command == "stream");
     let rate = |group: &Group| if is_stream { group.bytes / group.length_s } else { group.completed / group.length_s };
     let mut lines: Vec<_> = sides
         .iter()
-        .zip([Look::First, Look::Second])
-        .map(|((letter, result), look)| {
+        .zip(Look::SIDES)
+        .map(|(Side { letter, name, result, .. }, look)| {
             let name = match letter {
-                Some(_) => words::sided(*letter, &result.settings.target),
+                Some(_) => words::sided(*letter, name),
                 // A single line is the subject of the picture and needs no name.
                 None if result.settings.rate.is_none() => String::new(),
                 None => "achieved".to_owned(),
@@ -121,12 +122,15 @@ fn throughput(sides: &[Side]) -> Option<Chart> {
             told_if_empty(over_time(name, look, letter.is_none(), result, |group| Some(rate(group))))
         })
         .collect();
+    let asked_of = |result: &RunResult| (result.settings.rate, result.settings.stages.clone());
+    // Several may have been asked for different rates.
+    let first = sides.first().map(|side| side.result);
+    let first = first.filter(|first| sides.iter().all(|side| asked_of(side.result) == asked_of(first)));
     let is_staged = |result: &RunResult| !result.settings.stages.is_empty();
-    let first = sides.first().map(|(_, result)| *result);
     if let Some(result) = first.filter(|result| is_staged(result)) {
         // Draw it on top, so that it can be seen between the steps of the asked rate.
         let bytes = if is_stream { result.settings.size as f64 } else { 1.0 };
-        let look = if sides.len() > 1 { Look::Third } else { Look::Second };
+        let look = if sides.len() > 1 { Look::Asked } else { Look::Second };
         let asked = |group: &Group| Some(group.asked? / group.length_s * bytes);
         lines.insert(0, told_if_empty(over_time("asked".to_owned(), look, false, result, asked)));
     }
@@ -136,7 +140,7 @@ fn throughput(sides: &[Side]) -> Option<Chart> {
     if highest <= 0.0 {
         return None;
     }
-    let unit = sides.first().map_or("messages", |(_, result)| words::unit(&result.settings));
+    let unit = sides.first().map_or("messages", |side| words::unit(&side.result.settings));
     Some(Chart {
         heading: "Throughput over time",
         explanation: String::new(),
@@ -163,17 +167,17 @@ fn latency_over_time(sides: &[Side]) -> Option<Chart> {
     let percentile = |percentile: f64| move |group: &Group| group.latency.percentile_ns(percentile).map(|ns| ns as f64);
     let max = |group: &Group| group.latency.max_ns().map(|ns| ns as f64);
     let mut lines = Vec::new();
-    if let [(None, result)] = sides {
+    if let [Side { letter: None, result, .. }] = sides {
         lines.push(over_time("p50".to_owned(), Look::First, false, result, percentile(50.0)));
         lines.push(over_time("p99".to_owned(), Look::Second, false, result, percentile(99.0)));
         lines.push(over_time("max".to_owned(), Look::Third, false, result, max));
     } else {
-        for ((letter, result), look) in sides.iter().zip([Look::First, Look::Second]) {
+        for (Side { letter, result, .. }, look) in sides.iter().zip(Look::SIDES) {
             lines.push(over_time(words::sided(*letter, "p50"), look, false, result, percentile(50.0)));
         }
     }
     let lines: Vec<_> = lines.into_iter().map(told_if_empty).collect();
-    let is_all = sides.iter().all(|(_, result)| result.latency.missing() == 0);
+    let is_all = sides.iter().all(|side| side.result.latency.missing() == 0);
     let heading = if sides.len() > 1 { "Median latency over time" } else { "Latency over time" };
     Some(Chart {
         heading,
@@ -311,13 +315,13 @@ fn end_s(placed: &Placed) -> f64 {
 }
 
 fn elapsed_axis(sides: &[Side]) -> Axis {
-    let ends = sides.iter().filter_map(|(_, result)| timeline::place(&result.intervals).last().map(end_s));
+    let ends = sides.iter().filter_map(|side| timeline::place(&side.result.intervals).last().map(end_s));
     Axis::to_exactly(ends.fold(0.0, f64::max), |time_s| words::short(&words::number(time_s)))
 }
 
 fn dividers(sides: &[Side]) -> Vec<f64> {
-    let Some((_, longest)) = sides.iter().max_by_key(|(_, result)| result.intervals.len()) else { return Vec::new() };
-    let placed = timeline::place(&longest.intervals);
+    let Some(longest) = sides.iter().max_by_key(|side| side.result.intervals.len()) else { return Vec::new() };
+    let placed = timeline::place(&longest.result.intervals);
     placed.iter().skip(1).filter(|one| one.begins_run).map(|one| one.start_s).collect()
 }
 

@@ -44,6 +44,7 @@ fn title(report: &Report) -> String {
         Report::Run(result) => format!("{} {}", result.settings.command, result.settings.target),
         Report::Compare(result) => format!("{} and {}", result.a.settings.target, result.b.settings.target),
         Report::Search(result) => format!("search {}", result.slo),
+        Report::Beside(result) => result.runs.iter().map(|run| run.name.as_str()).collect::<Vec<_>>().join(", "),
     }
 }
 
