@@ -190,7 +190,7 @@ pub struct Config {
     pub(crate) echo: Echo,
     pub(crate) max_connections: usize,
     pub(crate) max_held: usize,
-    /// What has too little memory for the default, if that is why it is less.
+    /// The limit that lowers the default of `max_held`, if one does.
     pub(crate) max_held_lowered: Option<memory::Source>,
     pub(crate) max_header: usize,
     pub(crate) time_limits: TimeLimits,

@@ -261,7 +261,7 @@ fn nginx_ends_tls_and_asks_for_a_certificate() {
     assert_eq!(check(front.address, &[&ends.trusting()[..], &own].concat()).0, 0);
 }
 
-/// What a balancer before a TLS back end does: the header in clear, then the handshake.
+/// The behaviour of a balancer in front of a TLS back end: the header in clear, then the handshake.
 #[test]
 fn a_header_goes_before_the_handshake() {
     let ends = Ends::new();

@@ -19,7 +19,7 @@ pub enum Pages {
 }
 
 impl Pages {
-    /// What to print for the program that `command` describes.
+    /// Renders the page for the program that `command` describes.
     #[must_use]
     pub fn render(&self, command: Command) -> Vec<u8> {
         match self {

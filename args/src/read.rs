@@ -18,9 +18,9 @@ const USAGE: u8 = 2;
 /// Why the program prints and ends.
 #[derive(Debug)]
 pub enum Stop {
-    /// What `--help` and `--version` print.
+    /// The text of `--help` or `--version`.
     Text(clap::Error),
-    /// What is wrong, in one line.
+    /// The error in one line.
     Usage(String),
 }
 

@@ -21,7 +21,7 @@ pub fn least(read: impl Fn(&str) -> Option<String>) -> Option<(u64, Source)> {
     all.into_iter().filter_map(|(bytes, source)| Some((bytes?, source))).min_by_key(|&(bytes, _)| bytes)
 }
 
-/// What leaves a process a number of bytes.
+/// The limit that decides how many bytes are left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// `RLIMIT_AS`.

@@ -104,7 +104,7 @@ pub struct RunArgs {
     /// Serve the figures to Prometheus while it runs, at http://ADDRESS:PORT/metrics; :PORT is on all addresses
     #[arg(long, value_name = "ADDRESS:PORT", env = "LOADTEST_METRICS", value_parser = listen_one, help_heading = OUTPUT)]
     pub metrics: Option<SocketAddr>,
-    /// What is shown and written.
+    /// The outputs.
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -153,7 +153,7 @@ pub struct SearchArgs {
     /// The measured process, if it runs on this machine
     #[arg(long, value_name = "PID", env = "LOADTEST_SERVER_PID", help_heading = CHECKS)]
     pub server_pid: Option<u32>,
-    /// What is shown and written.
+    /// The outputs.
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -193,7 +193,7 @@ pub struct CompareArgs {
     /// The processes of A and B, if they run on this machine
     #[arg(long, value_name = "PID", env = "LOADTEST_SERVER_PID", value_parser = list(pid), help_heading = CHECKS)]
     pub server_pid: Vec<Vec<u32>>,
-    /// What is shown and written.
+    /// The outputs.
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -207,7 +207,7 @@ pub struct MergeArgs {
     /// Conditions that the joined result must meet, such as 'p99<2ms,errors=0'
     #[arg(long, value_name = "CONDITIONS", env = "LOADTEST_SLO", help_heading = CHECKS)]
     pub slo: Option<String>,
-    /// What is shown and written.
+    /// The outputs.
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -218,7 +218,7 @@ pub struct ReportArgs {
     /// The JSON file of an earlier measurement; several are shown beside each other, with the differences to the first
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// What is shown and written.
+    /// The outputs.
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -404,7 +404,7 @@ pub enum Arrival {
 /// The PROXY header to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Proxy {
-    /// None.
+    /// No header.
     None,
     /// The human-readable line.
     V1,

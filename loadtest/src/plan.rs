@@ -39,7 +39,7 @@ pub enum Kind {
     Rr,
     /// Request and response, once.
     Crr,
-    /// As `Rr`, with large messages of which many are in flight.
+    /// As `Rr`, with many large messages in flight.
     Stream,
     /// No traffic.
     Idle,

@@ -560,7 +560,7 @@ pub struct CompareResult {
     /// The number of the signal that ended it early.
     #[serde(default)]
     pub signal: Option<i32>,
-    /// What it all comes to.
+    /// The verdict.
     #[serde(default)]
     pub verdict: Option<Judgement>,
     /// Why there were no more pairs: that it is tight enough, or that the limit was reached, or an interrupt.
@@ -657,7 +657,7 @@ pub struct SearchResult {
     /// The number of the signal that ended it early.
     #[serde(default)]
     pub signal: Option<i32>,
-    /// What it all comes to.
+    /// The verdict.
     #[serde(default)]
     pub verdict: Option<Judgement>,
     /// The tried rates, in order.

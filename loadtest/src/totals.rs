@@ -1,4 +1,4 @@
-//! What is counted in a run, and how the counts of its parts add up.
+//! The counts of a run, and how the counts of its parts add up.
 
 use std::collections::BTreeMap;
 
@@ -40,7 +40,7 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// What [`Totals::errors`] adds up, by its place in the JSON.
+    /// The places in the JSON of the counts that [`Totals::errors`] adds up.
     pub const ERRORS: [&str; 8] = [
         "connections_failed",
         "connections_lost",

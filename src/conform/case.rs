@@ -234,7 +234,7 @@ impl Job {
         if self.delivery == Delivery::Together { &self.case.section } else { "2" }
     }
 
-    /// What the specification says of it.
+    /// The rule of the specification.
     pub(super) fn why(&self) -> String {
         let why = &self.case.why;
         match self.delivery {

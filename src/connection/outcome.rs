@@ -108,7 +108,7 @@ pub enum Refusal {
     Cut,
     /// The header was not complete in time.
     Late,
-    /// It is longer than `--max-header` allows.
+    /// The header is longer than `--max-header` allows.
     TooLong,
     /// It has the version that `--proxy-version` excludes.
     OtherVersion,

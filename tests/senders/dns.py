@@ -9,7 +9,7 @@ from web import read_header
 
 # A question for x.example's address over TCP, id 0x1234, with one additional record.
 QUESTION = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x01\x01x\x07example\x00\x00\x01\x00\x01"
-# Of the padding in one question. A message has 65,535 bytes at most.
+# Length of the padding in one question. A message has at most 65,535 bytes.
 PADDING = 60_000
 
 

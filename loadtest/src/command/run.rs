@@ -62,7 +62,7 @@ pub(super) fn run(kind: Kind, args: &RunArgs, interrupt: &AtomicBool) -> Result<
 fn serve(address: SocketAddr, is_quiet: bool) -> Result<Metrics, CommandError> {
     let (metrics, address) = Metrics::serve(address).map_err(|error| CommandError::Usage(error.to_string()))?;
     if !is_quiet {
-        // That it cannot be printed does not stop the run.
+        // Go on even if the line cannot be printed.
         let _ = writeln!(io::stderr(), "metrics are at http://{address}/metrics");
     }
     Ok(metrics)

@@ -357,7 +357,7 @@ impl Found {
 mod tests {
     use super::*;
 
-    /// Of the count of rates that were tried before, and of a rate: whether the generator spoils every probe of it.
+    /// Whether the generator spoils every probe of a rate; also gets the number of rates tried before.
     type IsSpoiled = fn(usize, f64) -> bool;
 
     /// Searches the capacity of a target, from 1,000 a second. Returns the highest rate met, how it ended, and the probes made.

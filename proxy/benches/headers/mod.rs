@@ -13,7 +13,7 @@ pub(crate) fn all() -> [(&'static str, Vec<u8>); 5] {
     ]
 }
 
-/// What AWS sends for a VPC endpoint: its id, and padding.
+/// The TLVs that AWS sends for a VPC endpoint: its id, and padding.
 const AWS: [Tlv; 2] =
     [Tlv { kind: tlv::AWS, value: b"\x01vpce-08d2bf15fac5001c9" }, Tlv { kind: tlv::NOOP, value: &[0; 20] }];
 

@@ -18,7 +18,7 @@ pub enum AcceptError {
     NotTrusted(IpAddr),
     /// The bytes received are not a header.
     Invalid {
-        /// What is wrong.
+        /// The error.
         error: Error,
         /// The offset of the byte that shows it.
         offset: usize,

@@ -32,7 +32,7 @@ pub(super) enum Mark {
     Interval(usize),
     /// The measured time ends.
     End,
-    /// Nothing.
+    /// No mark is due.
     None,
 }
 

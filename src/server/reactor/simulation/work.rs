@@ -1,4 +1,4 @@
-//! The most that a turn may do, whatever the clients do: asserted after each turn of a schedule.
+//! Asserts the limits of a turn's work after each turn of a schedule.
 
 use super::super::accept::MAX_ACCEPTS;
 use super::super::deadlines::{MAX_CLOSES, MAX_LOOKS};
@@ -8,18 +8,18 @@ use super::super::{MAX_QUEUED_TURNS, MAX_TURN_BYTES, Reactor};
 use super::world::Sim;
 use crate::connection::{LARGE_READ, Reason};
 
-/// What a turn did, as the world sees it; the admin port's clients are left out.
+/// The work of a turn as the world counts it, without the admin port's clients.
 #[derive(Debug, Default)]
 pub(super) struct Work {
     pub(super) events: usize,
-    /// Tries included.
+    /// Calls of `accept`, failed ones included.
     pub(super) accepts: usize,
     pub(super) closes: usize,
     pub(super) reads: usize,
-    /// Bytes of the reads that count as large.
+    /// Bytes of large reads.
     pub(super) large_bytes: usize,
     pub(super) largest_read: usize,
-    /// How often the kernel was asked what a client has taken.
+    /// Questions to the kernel about a client's acknowledgements.
     pub(super) asked: usize,
 }
 
@@ -33,7 +33,7 @@ impl Work {
     }
 }
 
-/// How far the reactor was before a turn.
+/// The reactor's counts before a turn.
 pub(super) struct Before {
     cut: Option<usize>,
     looked: usize,
@@ -68,7 +68,7 @@ impl Before {
         }
     }
 
-    /// Holds what the turn did against its limits.
+    /// Compares the work of the turn with its limits.
     pub(super) fn check(&self, work: &Work, reactor: &Reactor<Sim>) -> Result<(), String> {
         let now = Before::new(reactor);
         let turns = work.events + 2 * MAX_QUEUED_TURNS;
@@ -94,7 +94,7 @@ impl Before {
         Ok(())
     }
 
-    /// Whether the turn was one that closes what is open at the end, and left some of it.
+    /// Whether the turn closed connections at the end of the server and left some open.
     pub(super) fn cuts_on(&self, reactor: &Reactor<Sim>) -> bool {
         let is_cutting = matches!(reactor.ending.phase, Phase::Cutting { .. });
         self.cut.is_some() && is_cutting && !reactor.connections.is_empty()

@@ -184,10 +184,10 @@ pub(super) struct World {
     has_signal_edge: bool,
     pub(super) told: Vec<News>,
     fault: Fault,
-    /// Whether all clients send much at the same time, and their sockets take it.
+    /// Whether all clients send a lot at the same time, and their sockets take all of it.
     is_burst: bool,
     pub(super) waits: usize,
-    /// What was done in this turn.
+    /// The work of the present turn.
     pub(super) work: Work,
 }
 
