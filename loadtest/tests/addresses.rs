@@ -104,12 +104,15 @@ fn a_dead_address_is_named_and_takes_nothing_from_the_others() {
 fn a_search_names_a_dead_address() {
     let server = Server::start(Misdeed::None);
     let (_socket, dead) = dead();
-    let search = format!("search {} {dead} -c 4 -d 60ms --first-rate 500 --precision 0.9 {LENIENT}", server.address);
-    let error = report(&search).unwrap_err();
-    assert_eq!(error.verdict(), Verdict::Failed);
-    assert!(error.to_string().starts_with(&format!("{dead} took no connection (2 × connect: ")), "{error}");
+    let search = format!("search {} {dead} -c 4 -d 60ms --first-rate 500 --precision 0.9", server.address);
+    // Also in a probe that is INVALID, as with a bound of 1 ns.
+    for lag in [LENIENT, "--warmup 0s --max-lag 1ns --max-wait 1"] {
+        let error = report(&format!("{search} {lag}")).unwrap_err();
+        assert_eq!(error.verdict(), Verdict::Failed);
+        assert!(error.to_string().starts_with(&format!("{dead} took no connection (2 × connect: ")), "{error}");
+    }
     // With an SLO that allows errors, the search finds a rate and names the dead address.
-    let report = report(&format!("{search} --slo rate<700")).unwrap();
+    let report = report(&format!("{search} {LENIENT} --slo rate<700")).unwrap();
     assert!([Verdict::Failed, Verdict::Invalid, Verdict::Unknown].contains(&judge::verdict(&report)));
     let Report::Search(search) = report else { panic!("no search") };
     let note = |best: loadtest::result::RunResult| best.notes.iter().any(|note| note.starts_with(&dead.to_string()));

@@ -210,12 +210,13 @@ impl Search<'_> {
     }
 }
 
-/// The dead address, if the SLO allows fewer errors than there were. A share (`errors<1%`) may be met at a higher rate.
+/// The dead address, if the SLO allows fewer errors than there were. A share (`errors<1%`) may be met at a higher rate. The
+/// generator's delays do not matter: an address that takes no connection is dead in an INVALID probe, too.
 fn dead_address(result: &RunResult) -> Option<String> {
     let conditions = result.slo.iter().flat_map(|slo| &slo.conditions);
     let mut missed = conditions.filter(|condition| condition.met == Some(false)).map(|condition| &condition.text);
     let is_count = missed.any(|text| text.starts_with("errors") && !text.ends_with('%'));
-    if is_count && result.invalid.is_empty() { judge::dead_address(&result.by_address) } else { None }
+    if is_count { judge::dead_address(&result.by_address) } else { None }
 }
 
 /// Whether a probe met its SLO; if not, or if that is unknown, why.
