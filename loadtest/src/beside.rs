@@ -1,4 +1,4 @@
-//! Runs beside each other, and how each differs from the first: `report` of several files.
+//! `report` of several files: shows runs side by side, and how each differs from the first.
 
 use serde_json::Value;
 
@@ -15,19 +15,19 @@ const FIGURES: [Figure; 5] = [
     ("p99.9", "ns", |figures| figures.p999_ns.map(|ns| ns as f64)),
     ("server CPU per message", "ns", |figures| figures.server_cpu_ns),
 ];
-/// Settings in which runs may differ: the targets are what is compared, and the number of runs only makes it more certain.
+/// Settings in which runs may differ: the targets are compared, and more runs only make the comparison more certain.
 const FREE: [&str; 2] = ["target", "runs"];
-/// What runs must share on the generator's machine.
+/// Facts of the generator's machine that should be the same for all runs.
 const MACHINE: [&str; 5] = ["host", "kernel", "cpu", "cores", "loadtest"];
 
-/// Puts `runs` beside each other.
+/// Compares `runs`, each with the first one.
 ///
 /// # Errors
 ///
-/// If they are too many, or cannot be compared, in words.
+/// A message, if there are too many runs or they cannot be compared.
 pub fn beside(runs: Vec<Beside>) -> Result<BesideResult, String> {
     if runs.len() > LETTERS.len() {
-        return Err(format!("at most {} runs stand beside each other", LETTERS.len()));
+        return Err(format!("at most {} runs can be shown side by side", LETTERS.len()));
     }
     if let Some(why) = incomparable(&runs) {
         return Err(why);
@@ -39,7 +39,7 @@ pub fn beside(runs: Vec<Beside>) -> Result<BesideResult, String> {
     Ok(result)
 }
 
-/// Why no figure of these runs can be compared.
+/// The reason why these runs cannot be compared, if there is one.
 fn incomparable(runs: &[Beside]) -> Option<String> {
     let first = runs.first()?;
     let kind = |run: &Beside| run.result.settings.command.clone();
@@ -62,7 +62,7 @@ fn incomparable(runs: &[Beside]) -> Option<String> {
     })
 }
 
-/// In which settings, and on which machines, runs differ from the first one.
+/// The settings and facts of the machine in which runs differ from the first one.
 fn unlike(runs: &[Beside]) -> Vec<String> {
     let Some((first, others)) = runs.split_first() else { return Vec::new() };
     let facts = |run: &Beside| {
@@ -83,7 +83,7 @@ fn unlike(runs: &[Beside]) -> Vec<String> {
     lines
 }
 
-/// The members of an object, as its JSON has them.
+/// The members of an object's JSON.
 fn values(object: &impl serde::Serialize) -> Vec<(String, Value)> {
     match serde_json::to_value(object) {
         Ok(Value::Object(members)) => members.into_iter().collect(),
@@ -105,7 +105,7 @@ fn words(name: &str, value: &Value) -> String {
     }
 }
 
-/// A figure of all runs, without confidence; `None` if no run has it.
+/// A figure of all runs, without confidence intervals; `None` if no run has it.
 fn figure(runs: &[Beside], (name, unit, of): &Figure) -> Option<BesideFigure> {
     let known = |run: &Beside| run.result.runs.iter().filter_map(of).filter(|value| *value > 0.0).collect::<Vec<_>>();
     let medians: Vec<_> =
@@ -143,7 +143,7 @@ fn widen(result: &mut BesideResult) {
             None => Ok([0, index].map(|index| all[index].iter().copied().flatten().collect::<Vec<_>>())),
         }));
     }
-    // Bonferroni: so that all intervals hold at once with the confidence that is claimed.
+    // Bonferroni correction: with the stated confidence, all intervals hold at once.
     let count = samples.iter().filter(|sample| sample.is_ok()).count().max(1);
     let each = 1.0 - (1.0 - CONFIDENCE) / count as f64;
     let values = result.figures.iter_mut().flat_map(|figure| figure.runs.iter_mut().skip(1));
@@ -163,7 +163,7 @@ fn widen(result: &mut BesideResult) {
     }
 }
 
-/// Why a run's `values` of a figure make no interval.
+/// The reason why a run's `values` of a figure give no interval, if there is one.
 fn why_unknown(letter: &str, run: &RunResult, values: &[Option<f64>]) -> Option<String> {
     if !run.invalid.is_empty() {
         Some(format!("{letter} is INVALID"))
@@ -172,7 +172,7 @@ fn why_unknown(letter: &str, run: &RunResult, values: &[Option<f64>]) -> Option<
     } else if values.len() < MIN_PAIRS {
         Some(format!("{letter} has {}", format::counted(values.len() as u64, "run")))
     } else if values.iter().any(|value| value.is_none_or(|value| value <= 0.0)) {
-        Some(format!("{letter} has it of some runs alone"))
+        Some(format!("{letter} has it for some runs only"))
     } else {
         None
     }

@@ -52,7 +52,7 @@ pub enum Command {
     Compare(CompareArgs),
     /// Join the JSON files of shards into one result
     Merge(MergeArgs),
-    /// Show a JSON file again as a table, a page, or in `HdrHistogram`'s formats; or several beside each other
+    /// Show a JSON file again as a table, a page, or in `HdrHistogram`'s formats; or several files side by side
     Report(ReportArgs),
     /// Find the limits of this machine that stand in the way of a number of connections, and the command that raises
     /// each
@@ -215,7 +215,7 @@ pub struct MergeArgs {
 /// A report.
 #[derive(Debug, Args)]
 pub struct ReportArgs {
-    /// The JSON file of an earlier measurement; several are shown beside each other, with the differences to the first
+    /// The JSON file of an earlier measurement; several are shown side by side, each with its difference to the first
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// The outputs.

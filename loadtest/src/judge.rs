@@ -331,7 +331,7 @@ pub fn conclude(report: &mut Report, signal: Option<i32>) {
         Report::Run(result) => result.signal = signal,
         Report::Compare(result) => result.signal = signal,
         Report::Search(result) => result.signal = signal,
-        // It is made of results whose ends are known.
+        // Its results have their own signals already.
         Report::Beside(_) => {}
     }
     match report {

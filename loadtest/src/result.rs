@@ -21,7 +21,7 @@ pub enum Report {
     Compare(Box<CompareResult>),
     /// The highest rate that meets an SLO: `search`.
     Search(Box<SearchResult>),
-    /// Runs beside each other: `report` of several files.
+    /// Runs side by side: `report` of several files.
     Beside(Box<BesideResult>),
 }
 
@@ -590,18 +590,18 @@ pub struct Ratio {
     pub difference_shown: bool,
 }
 
-/// Runs beside each other.
+/// Runs side by side, each compared with the first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BesideResult {
     /// [`FORMAT`].
     pub format: u32,
     /// The runs, in the order of their files. At least two.
     pub runs: Vec<Beside>,
-    /// How sure the intervals are, all of them at once: 0.99.
+    /// The confidence with which all intervals hold at once: 0.99.
     pub confidence: f64,
-    /// Figure by figure, those of all runs.
+    /// The figures of all runs, one after the other.
     pub figures: Vec<BesideFigure>,
-    /// What settings and machines differ from those of the first run, in words.
+    /// The settings, and facts of the machines, that differ from those of the first run, in words.
     pub unlike: Vec<String>,
     /// The worst of the runs' verdicts.
     pub verdict: Option<Judgement>,
@@ -610,9 +610,9 @@ pub struct BesideResult {
 /// A run with its name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Beside {
-    /// That of its file.
+    /// The name of its file.
     pub name: String,
-    /// What was measured.
+    /// Its result.
     pub result: RunResult,
 }
 
@@ -632,15 +632,15 @@ pub struct BesideFigure {
 pub struct BesideValue {
     /// The median over `--runs`; `None` if it is not known.
     pub median: Option<f64>,
-    /// To the first run's: of the geometric means where there is an interval, else of the medians.
+    /// The ratio to the first run: of the geometric means if there is an interval, otherwise of the medians.
     pub ratio: Option<f64>,
-    /// The confidence interval's lower end; `None` where there is none, and for the first run.
+    /// The lower end of the confidence interval; `None` if there is no interval, and for the first run.
     pub low: Option<f64>,
     /// The confidence interval's upper end.
     pub high: Option<f64>,
     /// Whether the interval leaves out 1.
     pub difference_shown: bool,
-    /// Why there is no interval; `None` if there is one, and for the first run.
+    /// The reason why there is no interval; `None` if there is one, and for the first run.
     pub unknown: Option<String>,
 }
 

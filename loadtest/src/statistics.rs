@@ -27,9 +27,9 @@ impl RatioInterval {
         Some(RatioInterval { ratio: mean.exp(), low: (mean - half).exp(), high: (mean + half).exp() })
     }
 
-    /// B to A over values that were measured separately, at the two-sided `confidence` (0 to 1): Welch's t over the
-    /// logarithms, which allows for scatters that differ. `None` with fewer than two values of either, or if one is not
-    /// above zero.
+    /// The ratio of B to A from values that were measured separately, at the two-sided `confidence` (0 to 1): Welch's t
+    /// over the logarithms, which allows A and B to have different variances. `None` if either has fewer than two
+    /// values, or if a value is not above zero.
     #[must_use]
     pub fn of_separate(a: &[f64], b: &[f64], confidence: f64) -> Option<Self> {
         if a.len() < 2 || b.len() < 2 || a.iter().chain(b).any(|&value| value <= 0.0) {

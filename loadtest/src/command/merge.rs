@@ -23,7 +23,7 @@ pub(super) fn report(args: &ReportArgs) -> Result<Report, CommandError> {
     for (name, report) in names(&args.files).into_iter().zip(reports) {
         match report {
             Report::Run(result) => runs.push(Beside { name, result: *result }),
-            _ => return Err(CommandError::Usage(format!("{name}: only runs stand beside each other"))),
+            _ => return Err(CommandError::Usage(format!("{name}: only runs can be shown side by side"))),
         }
     }
     let mut report = Report::Beside(Box::new(beside(runs).map_err(CommandError::Usage)?));

@@ -114,16 +114,16 @@ pub fn read_report(path: &Path) -> Result<Report, OutputError> {
 /// The path that is standard output.
 const STDOUT: &str = "-";
 
-/// The letters of runs beside each other. There are no more runs than letters.
+/// The letters that name runs side by side. There are no more runs than letters.
 pub const LETTERS: [&str; 8] = ["A", "B", "C", "D", "E", "F", "G", "H"];
 
 /// The result of one target, or one of several runs.
 struct Side<'a> {
     /// `None` if it is the only one.
     letter: Option<&'static str>,
-    /// Its name beside others.
+    /// The letter that names it among others.
     name: &'a str,
-    /// The place of its JSON in that of the report.
+    /// The JSON pointer to it in the report's JSON.
     pointer: String,
     result: &'a RunResult,
 }

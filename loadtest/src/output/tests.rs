@@ -225,7 +225,7 @@ fn runs_beside_each_other_make_one_table_with_their_confidence() {
     assert_eq!(cells("p99.9, E: caddy").last(), Some(&"unknown, because E has no such figure"), "{text}");
     let unlike = line(&text, "Not alike");
     assert!(unlike.ends_with("E: connections is 100, A's is 50"), "{text}");
-    assert!(text.contains("at 99% confidence") && line(&text, "FINE").contains("A: "), "{text}");
+    assert!(text.contains("have 99% confidence") && line(&text, "FINE").contains("A: "), "{text}");
     assert!(!text.contains("latency, scheduled") && !text.contains("Use of the machines"), "{text}");
     let all = legends(&report);
     assert_eq!(all.len(), 3);

@@ -187,18 +187,17 @@ pub(super) fn difference_of(ratio: f64, is_shown: bool) -> String {
     }
 }
 
-/// What the intervals of runs beside each other hold for.
+/// States what the intervals of runs side by side are valid for.
 pub(super) fn confidence(result: &BesideResult) -> String {
     let mut values = result.figures.iter().flat_map(|figure| &figure.runs);
     if values.any(|value| value.low.is_some()) {
         let confidence = short(&percent(result.confidence));
         format!(
-            "the intervals hold at {confidence} confidence, all at once, for runs as these were made: what else changed between \
-             the files is in the differences (compare measures in turn)"
+            "the intervals together have {confidence} confidence; differences may also come from changes of the machine \
+            between the files (compare measures in turn)"
         )
     } else {
-        "without --runs 3 or more of each, nobody knows how far figures differ by chance (compare measures in turn)"
-            .to_owned()
+        "with fewer than 3 runs of each (--runs), figures may differ by chance (compare measures in turn)".to_owned()
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) fn of_report(report: &Report) -> Document {
     };
     let sides = sides(report);
     document.push(Part::Pictures);
-    // Of many runs, text has one table.
+    // The text of many runs has only one table.
     let is_short = matches!(report, Report::Beside(_));
     for part in [tables::addresses(&sides), tables::times(&sides)].into_iter().flatten() {
         document.push(match part {
@@ -93,11 +93,11 @@ fn beside(result: &BesideResult) -> Document {
         format!("{letter} is {}: {target}, {}, {started}", run.name, words::counted(runs.len() as u64, "run"))
     });
     let mut lines: Vec<_> = named.collect();
-    // The settings of the others are the same, but for what the banner says.
+    // The other runs have the same settings, except those that the banner lists.
     lines.extend(result.runs.first().map(|first| format!("A: {}", words::settings(&first.result.settings))));
     let heading = Heading {
         kind: "report".to_owned(),
-        title: format!("{} runs beside each other", result.runs.len()),
+        title: format!("{} runs side by side", result.runs.len()),
         lines,
         when: String::new(),
     };

@@ -78,7 +78,7 @@ fn of_address(pointer: &str, address: &AddressResult) -> [Text; 9] {
     ]
 }
 
-/// The figures of runs that stand beside each other.
+/// The figures of runs side by side.
 pub(super) fn beside(result: &BesideResult) -> Part {
     let mut rows = Vec::new();
     for (index, figure) in result.figures.iter().enumerate() {
@@ -101,7 +101,7 @@ pub(super) fn beside(result: &BesideResult) -> Part {
         }
     }
     let header = ["", "median", "to A's", "from", "to", "against A"].map(str::to_owned).into();
-    let caption = "Figures beside each other".to_owned();
+    let caption = "Figures side by side".to_owned();
     Part::Table(Table { caption, header, rows_in_text: rows.len(), rows, ends_in_words: true })
 }
 

@@ -50,7 +50,7 @@ pub(super) enum Look {
 }
 
 impl Look {
-    /// Those of targets, in order: as many as stand beside each other.
+    /// The colours of targets or runs, in order: one for each of the most that are shown side by side.
     pub(super) const SIDES: [Look; 8] =
         [Look::First, Look::Second, Look::Third, Look::Fourth, Look::Fifth, Look::Sixth, Look::Seventh, Look::Eighth];
 
