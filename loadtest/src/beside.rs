@@ -1,5 +1,7 @@
 //! `report` of several files: shows runs side by side, and how each differs from the first.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::command::compare::{CONFIDENCE, Figure, MIN_PAIRS, interval_or_none};
@@ -75,9 +77,18 @@ fn unlike(runs: &[Beside]) -> Vec<String> {
     let expected = facts(first);
     let mut lines = Vec::new();
     for (run, letter) in others.iter().zip(&LETTERS[1..]) {
-        for ((name, value), (_, wanted)) in facts(run).into_iter().zip(&expected).filter(|(one, other)| one != *other) {
-            let name = name.trim_end_matches("_s").replace('_', "-");
-            lines.push(format!("{letter}: {name} is {}, A's is {}", words(&name, &value), words(&name, wanted)));
+        let own = facts(run);
+        let names = expected.iter().chain(&own).map(|(name, _)| name.as_str());
+        for name in names.collect::<BTreeSet<_>>() {
+            let of = |facts: &[(String, Value)]| {
+                let found = facts.iter().find(|(other, _)| other == name);
+                found.map_or(Value::Null, |(_, value)| value.clone())
+            };
+            let (value, wanted) = (of(&own), of(&expected));
+            if value != wanted {
+                let shown = name.trim_end_matches("_s").replace('_', "-");
+                lines.push(format!("{letter}: {shown} is {}, A's is {}", words(name, &value), words(name, &wanted)));
+            }
         }
     }
     lines
@@ -167,7 +178,7 @@ fn widen(result: &mut BesideResult) {
 fn why_unknown(letter: &str, run: &RunResult, values: &[Option<f64>]) -> Option<String> {
     if !run.invalid.is_empty() {
         Some(format!("{letter} is INVALID"))
-    } else if values.iter().all(|value| value.is_none()) {
+    } else if values.iter().all(Option::is_none) {
         Some(format!("{letter} has no such figure"))
     } else if values.len() < MIN_PAIRS {
         Some(format!("{letter} has {}", format::counted(values.len() as u64, "run")))

@@ -234,13 +234,14 @@ fn runs_beside_each_other_make_one_table_with_their_confidence() {
 
 #[test]
 fn runs_that_cannot_be_compared_are_refused_with_the_reason() {
-    let runs = |change: fn(&mut RunResult)| {
+    type Change = fn(&mut RunResult);
+    let runs = |change: Change| {
         let mut changed = sample::steady();
         change(&mut changed);
         let names = ["before", "after"].map(str::to_owned).into_iter();
         names.zip([sample::steady(), changed]).map(|(name, result)| result::Beside { name, result }).collect::<Vec<_>>()
     };
-    let table: [(fn(&mut RunResult), &str); 3] = [
+    let table: [(Change, &str); 3] = [
         (|run| run.settings.command = "crr".to_owned(), "after is a run of crr, before of rr: they cannot be compared"),
         (
             |run| run.settings.rate = Some(1000.0),
@@ -264,7 +265,7 @@ fn runs_that_cannot_be_compared_are_refused_with_the_reason() {
     let result = result.unwrap();
     assert_eq!(
         result.unlike,
-        ["B: depth is 4, A's is 1", "B: size is 128, A's is 64", "B: host is bench-8, A's is bench-7"]
+        ["B: depth is 4, A's is 1", "B: host is bench-8, A's is bench-7", "B: size is 128, A's is 64"]
     );
     let unknown = result.figures.iter().map(|figure| figure.runs[1].unknown.clone());
     assert!(unknown.into_iter().all(|why| why.is_some_and(|why| why.contains("INVALID") || why.contains("run"))));
