@@ -165,7 +165,7 @@ fn achieved(result: &RunResult, plan: &Plan) -> Option<Achieved> {
         Some(held) => held.is_kept(),
         None => result.totals.measured_completed as f64 >= due as f64 * ACHIEVED - 1.0 || is_kept,
     };
-    let limit = if !is_sent && !result.invalid.is_empty() {
+    let limit = if !(is_sent && is_answered || result.invalid.is_empty()) {
         Some("the generator was the limit")
     } else if !is_sent {
         Some("the target was the limit: every connection was owed an answer (or open more: -c, --depth)")
@@ -349,7 +349,7 @@ pub fn conclude(report: &mut Report, signal: Option<i32>) {
         Report::Search(result) => vec![result.stopped.clone()],
         Report::Beside(result) => {
             let all = result.runs.iter().zip(LETTERS);
-            all.map(|(run, letter)| format!("{letter}: {}", details(&run.result).join(", "))).collect()
+            all.map(|(run, letter)| format!("{letter}: {}", verdict_of_run(&run.result).words())).collect()
         }
     };
     let words = verdict.words().to_owned();
