@@ -5,33 +5,8 @@ use super::super::deadlines::{MAX_CLOSES, MAX_LOOKS};
 use super::super::ending::{MAX_CUT_LOOKS, MAX_CUTS, Phase};
 use super::super::holders::MAX_EVICTIONS;
 use super::super::{MAX_QUEUED_TURNS, MAX_TURN_BYTES, Reactor};
-use super::world::Sim;
-use crate::connection::{LARGE_READ, Reason};
-
-/// The work of a turn as the world counts it, without the admin port's clients.
-#[derive(Debug, Default)]
-pub(super) struct Work {
-    pub(super) events: usize,
-    /// Calls of `accept`, failed ones included.
-    pub(super) accepts: usize,
-    pub(super) closes: usize,
-    pub(super) reads: usize,
-    /// Bytes of large reads.
-    pub(super) large_bytes: usize,
-    pub(super) largest_read: usize,
-    /// Questions to the kernel about a client's acknowledgements.
-    pub(super) asked: usize,
-}
-
-impl Work {
-    pub(super) fn read(&mut self, bytes: usize) {
-        self.reads += usize::from(bytes > 0);
-        if bytes >= LARGE_READ {
-            self.large_bytes += bytes;
-            self.largest_read = self.largest_read.max(bytes);
-        }
-    }
-}
+use super::world::{Sim, Work};
+use crate::connection::Reason;
 
 /// The reactor's counts before a turn.
 pub(super) struct Before {

@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::work::Work;
-use crate::connection::{Delivery, Ready, Stream};
+use crate::connection::{Delivery, LARGE_READ, Ready, Stream};
 use crate::net::manager::News;
 use crate::net::system::{Batch, Event, Signal, System};
 use crate::server::reactor::{ALARM, SIGNALS};
@@ -166,6 +165,31 @@ impl Client {
             return false;
         }
         true
+    }
+}
+
+/// The work of a turn as the world counts it, without the admin port's clients.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    pub(super) events: usize,
+    /// Calls of `accept`, failed ones included.
+    pub(super) accepts: usize,
+    pub(super) closes: usize,
+    pub(super) reads: usize,
+    /// Bytes of large reads.
+    pub(super) large_bytes: usize,
+    pub(super) largest_read: usize,
+    /// Questions to the kernel about a client's acknowledgements.
+    pub(super) asked: usize,
+}
+
+impl Work {
+    pub(super) fn read(&mut self, bytes: usize) {
+        self.reads += usize::from(bytes > 0);
+        if bytes >= LARGE_READ {
+            self.large_bytes += bytes;
+            self.largest_read = self.largest_read.max(bytes);
+        }
     }
 }
 
