@@ -202,7 +202,7 @@ fn note(result: &mut RunResult) {
     }
     if let (Some(longest_ns), true) = (result.generator.longest_pause_ns, result.invalid.is_empty()) {
         notes.push(format!(
-            "the generator was paused {}, for {} at most: figures rarer than 1 in 100 may be its own",
+            "the generator was paused {}, for {} at most: these pauses may show in latencies beyond p99",
             counted(result.generator.pauses, "time"),
             time(longest_ns as f64)
         ));

@@ -119,7 +119,7 @@ fn processes(result: &RunResult, pointer: &str) -> Vec<Fact> {
     let mut facts = vec![
         ("To the target", optional(tcp, |text| text)),
         ("Generator", own),
-        ("… was kept from it", lacked),
+        ("… delayed", lacked),
         ("Server", server),
         ("Machine", meanwhile(result, &format!("{pointer}/environment"))),
     ];
