@@ -69,7 +69,7 @@ fn shards_share_a_rate_that_changes() {
     let achieved = whole.achieved.unwrap();
     assert!((achieved.asked_per_s * 0.6 - 800.0).abs() < 1e-6, "{achieved:?}");
     let held = achieved.held.unwrap();
-    assert_eq!((held.pieces, held.piece_s), (1, whole.measured_s), "{held:?}");
+    assert!(held.pieces == 1 && (held.piece_s - 0.6).abs() < 1e-6, "{held:?}");
     assert_eq!(whole.settings.stages.len(), 3);
 }
 
