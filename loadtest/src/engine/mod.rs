@@ -4,6 +4,7 @@
 mod alarm;
 mod connection;
 mod control;
+mod latencies;
 mod resolver;
 mod schedule;
 mod second;

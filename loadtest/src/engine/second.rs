@@ -1,8 +1,9 @@
 //! The seconds of the measured time, joined from the reports of the workers while the load runs.
 
-use crate::plan::Plan;
 use std::collections::VecDeque;
 
+use super::latencies::Latencies;
+use crate::plan::Plan;
 use crate::result::{Samples, Totals};
 
 /// A second of the measured time; the last one may be shorter.
@@ -18,7 +19,7 @@ pub struct Second {
     pub achieved_per_s: f64,
     /// Payload bytes received in it.
     pub bytes: u64,
-    /// Latencies of the messages answered in it.
+    /// Latencies of the messages answered in it, to within 0.5%.
     pub latency: Samples,
     /// All counts since the run began.
     pub totals: Totals,
@@ -36,15 +37,41 @@ impl Second {
         plan.own_rate_between(start_s, start_s + self.length_s)
     }
 
-    /// Adds another worker's part.
-    fn add(&mut self, other: Second) {
-        self.length_s = self.length_s.max(other.length_s);
-        self.completed += other.completed;
-        self.achieved_per_s += other.achieved_per_s;
-        self.bytes += other.bytes;
-        self.latency.add(&other.latency);
-        self.cpu.extend(other.cpu);
+    /// The second with this number, without parts yet.
+    fn new(index: u64) -> Self {
+        Second {
+            index,
+            length_s: 0.0,
+            completed: 0,
+            achieved_per_s: 0.0,
+            bytes: 0,
+            latency: Samples::new(),
+            totals: Totals::default(),
+            cpu: Vec::new(),
+            connections: 0,
+        }
     }
+
+    fn add(&mut self, part: &Part) {
+        self.length_s = self.length_s.max(part.length_s);
+        self.completed += part.completed;
+        self.achieved_per_s += part.completed as f64 / part.length_s;
+        self.bytes += part.bytes;
+        part.latency.add_to(&mut self.latency);
+        self.cpu.push(part.cpu);
+    }
+}
+
+/// A worker's part of a second, with the fields of [`Second`].
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) index: u64,
+    pub(super) length_s: f64,
+    pub(super) completed: u64,
+    pub(super) bytes: u64,
+    pub(super) latency: Latencies,
+    pub(super) totals: Totals,
+    pub(super) cpu: f64,
 }
 
 /// Seconds that not all workers have reported yet.
@@ -68,12 +95,13 @@ impl Seconds {
     }
 
     /// Takes a worker's part of a second. A worker that was paused leaves seconds out.
-    pub(super) fn add(&mut self, worker: usize, second: Second) {
-        self.workers[worker] = Reported { next: second.index + 1, totals: second.totals.clone() };
-        match self.waiting.binary_search_by_key(&second.index, |other| other.index) {
-            Ok(place) => self.waiting[place].add(second),
-            Err(place) => self.waiting.insert(place, second),
-        }
+    pub(super) fn add(&mut self, worker: usize, part: Part) {
+        let place = self.waiting.binary_search_by_key(&part.index, |second| second.index).unwrap_or_else(|place| {
+            self.waiting.insert(place, Second::new(part.index));
+            place
+        });
+        self.waiting[place].add(&part);
+        self.workers[worker] = Reported { next: part.index + 1, totals: part.totals };
     }
 
     /// Notes that the worker is done and reports no more.
@@ -87,7 +115,6 @@ impl Seconds {
         self.waiting.front().filter(|second| second.index < reported)?;
         let mut second = self.waiting.pop_front()?;
         // Sum up all workers, also those that left this second out, so that a count never falls.
-        second.totals = Totals::default();
         self.workers.iter().for_each(|worker| second.totals.add(&worker.totals));
         Some(second)
     }
@@ -97,20 +124,9 @@ impl Seconds {
 mod tests {
     use super::*;
 
-    fn second(index: u64, lost: u64) -> Second {
+    fn part(index: u64, lost: u64) -> Part {
         let totals = Totals { connections_lost: lost, ..Totals::default() };
-        let (latency, cpu) = (Samples::new(), vec![0.5]);
-        Second {
-            index,
-            length_s: 1.0,
-            completed: 1,
-            achieved_per_s: 1.0,
-            bytes: 0,
-            latency,
-            totals,
-            cpu,
-            connections: 0,
-        }
+        Part { index, length_s: 1.0, completed: 1, bytes: 0, latency: Latencies::new(), totals, cpu: 0.5 }
     }
 
     fn take_all(seconds: &mut Seconds) -> Vec<(u64, u64, u64)> {
@@ -121,20 +137,20 @@ mod tests {
     #[test]
     fn a_second_waits_for_all_workers_that_are_not_done() {
         let mut seconds = Seconds::new(2);
-        seconds.add(0, second(0, 1));
+        seconds.add(0, part(0, 1));
         seconds.end(0);
         assert_eq!(take_all(&mut seconds), [], "the other has not reported it yet");
-        seconds.add(1, second(0, 0));
-        seconds.add(1, second(1, 0));
+        seconds.add(1, part(0, 0));
+        seconds.add(1, part(1, 0));
         assert_eq!(take_all(&mut seconds), [(0, 2, 1), (1, 1, 1)]);
     }
 
     #[test]
     fn a_worker_that_was_paused_leaves_seconds_out_and_counts_do_not_fall() {
         let mut seconds = Seconds::new(2);
-        seconds.add(0, second(0, 1));
-        seconds.add(0, second(3, 2));
-        (0..4).for_each(|index| seconds.add(1, second(index, 1)));
+        seconds.add(0, part(0, 1));
+        seconds.add(0, part(3, 2));
+        (0..4).for_each(|index| seconds.add(1, part(index, 1)));
         assert_eq!(take_all(&mut seconds), [(0, 2, 3), (1, 1, 3), (2, 1, 3), (3, 2, 3)]);
     }
 }

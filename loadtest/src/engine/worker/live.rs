@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::timetable::NEVER;
 use super::{Word, Worker};
-use crate::engine::second::Second;
-use crate::result::Samples;
+use crate::engine::latencies::Latencies;
+use crate::engine::second::Part;
 use crate::system;
 
 const SECOND_NS: u64 = 1_000_000_000;
@@ -21,7 +21,7 @@ pub(super) struct Live {
     bytes: u64,
     cpu: Duration,
     /// Latencies of the second; `None` if nothing is reported.
-    latency: Option<Samples>,
+    latency: Option<Latencies>,
 }
 
 impl Live {
@@ -35,7 +35,7 @@ impl Live {
     pub(super) fn begin(&mut self, measure_ns: u64) {
         (self.measure_ns, self.since_ns, self.next_ns) = (measure_ns, measure_ns, measure_ns + SECOND_NS);
         self.cpu = system::thread_cpu().unwrap_or_default();
-        self.latency = Some(Samples::new());
+        self.latency = Some(Latencies::new());
     }
 
     /// Records a message answered within the measured time.
@@ -52,25 +52,23 @@ impl Worker {
     #[cold]
     pub(super) fn report_second(&mut self, until_ns: u64) {
         let (totals, live) = (&self.tally.totals, &mut self.live);
-        let Some(latency) = live.latency.replace(Samples::new()) else { return };
+        let Some(latency) = live.latency.replace(Latencies::new()) else { return };
         let length_s = (until_ns - live.since_ns) as f64 / SECOND_NS as f64;
-        let (completed, cpu) = (totals.measured_completed - live.completed, system::thread_cpu().unwrap_or_default());
-        let second = Second {
+        let cpu = system::thread_cpu().unwrap_or_default();
+        let part = Part {
             index: (live.since_ns - live.measure_ns) / SECOND_NS,
             length_s,
-            completed,
-            achieved_per_s: completed as f64 / length_s,
+            completed: totals.measured_completed - live.completed,
             bytes: totals.measured_bytes - live.bytes,
             latency,
             totals: totals.clone(),
-            cpu: vec![cpu.saturating_sub(live.cpu).as_secs_f64() / length_s],
-            connections: 0,
+            cpu: cpu.saturating_sub(live.cpu).as_secs_f64() / length_s,
         };
         live.next_ns = live.measure_ns + ((until_ns - live.measure_ns) / SECOND_NS + 1) * SECOND_NS;
         (live.since_ns, live.cpu) = (until_ns, cpu);
         (live.completed, live.bytes) = (totals.measured_completed, totals.measured_bytes);
         // The channel is closed only if the whole run was given up.
-        let _ = self.words.send(Word::Second(self.index, Box::new(second)));
+        let _ = self.words.send(Word::Second(self.index, Box::new(part)));
     }
 
     /// Reports the last second at the end of the measured time.

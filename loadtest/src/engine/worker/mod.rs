@@ -33,7 +33,7 @@ use super::alarm::Alarm;
 use super::connection::Connection;
 use super::control::Control;
 use super::schedule::Schedule;
-use super::second::Second;
+use super::second::Part;
 use super::tally::Tally;
 use crate::pattern::{MAX_PIECE, Pattern};
 use crate::plan::{Kind, Plan, part};
@@ -60,7 +60,7 @@ pub(super) enum Word {
     /// All its connections are open or have failed.
     Ready,
     /// A second of this worker's measured time is over.
-    Second(usize, Box<Second>),
+    Second(usize, Box<Part>),
     /// It is done.
     Done(Box<Outcome>),
     /// It cannot go on.
