@@ -23,7 +23,7 @@ const LIST: &str = "/connections.json?limit=1000&sort=idle";
 /// Some clients read the list of connections, which all have bytes to escape; others never read their answers.
 pub fn hammered(server: &mut Server, target: Target) -> String {
     const CONNECTIONS: usize = 500;
-    const ROWS: usize = 200;
+    const ROWS: usize = 100;
     const PAUSE: Duration = Duration::from_millis(50);
     const READERS: usize = 4;
     const DEAF: usize = 12;

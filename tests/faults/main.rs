@@ -93,7 +93,7 @@ impl Suite {
             self.simple("silent_connections", &["--max-connections", "1000"], prompt(), limits::silent),
             self.listening("takers_of_a_little", takers, Bounds { kept_kib: 24 << 10, ..p99(1000) }, slow::takers),
             self.listening("headers_of_control_bytes", &["--log", "connections"], p99(1000), headers::control_bytes),
-            self.listening("admin_hammered", admin, Bounds { kept_kib: 16 << 10, ..p99(1000) }, admin_port::hammered),
+            self.listening("admin_hammered", admin, Bounds { kept_kib: 16 << 10, ..p99(2000) }, admin_port::hammered),
             self.listening("admin_flooded", admin, p99(1000), admin_port::flooded),
             self.listening("foreign_hosts", admin, p99(1000), admin_port::foreign_hosts),
             self.row("manager_not_read", p99(1000), beside::manager_stops),
