@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::command::compare::{CONFIDENCE, Figure, MIN_PAIRS, interval_or_none};
 use crate::format;
-use crate::output::LETTERS;
-use crate::result::{Beside, BesideFigure, BesideResult, BesideValue, FORMAT, Figures, RunResult};
-use crate::statistics::{RatioInterval, median};
+use crate::result::{
+    Beside, BesideFigure, BesideResult, BesideValue, FORMAT, Figures, LETTERS, NamedFigure, RunResult,
+};
+use crate::statistics::{CONFIDENCE, MIN_PAIRS, RatioInterval, median};
 
-const FIGURES: [Figure; 5] = [
+const FIGURES: [NamedFigure; 5] = [
     ("rate", "1/s", |figures| figures.rate),
     ("p50", "ns", |figures| figures.p50_ns.map(|ns| ns as f64)),
     ("p99", "ns", |figures| figures.p99_ns.map(|ns| ns as f64)),
@@ -117,7 +117,7 @@ fn words(name: &str, value: &Value) -> String {
 }
 
 /// A figure of all runs, without confidence intervals; `None` if no run has it.
-fn figure(runs: &[Beside], (name, unit, of): &Figure) -> Option<BesideFigure> {
+fn figure(runs: &[Beside], (name, unit, of): &NamedFigure) -> Option<BesideFigure> {
     let known = |run: &Beside| run.result.runs.iter().filter_map(of).filter(|value| *value > 0.0).collect::<Vec<_>>();
     let medians: Vec<_> =
         runs.iter().map(|run| Some(known(run)).filter(|all| !all.is_empty()).map(|all| median(&all))).collect();
@@ -161,7 +161,9 @@ fn widen(result: &mut BesideResult) {
     for (value, sample) in values.zip(samples) {
         let interval = sample.and_then(|[first, other]| {
             let interval = RatioInterval::of_separate(&first, &other, each);
-            interval_or_none(interval).ok_or_else(|| "the runs differ too much among themselves".to_owned())
+            interval
+                .and_then(RatioInterval::if_useful)
+                .ok_or_else(|| "the runs differ too much among themselves".to_owned())
         });
         match interval {
             Ok(interval) => {

@@ -4,9 +4,8 @@ use std::process::ExitCode;
 
 use crate::format::{count, counted, number, time};
 use crate::held;
-use crate::output::LETTERS;
 use crate::plan::Plan;
-use crate::result::{Achieved, AddressResult, Judgement, Report, RunResult, SloOutcome, Stage};
+use crate::result::{Achieved, AddressResult, Judgement, LETTERS, Report, RunResult, SloOutcome, Stage};
 
 /// Largest share of a core that a thread may use. Above it, messages wait for the generator.
 const MAX_CPU: f64 = 0.9;

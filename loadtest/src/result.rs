@@ -356,6 +356,12 @@ impl Interval {
     }
 }
 
+/// The letters that name runs side by side. There are no more runs than letters.
+pub(crate) const LETTERS: [&str; 8] = ["A", "B", "C", "D", "E", "F", "G", "H"];
+
+/// A figure that runs have in common: its name, its unit, and where it is in [`Figures`].
+pub(crate) type NamedFigure = (&'static str, &'static str, fn(&Figures) -> Option<f64>);
+
 /// The figures of one run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Figures {

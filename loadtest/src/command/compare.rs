@@ -9,23 +9,11 @@ use crate::cli::{CompareArgs, Proxy, Workload};
 use crate::join::{How, join};
 use crate::plan::{Kind, Plan, PlanError};
 use crate::progress::Bar;
-use crate::result::{CompareResult, FORMAT, Figures, Ratio, Report, RunResult};
+use crate::result::{CompareResult, FORMAT, Figures, NamedFigure, Ratio, Report, RunResult};
 use crate::slo::Slo;
-use crate::statistics::{RatioInterval, median};
+use crate::statistics::{CONFIDENCE, MIN_PAIRS, RatioInterval, median};
 
-/// The confidence of all intervals together. It is higher than 0.95 because the interval is checked after each pair
-/// until it is narrow: a server compared with itself should still show no difference in 19 of 20 comparisons.
-pub(crate) const CONFIDENCE: f64 = 0.99;
-
-/// Fewest pairs for an interval.
-pub(crate) const MIN_PAIRS: usize = 3;
-/// An interval whose ends differ by more than this factor is not reported.
-const MAX_SPREAD: f64 = 10.0;
-
-/// A figure that both targets have, and its unit.
-pub(crate) type Figure = (&'static str, &'static str, fn(&Figures) -> Option<f64>);
-
-const FIGURES: [Figure; 4] = [
+const FIGURES: [NamedFigure; 4] = [
     ("rate", "1/s", |figures| figures.rate),
     ("p50", "ns", |figures| figures.p50_ns.map(|ns| ns as f64)),
     ("p99", "ns", |figures| figures.p99_ns.map(|ns| ns as f64)),
@@ -117,12 +105,7 @@ fn pairs(results: &[Vec<RunResult>; 2], figure: fn(&Figures) -> Option<f64>) -> 
 
 /// The interval of a ratio, if there are enough pairs for a useful one.
 fn interval(pairs: &[(f64, f64)], confidence: f64) -> Option<RatioInterval> {
-    interval_or_none(RatioInterval::of(pairs, confidence).filter(|_| pairs.len() >= MIN_PAIRS))
-}
-
-/// `interval`, unless it is too wide to say anything.
-pub(crate) fn interval_or_none(interval: Option<RatioInterval>) -> Option<RatioInterval> {
-    interval.filter(|interval| interval.high / interval.low < MAX_SPREAD)
+    RatioInterval::of(pairs, confidence).filter(|_| pairs.len() >= MIN_PAIRS)?.if_useful()
 }
 
 fn put_together(results: [Vec<RunResult>; 2], slo: Option<&Slo>, stopped: String) -> CompareResult {

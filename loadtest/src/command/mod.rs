@@ -1,6 +1,6 @@
 //! The commands.
 
-pub(crate) mod compare;
+mod compare;
 mod merge;
 mod run;
 mod search;

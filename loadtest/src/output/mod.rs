@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use proxy_echo_args::json::Json;
 
 use crate::cli::OutputArgs;
-use crate::result::{FORMAT, Report, RunResult};
+use crate::result::{FORMAT, LETTERS, Report, RunResult};
 
 /// Checks that the files of `outputs` can be written. Call it before a long measurement.
 ///
@@ -113,9 +113,6 @@ pub fn read_report(path: &Path) -> Result<Report, OutputError> {
 
 /// The path that is standard output.
 const STDOUT: &str = "-";
-
-/// The letters that name runs side by side. There are no more runs than letters.
-pub const LETTERS: [&str; 8] = ["A", "B", "C", "D", "E", "F", "G", "H"];
 
 /// The result of one target, or one of several runs.
 struct Side<'a> {

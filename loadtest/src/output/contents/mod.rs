@@ -6,8 +6,8 @@ mod tables;
 mod tiles;
 
 use super::document::{Document, Heading, Part, Table};
-use super::{LETTERS, sides, words};
-use crate::result::{BesideResult, CompareResult, Report, RunResult, SearchResult, Settings};
+use super::{sides, words};
+use crate::result::{BesideResult, CompareResult, LETTERS, Report, RunResult, SearchResult, Settings};
 
 /// The whole content.
 pub(super) fn of_report(report: &Report) -> Document {

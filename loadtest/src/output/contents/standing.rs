@@ -1,8 +1,8 @@
 //! The banners at the top: the verdict, and whether the figures are valid.
 
 use super::super::document::{Banner, Tone};
-use super::super::{LETTERS, words};
-use crate::result::{BesideResult, CompareResult, Judgement, RunResult, SearchResult, SloOutcome};
+use super::super::words;
+use crate::result::{BesideResult, CompareResult, Judgement, LETTERS, RunResult, SearchResult, SloOutcome};
 
 pub(super) fn of_run(result: &RunResult) -> Vec<Banner> {
     let mut banners = verdict(result.verdict.as_ref());

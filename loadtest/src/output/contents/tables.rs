@@ -1,8 +1,10 @@
 //! Tables: runs, ratios, steps of a search, and all distributions of times.
 
 use super::super::document::{Part, Piece, Table, Text, count, fraction, known, optional, optional_time, rate};
-use super::super::{LETTERS, Side, words};
-use crate::result::{AddressResult, BesideResult, CompareResult, Figures, Samples, SearchResult, percentile_name};
+use super::super::{Side, words};
+use crate::result::{
+    AddressResult, BesideResult, CompareResult, Figures, LETTERS, Samples, SearchResult, percentile_name,
+};
 
 /// Most rows in text of a table that may be long.
 const ROWS_IN_TEXT: usize = 20;
