@@ -142,11 +142,11 @@ impl Connection {
     /// Whether bytes wait to be sent.
     #[inline]
     pub(super) fn has_unsent(&self) -> bool {
-        self.unsent > 0 || self.tls.as_ref().is_some_and(|tls| tls.has_unsent())
+        self.unsent > 0
     }
 
     /// Sends queued bytes until the socket takes no more. Returns how many it took.
-    #[inline]
+    #[inline(always)]
     pub(super) fn send(&mut self, pattern: &Pattern) -> io::Result<usize> {
         let mut sent = 0;
         while self.unsent > 0 {
@@ -170,6 +170,7 @@ impl Connection {
     }
 
     /// Sends queued bytes over TLS until the socket takes no more. Returns how many were taken on.
+    #[inline(never)]
     pub(super) fn send_by_tls(&mut self, client: &mut Client, pattern: &Pattern) -> io::Result<usize> {
         let mut sent = 0;
         while let Some(tls) = &mut self.tls {
@@ -224,7 +225,7 @@ impl Connection {
 
     /// Takes `bytes` of payload if all are right, and returns how many messages they complete. Otherwise takes nothing
     /// and returns `None`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take(&mut self, bytes: &[u8], pattern: &Pattern, size: usize, verify: bool) -> Option<u32> {
         if bytes.len() > self.owed - self.unsent || verify && pattern.piece(self.recv_at, bytes.len()) != bytes {
             return None;

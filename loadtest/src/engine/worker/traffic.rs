@@ -78,7 +78,7 @@ impl Worker {
         self.tally.totals.requests_sent += u64::from(self.plan.kind != Kind::Crr);
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn flush(&mut self, key: usize) -> io::Result<()> {
         let connection = &mut self.connections[key];
         let sent = match &mut self.tls {
@@ -150,7 +150,7 @@ impl Worker {
     }
 
     /// Handles the first `count` bytes of the buffer.
-    #[inline]
+    #[inline(always)]
     pub(super) fn digest(&mut self, key: usize, count: usize) {
         let mut start = 0;
         let Connection { state, pieces, .. } = self.connections[key];
@@ -218,7 +218,7 @@ impl Worker {
     }
 
     /// Completes the oldest `whole` messages of a connection, and gives up the `dropped` ones after them.
-    #[inline]
+    #[inline(always)]
     pub(super) fn complete(&mut self, key: usize, whole: u32, dropped: u32) {
         let connection = &mut self.connections[key];
         let was_busy = connection.in_flight == self.flights.depth;
@@ -264,7 +264,7 @@ impl Worker {
     }
 
     /// Gives a connection new messages after `ended` ones were completed.
-    #[inline]
+    #[inline(always)]
     pub(super) fn go_on(&mut self, key: usize, ended: u32, was_busy: bool) {
         if self.plan.kind == Kind::Crr {
             return self.close(key);
