@@ -93,7 +93,10 @@ impl Session {
     pub fn agreed(&self) -> Agreed {
         let version = self.tls.protocol_version().and_then(|version| version.as_str());
         let suite = self.tls.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str());
-        let known = |name: Option<&str>| name.unwrap_or("unknown").replace("TLSv1_", "TLS 1.");
+        // rustls has names of its own for the suites of TLS 1.3; these are IANA's.
+        let known = |name: Option<&str>| {
+            name.unwrap_or("unknown").replacen("TLSv1_", "TLS 1.", 1).replacen("TLS13_", "TLS_", 1)
+        };
         let mut words = format!("{}, {}", known(version), known(suite));
         if let Some(protocol) = self.tls.alpn_protocol() {
             words.push_str(", ALPN ");
