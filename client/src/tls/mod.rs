@@ -18,7 +18,7 @@ use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion, version};
 pub use failure::{Failure, explain};
 pub use rustls;
 
-/// How to speak TLS to the target. The variables are those of `proxy-echo check`; /// [`TlsArgs::variable_of_loadtest`]
+/// How to speak TLS to the target. The variables are those of `proxy-echo check`; [`TlsArgs::variable_of_loadtest`]
 /// gives loadtest its own.
 #[derive(clap::Args, Clone, Debug, Default)]
 #[command(next_help_heading = "TLS")]
