@@ -1,4 +1,5 @@
-# Port 8080, then port 8888. Piped, because proxy-echo is not a web server: leave vcl_recv out in front of one.
+# Port 8080, then proxy-echo on port 8888. vcl_recv pipes all bytes, because proxy-echo is not a web server: in front of a web
+# server, leave vcl_recv out.
 vcl 4.1;
 
 backend echo {
