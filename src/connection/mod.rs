@@ -557,7 +557,7 @@ enum Took {
 }
 
 /// From this size on, a read makes the reactor check whether its turn has moved enough bytes.
-pub(crate) const LARGE_READ: usize = if cfg!(test) { 4096 } else { 32 * 1024 };
+pub(crate) const LARGE_READ: usize = if cfg!(test) { 4096 } else { 8 * 1024 };
 
 /// The part of the shared buffer that is to be echoed.
 #[derive(Clone, Copy)]

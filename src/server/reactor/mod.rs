@@ -51,7 +51,7 @@ const READ_SIZE: usize = 512 * 1024;
 
 /// Most bytes read by events between two rounds of chores, and by queued connections in one round. Only large reads are
 /// counted, and the one that exceeds the limit is the last; small reads are bounded by their number.
-const MAX_TURN_BYTES: usize = if cfg!(test) { 4500 } else { 2 * 1024 * 1024 };
+const MAX_TURN_BYTES: usize = if cfg!(test) { 4500 } else { 1024 * 1024 };
 
 /// Most queued connections that have a turn in one turn of the reactor.
 const MAX_QUEUED_TURNS: usize = if cfg!(test) { 2 } else { 256 };
