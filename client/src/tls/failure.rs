@@ -51,8 +51,8 @@ pub fn explain(error: &Error) -> Failure {
         Error::InvalidCertificate(CertificateError::Other(other)) if other.0.to_string() == "CaUsedAsEndEntity" => {
             Failure::Authority
         }
-        // A record's first byte is none of TLS's: plain text, or a PROXY header that was sent back. Or the client's own
-        // first message came back: an echo.
+        // The first byte is not the type of a TLS record: plain text, or a PROXY header that was sent back. In the other
+        // case an echo sent the client's own first message back.
         Error::InvalidMessage(InvalidMessage::InvalidContentType)
         | Error::InappropriateHandshakeMessage { got_type: HandshakeType::ClientHello, .. } => Failure::NotTls,
         Error::AlertReceived(AlertDescription::CertificateRequired) => Failure::CertificateWanted,
