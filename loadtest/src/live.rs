@@ -71,8 +71,8 @@ fn line(plan: &Plan, run: u32, second: &Second, left_out: u64) -> String {
             "reasons": totals.errors,
         },
         "generator": {
-            "cpu": second.cpu.iter().sum::<f64>() / second.cpu.len() as f64,
-            "cpu_busiest_thread": second.cpu.iter().copied().fold(0.0, f64::max),
+            "cpu": second.cpu_mean(),
+            "cpu_busiest_thread": second.cpu_busiest(),
         },
         "lines_left_out": left_out,
     });

@@ -1,32 +1,17 @@
-//! Renders metrics in the two text formats that Prometheus reads. Names and units follow its conventions.
+//! The server's metrics for Prometheus. Names and units follow its conventions.
 
-use std::fmt::{Display, Write};
+use proxy_echo_exposition::{Format, Kind, Writer};
 
 use super::process::Process;
 use super::snapshot::{Listener, Snapshot};
 use crate::observe::metrics::{Headers, Turns};
 
-/// The text format. The two differ in their comments and in the last line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
-    /// Prometheus's text format, version 0.0.4: comments name a counter with `_total`, as its samples do.
-    Prometheus,
-    /// OpenMetrics 1.0: comments name a counter without `_total` and state units; the text ends with `# EOF`.
-    OpenMetrics,
-}
-
-impl Format {
-    pub(super) fn content_type(self) -> &'static str {
-        match self {
-            Format::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
-            Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-        }
-    }
-}
+/// A little more than the size of all metrics.
+const USUAL_BYTES: usize = 12 * 1024;
 
 /// The metrics of `snapshot`.
 pub(super) fn render(snapshot: &Snapshot<'_>, format: Format) -> String {
-    let mut out = Writer { text: String::with_capacity(Writer::USUAL_BYTES), format };
+    let mut out = Writer::new(format, USUAL_BYTES);
     let build = [("version", snapshot.version), ("commit", snapshot.commit.unwrap_or("unknown"))];
     out.family("proxy_echo_build_info", Kind::Gauge, "The running version");
     out.sample("proxy_echo_build_info", &build, 1);
@@ -41,10 +26,7 @@ pub(super) fn render(snapshot: &Snapshot<'_>, format: Format) -> String {
     traffic(snapshot, &mut out);
     turns(snapshot.turns, &mut out);
     process(snapshot, &mut out);
-    if format == Format::OpenMetrics {
-        out.text.push_str("# EOF\n");
-    }
-    out.text
+    out.finish()
 }
 
 fn connections(snapshot: &Snapshot<'_>, out: &mut Writer) {
@@ -107,77 +89,5 @@ fn process(snapshot: &Snapshot<'_>, out: &mut Writer) {
         out.gauge("process_resident_memory_bytes", "Memory in use", resident_bytes);
         out.gauge("process_open_fds", "Open file descriptors", open_files);
         out.gauge("process_max_fds", "Most open file descriptors", max_files);
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Counter,
-    Gauge,
-    Histogram,
-}
-
-struct Writer {
-    text: String,
-    format: Format,
-}
-
-impl Writer {
-    /// A little more than the size of all metrics.
-    const USUAL_BYTES: usize = 12 * 1024;
-
-    fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
-        self.family(name, Kind::Gauge, help);
-        self.sample(name, &[], value);
-    }
-
-    /// The name is without `_total`.
-    fn counter(&mut self, name: &str, help: &str, value: impl Display) {
-        self.counters(name, help, [([], value)].into_iter());
-    }
-
-    /// A counter for each set of labels.
-    fn counters<'a, const N: usize>(
-        &mut self,
-        name: &str,
-        help: &str,
-        counts: impl Iterator<Item = ([(&'a str, &'a str); N], impl Display)>,
-    ) {
-        self.family(name, Kind::Counter, help);
-        let name = format!("{name}_total");
-        for (labels, count) in counts {
-            self.sample(&name, &labels, count);
-        }
-    }
-
-    /// Writes the comments of a metric.
-    fn family(&mut self, name: &str, kind: Kind, help: &str) {
-        let is_open = self.format == Format::OpenMetrics;
-        let total = if kind == Kind::Counter && !is_open { "_total" } else { "" };
-        let word = match kind {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Histogram => "histogram",
-        };
-        self.line(format_args!("# HELP {name}{total} {help}\n# TYPE {name}{total} {word}\n"));
-        if let Some(unit) = ["seconds", "bytes"].into_iter().find(|&unit| is_open && name.ends_with(unit)) {
-            self.line(format_args!("# UNIT {name} {unit}\n"));
-        }
-    }
-
-    /// Writes a sample. Label values are the server's own names, which need no escape.
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
-        self.text.push_str(name);
-        for (index, (label, text)) in labels.iter().enumerate() {
-            let before = if index == 0 { '{' } else { ',' };
-            self.line(format_args!("{before}{label}=\"{text}\""));
-        }
-        let after = if labels.is_empty() { "" } else { "}" };
-        self.line(format_args!("{after} {value}\n"));
-    }
-
-    fn line(&mut self, text: std::fmt::Arguments<'_>) {
-        // Writing to a String cannot fail.
-        let _ = self.text.write_fmt(text);
     }
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::io::Write;
 
 use httparse::{EMPTY_HEADER, Request as Head, Status};
+use proxy_echo_exposition::Format;
 
 /// A valid request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +20,8 @@ pub(crate) struct Request<'a> {
     pub(crate) keep_alive: bool,
     /// The minor version of HTTP/1: 0 or 1.
     pub(crate) minor_version: u8,
-    /// Whether it wants metrics as OpenMetrics.
-    pub(crate) open_metrics: bool,
+    /// The format in which it wants metrics.
+    pub(crate) metrics: Format,
     /// Its length in bytes.
     pub(crate) length: usize,
 }
@@ -74,9 +75,9 @@ pub(crate) fn parse(input: &[u8]) -> Parsed<'_> {
     let closes = |list: &str| list.split(',').any(|item| item.trim().eq_ignore_ascii_case("close"));
     // Before version 1.1, keeping a connection is negotiated. This server does not support that.
     let keep_alive = version == 1 && !values("Connection").any(closes);
-    let open_metrics = values("Accept").any(|accept| accept.contains("application/openmetrics-text"));
+    let metrics = Format::accepted(values("Accept"));
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    Parsed::Request(Request { path, query, host, is_head, keep_alive, minor_version: version, open_metrics, length })
+    Parsed::Request(Request { path, query, host, is_head, keep_alive, minor_version: version, metrics, length })
 }
 
 /// Splits a target into its host, if it has one, and the rest from its path on. A target has one of two forms (RFC
@@ -202,7 +203,7 @@ mod tests {
             is_head: false,
             keep_alive: true,
             minor_version: 1,
-            open_metrics: false,
+            metrics: Format::Prometheus,
             length: curl.len() - 3,
         };
         assert_eq!(parse(curl.as_bytes()), Parsed::Request(request));
@@ -229,8 +230,8 @@ mod tests {
             ),
         ] {
             let (length, minor_version) = (text.len(), u8::from(text.contains("HTTP/1.1")));
-            let request =
-                Request { path: "/", query: "", host, is_head, keep_alive, minor_version, open_metrics, length };
+            let metrics = if open_metrics { Format::OpenMetrics } else { Format::Prometheus };
+            let request = Request { path: "/", query: "", host, is_head, keep_alive, minor_version, metrics, length };
             assert_eq!(parse(text.as_bytes()), Parsed::Request(request), "{text}");
             for cut in 0..length {
                 assert_eq!(parse(&text.as_bytes()[..cut]), Parsed::Partial, "{text} cut at {cut}");

@@ -3,7 +3,6 @@
 use serde::Serialize;
 
 use super::client::Answer;
-use super::exposition::Format;
 use super::history::History;
 use super::host::Hosts;
 use super::http::{Request, Response};
@@ -27,7 +26,7 @@ pub(super) fn answer(request: &Request<'_>, view: &View<'_>, context: &Context<'
         "/livez" => Response::text(200, "live"),
         "/readyz" => Response::text(if view.is_ready() { 200 } else { 503 }, view.state()),
         "/metrics" => {
-            let format = if request.open_metrics { Format::OpenMetrics } else { Format::Prometheus };
+            let format = request.metrics;
             Response::document(format.content_type(), exposition::render(&snapshot(), format).into_bytes())
         }
         // The paths below show clients' addresses.

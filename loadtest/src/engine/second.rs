@@ -30,6 +30,18 @@ pub struct Second {
 }
 
 impl Second {
+    /// The share of a core that a worker used in it, on average.
+    #[must_use]
+    pub fn cpu_mean(&self) -> f64 {
+        self.cpu.iter().sum::<f64>() / self.cpu.len().max(1) as f64
+    }
+
+    /// The share of a core that the busiest worker used in it.
+    #[must_use]
+    pub fn cpu_busiest(&self) -> f64 {
+        self.cpu.iter().copied().fold(0.0, f64::max)
+    }
+
     /// The asked rate in it, in messages a second; `None` in closed loop.
     #[must_use]
     pub fn offered_per_s(&self, plan: &Plan) -> Option<f64> {

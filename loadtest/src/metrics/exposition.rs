@@ -1,6 +1,6 @@
-//! Renders the figures in the two text formats that Prometheus reads. Names and units follow its conventions.
+//! The figures for Prometheus. Names and units follow its conventions.
 
-use std::fmt::{Display, Write};
+use proxy_echo_exposition::{Format, Kind, Writer};
 
 use super::{Buckets, Figures};
 use crate::format;
@@ -9,27 +9,9 @@ use crate::samples::PERCENTILES;
 /// Most reasons of errors with their own sample; the others are added up as `other`.
 const MAX_REASONS: usize = 50;
 
-/// The formats differ in their comments and in the last line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
-    /// Prometheus's text format 0.0.4: comments name a counter with `_total`.
-    Prometheus,
-    /// OpenMetrics 1.0: comments name a counter without `_total` and give the unit; `# EOF` ends the text.
-    OpenMetrics,
-}
-
-impl Format {
-    pub(super) fn content_type(self) -> &'static str {
-        match self {
-            Format::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
-            Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-        }
-    }
-}
-
 pub(super) fn render(figures: &Figures, format: Format) -> String {
-    let mut out = Text { text: String::new(), format };
-    out.family("loadtest_build_info", "gauge", "The version that runs");
+    let mut out = Writer::new(format, 0);
+    out.family("loadtest_build_info", Kind::Gauge, "The version that runs");
     out.sample("loadtest_build_info", &[("version", proxy_echo_args::VERSION)], 1);
     out.gauge("loadtest_run", "Which of --runs this is, from 1; 0 before the first measured second", figures.run);
     if let Some(rate) = figures.offered_per_s {
@@ -38,18 +20,13 @@ pub(super) fn render(figures: &Figures, format: Format) -> String {
     out.gauge("loadtest_connections_open", "Open connections", figures.connections);
     counters(figures, &mut out);
     latency(figures, &mut out);
-    let workers = figures.cpu.len().max(1) as f64;
-    let busiest = figures.cpu.iter().copied().fold(0.0, f64::max);
-    let mean = figures.cpu.iter().sum::<f64>() / workers;
-    out.gauge("loadtest_worker_cpu_ratio", "Part of a core that a worker used in the last second, on average", mean);
-    out.gauge("loadtest_busiest_worker_cpu_ratio", "The same of the busiest worker", busiest);
-    if format == Format::OpenMetrics {
-        out.text.push_str("# EOF\n");
-    }
-    out.text
+    let help = "Part of a core that a worker used in the last second, on average";
+    out.gauge("loadtest_worker_cpu_ratio", help, figures.cpu_mean);
+    out.gauge("loadtest_busiest_worker_cpu_ratio", "The same of the busiest worker", figures.cpu_busiest);
+    out.finish()
 }
 
-fn counters(figures: &Figures, out: &mut Text) {
+fn counters(figures: &Figures, out: &mut Writer) {
     let mut all = figures.before.clone();
     all.add(&figures.totals);
     for (name, help, count) in [
@@ -61,12 +38,11 @@ fn counters(figures: &Figures, out: &mut Text) {
         ("loadtest_messages_unanswered", "Messages given up without an answer", all.requests_unanswered),
         ("loadtest_verification_failures", "Places where other bytes came than were sent", all.verification.total()),
     ] {
-        out.family(name, "counter", help);
-        out.sample(&format!("{name}_total"), &[], count);
+        out.counter(name, help, count);
     }
-    out.family("loadtest_errors", "counter", "Connects that failed and connections that were lost, by reason");
+    out.family("loadtest_errors", Kind::Counter, "Connects that failed and connections that were lost, by reason");
     for (reason, count) in all.errors.iter().take(MAX_REASONS) {
-        out.sample("loadtest_errors_total", &[("reason", reason)], count);
+        out.sample("loadtest_errors_total", &[("reason", &format::plain(reason))], count);
     }
     if all.errors.len() > MAX_REASONS {
         let rest: u64 = all.errors.values().skip(MAX_REASONS).sum();
@@ -74,10 +50,10 @@ fn counters(figures: &Figures, out: &mut Text) {
     }
 }
 
-fn latency(figures: &Figures, out: &mut Text) {
+fn latency(figures: &Figures, out: &mut Writer) {
     let Buckets { counts, sum_ns } = &figures.latency;
     let name = "loadtest_latency_seconds";
-    out.family(name, "histogram", "From when a message was due until its answer, in the measured time");
+    out.family(name, Kind::Histogram, "From when a message was due until its answer, in the measured time");
     let seconds = |ns: u64| ns as f64 / 1e9;
     // OpenMetrics demands a fraction here, even for whole numbers.
     let bounds = Buckets::bounds_ns().map(seconds).map(|bound| match bound.fract() {
@@ -92,50 +68,12 @@ fn latency(figures: &Figures, out: &mut Text) {
     out.sample(&format!("{name}_count"), &[], within);
     out.sample(&format!("{name}_sum"), &[], sum_ns / 1e9);
     let name = "loadtest_last_second_latency_seconds";
-    out.family(name, "gauge", "Percentiles of the last second, where ten messages lie beyond them");
+    out.family(name, Kind::Gauge, "Percentiles of the last second, where ten messages lie beyond them");
     for (percentile, ns) in PERCENTILES.iter().zip(figures.percentiles_ns) {
         if let Some(ns) = ns {
             out.sample(name, &[("percentile", &percentile.to_string())], seconds(ns));
         }
     }
-}
-
-struct Text {
-    text: String,
-    format: Format,
-}
-
-impl Text {
-    fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
-        self.family(name, "gauge", help);
-        self.sample(name, &[], value);
-    }
-
-    /// The comments before a metric's samples. The name of a counter comes without `_total`.
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
-        let is_open = self.format == Format::OpenMetrics;
-        let total = if kind == "counter" && !is_open { "_total" } else { "" };
-        self.line(format_args!("# HELP {name}{total} {help}\n# TYPE {name}{total} {kind}\n"));
-        if let Some(unit) = ["seconds", "bytes", "ratio"].into_iter().find(|&unit| is_open && name.ends_with(unit)) {
-            self.line(format_args!("# UNIT {name} {unit}\n"));
-        }
-    }
-
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
-        let labels: Vec<_> = labels.iter().map(|(label, text)| format!("{label}=\"{}\"", escaped(text))).collect();
-        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-        self.line(format_args!("{name}{labels} {value}\n"));
-    }
-
-    fn line(&mut self, text: std::fmt::Arguments<'_>) {
-        // Writing to a String cannot fail.
-        let _ = self.text.write_fmt(text);
-    }
-}
-
-/// A label's value. Both formats escape backslash, quote and newline; [`format::plain`] has already removed newlines.
-fn escaped(text: &str) -> String {
-    format::plain(text).replace('\\', "\\\\").replace('"', "\\\"")
 }
 
 #[cfg(test)]

@@ -5,10 +5,12 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::exposition::Format;
+use httparse::{EMPTY_HEADER, Request, Status};
+use proxy_echo_exposition::Format;
 
-/// The longest head of a request, in bytes.
+/// The longest head of a request, in bytes, and the most fields in it.
 const MAX_HEAD: usize = 8 * 1024;
+const MAX_FIELDS: usize = 64;
 /// The longest time that a connection may take. Others wait in the backlog meanwhile.
 const MAX_TIME: Duration = Duration::from_secs(2);
 /// How long to wait if no connection can be accepted, such as when no file descriptor is free.
@@ -29,8 +31,8 @@ fn answer(mut stream: TcpStream, render: &dyn Fn(Format) -> String) -> io::Resul
     let deadline = Instant::now() + MAX_TIME;
     let mut head = Vec::new();
     let answer = loop {
-        if let Some(end) = head.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
-            break answer_to(&String::from_utf8_lossy(&head[..end]), render);
+        if let Some(answer) = answer_to(&head, render) {
+            break answer;
         }
         if head.len() > MAX_HEAD {
             break refusal("431 Request Header Fields Too Large", "");
@@ -61,28 +63,31 @@ fn read(stream: &mut TcpStream, bytes: &mut [u8], deadline: Instant) -> io::Resu
     }
 }
 
-/// The answer to the request with this head.
-fn answer_to(head: &str, render: &dyn Fn(Format) -> String) -> String {
-    let mut lines = head.lines();
-    let words: Vec<_> = lines.next().unwrap_or("").split(' ').collect();
-    let [method, target, version] = words[..] else { return refusal("400 Bad Request", "") };
-    if !version.starts_with("HTTP/1.") {
-        return refusal("505 HTTP Version Not Supported", "");
+/// The answer to the request with this head; `None` if the head is incomplete.
+fn answer_to(head: &[u8], render: &dyn Fn(Format) -> String) -> Option<String> {
+    let mut fields = [EMPTY_HEADER; MAX_FIELDS];
+    let mut request = Request::new(&mut fields);
+    match request.parse(head) {
+        Ok(Status::Complete(_)) => {}
+        Ok(Status::Partial) => return None,
+        Err(httparse::Error::TooManyHeaders) => return Some(refusal("431 Request Header Fields Too Large", "")),
+        Err(httparse::Error::Version) => return Some(refusal("505 HTTP Version Not Supported", "")),
+        Err(_) => return Some(refusal("400 Bad Request", "")),
     }
-    if !["GET", "HEAD"].contains(&method) {
-        return refusal("405 Method Not Allowed", "Allow: GET, HEAD\r\n");
+    let is_head = match request.method {
+        Some("GET") => false,
+        Some("HEAD") => true,
+        _ => return Some(refusal("405 Method Not Allowed", "Allow: GET, HEAD\r\n")),
+    };
+    if request.path.and_then(|target| target.split('?').next()) != Some("/metrics") {
+        return Some(refusal("404 Not Found", ""));
     }
-    if target.split('?').next() != Some("/metrics") {
-        return refusal("404 Not Found", "");
-    }
-    let mut fields = lines.filter_map(|line| line.split_once(':'));
-    let is_open = fields
-        .any(|(name, value)| name.eq_ignore_ascii_case("Accept") && value.contains("application/openmetrics-text"));
-    let format = if is_open { Format::OpenMetrics } else { Format::Prometheus };
+    let accept = request.headers.iter().filter(|field| field.name.eq_ignore_ascii_case("Accept"));
+    let format = Format::accepted(accept.filter_map(|field| str::from_utf8(field.value).ok()));
     let body = render(format);
     let (content_type, length) = (format.content_type(), body.len());
     let head = head_of("200 OK", &format!("Content-Type: {content_type}\r\nContent-Length: {length}\r\n"));
-    if method == "HEAD" { head } else { head + &body }
+    Some(if is_head { head } else { head + &body })
 }
 
 fn refusal(status: &str, fields: &str) -> String {

@@ -65,8 +65,9 @@ struct Figures {
     latency: Buckets,
     /// The last second's percentiles in ns, if they are known.
     percentiles_ns: [Option<u64>; PERCENTILES.len()],
-    /// Each worker's share of a core in the last second.
-    cpu: Vec<f64>,
+    /// Workers' share of a core in the last second.
+    cpu_mean: f64,
+    cpu_busiest: f64,
 }
 
 impl Figures {
@@ -80,7 +81,7 @@ impl Figures {
         self.totals.clone_from(&second.totals);
         self.latency.add(&second.latency);
         self.percentiles_ns = PERCENTILES.map(|percentile| second.latency.percentile_ns(percentile));
-        self.cpu.clone_from(&second.cpu);
+        (self.cpu_mean, self.cpu_busiest) = (second.cpu_mean(), second.cpu_busiest());
     }
 }
 
