@@ -28,19 +28,19 @@ INIT = """#!/bin/busybox sh
 busybox=/bin/busybox
 for round in 1 2 3 4 5; do for module in /modules/*; do $busybox insmod $module 2>/dev/null; done; done
 share="$busybox mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144"
-$share,ro,cache=loose root /root && $share out "/root{out}" || $busybox poweroff -f
+$share,ro,cache=loose root /host && $share out "/host{out}" || $busybox poweroff -f
 $busybox mount -t proc proc /proc
-$busybox mount -t proc proc /root/proc
-$busybox mount -t sysfs sys /root/sys
-$busybox mount -t devtmpfs dev /root/dev
-$busybox mount -t tmpfs tmp /root/tmp
+$busybox mount -t proc proc /host/proc
+$busybox mount -t sysfs sys /host/sys
+$busybox mount -t devtmpfs dev /host/dev
+$busybox mount -t tmpfs tmp /host/tmp
 $busybox ip link set lo up
 $busybox sysctl -q -w fs.file-max=8000000 fs.epoll.max_user_watches=8000000 net.core.netdev_max_backlog=100000
 ulimit -n 1048576
 echo {booted}
 export PATH={path} HOME=/tmp
-cd /root{here}
-$busybox chroot /root /bin/sh -c {command}
+cd /host{here}
+$busybox chroot /host /bin/sh -c {command}
 $busybox sync
 $busybox poweroff -f
 """
@@ -110,7 +110,7 @@ class Guest:
     def _archive(self, command):
         """Makes the initrd: busybox, the modules for the shared directories, and the script to run."""
         root = self.out / "initramfs"
-        for folder in ("root", "proc"):
+        for folder in ("host", "proc"):
             (root / folder).mkdir(exist_ok=True)
         path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
         values = {"out": self.out, "booted": BOOTED, "path": shlex.quote(path), "here": servers.ROOT}
