@@ -4,6 +4,7 @@
 //!
 //! `SIMULATION=100000 cargo test --lib schedules` runs more schedules, and `SIMULATION_SEED=7` only one.
 
+mod client;
 mod work;
 mod world;
 
@@ -15,8 +16,9 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
+use self::client::{Client, Manner};
 use self::work::Before;
-use self::world::{Client, Fault, Manner, Sim, SimBatch, World};
+use self::world::{Fault, Sim, SimBatch, World};
 use super::ending::Phase;
 use super::{Parts, Reactor};
 use crate::config::{Config, EchoUnit, LogFormat, LogLevel, Settings};
